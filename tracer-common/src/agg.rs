@@ -1,0 +1,56 @@
+//! Layouts of the values that aggregations keep in per-CPU maps.
+//!
+//! All of them merge by adding or comparing, so a partial value can be taken out at any time and merged later.
+//! Everything is 8-byte aligned and little-endian, as the kernel wants per-CPU values.
+//! A value of all zero bytes is the empty aggregation, which is how an entry is made.
+
+use crate::bucket::HDR_BUCKETS;
+
+/// Every key of an aggregation map begins with the generation it belongs to, a `u64`.
+///
+/// User space reads a map by moving on to the next generation and waiting until no program can still be writing to the
+/// old one, whose entries are then final: nothing is counted twice, and nothing is lost between reading and clearing.
+/// In an array map, which has no such keys, the index is `(generation & 1) * entries + index`.
+pub const GENERATION_SIZE: usize = 8;
+
+/// Room for the largest value of an aggregation map, in bytes; entries are made by copying from a map of zeros.
+pub const MAX_VALUE_SIZE: usize = 8192;
+
+/// `count()`: how many times. Also the head of every other aggregation, so that an untouched array entry can be told.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Updates since the value was made.
+    pub count: u64,
+}
+
+/// `sum(n)`, `avg(n)`, `min(n)`, `max(n)` and `stats(n)`.
+///
+/// `min` and `max` mean nothing while `count` is 0; each aggregation maintains only the fields it reports.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Updates since the value was made.
+    pub count: u64,
+    /// Their total, wrapping, signed or unsigned as the argument's type.
+    pub total: u64,
+    /// The smallest, in the argument's signedness.
+    pub min: u64,
+    /// The largest, in the argument's signedness.
+    pub max: u64,
+}
+
+/// `hist(n, k)` and `lhist(n, min, max, step)`: this head, then a `u64` for each bucket.
+pub type HistHead = Count;
+
+/// `hdr(n)`: a log-linear histogram with exact count, total and extremes.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Hdr {
+    /// Exact count, total, smallest and largest; the argument is unsigned.
+    pub stats: Stats,
+    /// How many values fell into each bucket of [`crate::bucket::hdr_index`].
+    pub buckets: [u64; HDR_BUCKETS],
+}
+
+const _: () = assert!(size_of::<Hdr>() <= MAX_VALUE_SIZE);

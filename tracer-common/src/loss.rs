@@ -1,0 +1,23 @@
+//! What can be lost, and where it is counted.
+
+/// Why data did not reach user space. The discriminant is the index into the per-CPU array of loss counters.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loss {
+    /// The ring had no room for a record.
+    RingFull = 0,
+    /// A map had no room for a new key.
+    MapFull = 1,
+    /// Memory could not be read: a bad pointer, or a page that is not resident.
+    ReadFailed = 2,
+    /// A thread's storage could not be made.
+    StorageFull = 3,
+}
+
+/// How many kinds there are: the length of the counter array.
+pub const LOSS_KINDS: usize = 4;
+
+impl Loss {
+    /// All of them, in the order of their counters.
+    pub const ALL: [Loss; LOSS_KINDS] = [Loss::RingFull, Loss::MapFull, Loss::ReadFailed, Loss::StorageFull];
+}

@@ -1,0 +1,2 @@
+//! The in-kernel runtime library.
+#![no_std]

@@ -1,0 +1,1 @@
+//! ctrace as a library: the stages behind the program.

@@ -1,0 +1,3 @@
+//! `ctrace`: arguments → pipeline → exit status.
+
+fn main() {}

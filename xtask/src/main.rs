@@ -1,0 +1,2 @@
+//! The project's own commands: `cargo xtask setup|build|demo|test|vm|bench|dist`.
+fn main() {}
