@@ -1,1 +1,3 @@
 //! ctrace as a library: the stages behind the program.
+
+pub mod compile;

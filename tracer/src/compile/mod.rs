@@ -1,0 +1,5 @@
+//! Script text → object bytes and plan. No I/O, no globals, no kernel: facts in, bytes out.
+
+pub mod diagnostics;
+pub mod source;
+pub mod syntax;
