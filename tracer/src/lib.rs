@@ -1,3 +1,4 @@
 //! ctrace as a library: the stages behind the program.
 
 pub mod compile;
+pub mod plan;

@@ -1,0 +1,354 @@
+//! What the compile half tells the run and report halves: programs and where they attach, maps, records, formats.
+//!
+//! Together with the object bytes this is all that is needed to run a script and to print what it finds; both can be
+//! written to files (`--emit`), so that what will enter the kernel can be reviewed without loading it.
+
+use serde::Serialize;
+
+/// Everything but the code.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Plan {
+    /// The names of all probes, wildcards expanded, as the script would name them. [`Shape::Probe`] values and
+    /// `RecordHeader::probe` are indices into it.
+    pub probes: Vec<String>,
+    /// One for each program of the object.
+    pub programs: Vec<Program>,
+    /// The script's maps, in order of first use.
+    pub maps: Vec<Map>,
+    /// What each kind of record in the ring asks for, indexed by `RecordHeader::id`.
+    pub records: Vec<Record>,
+    /// Printed at the end unless the script has deleted or hidden them: all maps, in the order of printing.
+    pub print_at_end: Vec<MapId>,
+}
+
+/// Index into [`Plan::maps`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct MapId(pub u32);
+
+/// Index into [`Plan::records`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct RecordId(pub u32);
+
+/// Index into [`Plan::probes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct ProbeId(pub u32);
+
+/// One program of the object and where it goes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Program {
+    /// The function's symbol in the object, unique.
+    pub symbol: String,
+    /// Where it is attached.
+    pub attach: Attach,
+    /// The probes whose actions it runs, in script order.
+    pub probes: Vec<ProbeId>,
+}
+
+/// Where a program is attached, or how it is run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Attach {
+    /// Run once by user space before the others can fire, through BPF_PROG_TEST_RUN.
+    Begin,
+    /// Run once by user space after the others have been detached.
+    End,
+    /// Run by user space every so many nanoseconds.
+    Interval {
+        /// The period in ns.
+        period: u64,
+    },
+    /// A raw tracepoint.
+    RawTracepoint {
+        /// Its name, without a category: `sys_enter`.
+        event: String,
+    },
+}
+
+/// How a map is kept in the kernel. The names of the script's maps in the object are `map_0`, `map_1`, ….
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Storage {
+    /// A hash map shared by all CPUs. Keys are as [`Map::key`] lays them out.
+    Hash,
+    /// A per-CPU hash of an aggregation: keys have the generation (`u64`) before them.
+    PerCpuHash,
+    /// A per-CPU array of an aggregation, for small integer keys: twice `entries` long, the index being
+    /// `(generation & 1) * entries + key`. A map without a key has one entry.
+    PerCpuArray {
+        /// Keys are less than this.
+        entries: u32,
+    },
+    /// Storage of the current task, for maps keyed by `tid` that are never printed.
+    TaskStorage,
+}
+
+/// One of the script's maps.
+#[derive(Clone, Debug, Serialize)]
+pub struct Map {
+    /// As the script names it, with the `@`.
+    pub name: String,
+    /// How it is kept.
+    pub storage: Storage,
+    /// The layout of its keys; `None` for a map without. A hash of a map without a key has one `u64` of zero as key.
+    pub key: Option<Shape>,
+    /// What it holds.
+    pub value: Value,
+    /// Most keys that it may hold.
+    pub max_entries: u32,
+}
+
+impl Map {
+    /// Bytes of a key in the kernel's map, generation included.
+    pub fn key_size(&self) -> u32 {
+        let own = self.key.as_ref().map_or(0, |key| key.size().next_multiple_of(8));
+        match self.storage {
+            Storage::Hash => own.max(8),
+            Storage::PerCpuHash => own + tracer_common::agg::GENERATION_SIZE as u32,
+            Storage::PerCpuArray { .. } | Storage::TaskStorage => 4,
+        }
+    }
+
+    /// Bytes of a value in the kernel's map, a multiple of 8.
+    pub fn value_size(&self) -> u32 {
+        match &self.value {
+            Value::Plain(shape) => shape.size().next_multiple_of(8),
+            Value::Aggregation(aggregation) => aggregation.size(),
+        }
+    }
+}
+
+/// What a map holds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Value {
+    /// The last value assigned.
+    Plain(Shape),
+    /// Per-CPU partial values that are merged when they are read.
+    Aggregation(Aggregation),
+}
+
+/// An aggregation. Layouts are `tracer_common::agg`'s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Aggregation {
+    /// How many times: `agg::Count`.
+    Count,
+    /// The total: `agg::Stats`, `count` and `total`.
+    Sum {
+        /// Whether the argument is signed.
+        signed: bool,
+    },
+    /// The mean: `agg::Stats`, `count` and `total`.
+    Avg {
+        /// Whether the argument is signed.
+        signed: bool,
+    },
+    /// The smallest: `agg::Stats`, `count` and `min`.
+    Min {
+        /// Whether the argument is signed.
+        signed: bool,
+    },
+    /// The largest: `agg::Stats`, `count` and `max`.
+    Max {
+        /// Whether the argument is signed.
+        signed: bool,
+    },
+    /// Count, mean and total: `agg::Stats`, `count` and `total`.
+    Stats {
+        /// Whether the argument is signed.
+        signed: bool,
+    },
+    /// Powers of two: `agg::HistHead` and `bucket::log2_buckets(bits)` counters.
+    Hist {
+        /// How finely each power of two is cut: 2^bits.
+        bits: u32,
+    },
+    /// Equal steps: `agg::HistHead` and `bucket::linear_buckets` counters.
+    Linear {
+        /// Values below go to the first bucket.
+        min: i64,
+        /// Values from here on go to the last bucket.
+        max: i64,
+        /// The width of a bucket.
+        step: i64,
+    },
+    /// Percentiles: `agg::Hdr`.
+    Hdr,
+}
+
+impl Aggregation {
+    /// Bytes of one partial value, a multiple of 8.
+    pub fn size(self) -> u32 {
+        use tracer_common::{agg, bucket};
+        let size = match self {
+            Self::Count => size_of::<agg::Count>(),
+            Self::Sum { .. } | Self::Avg { .. } | Self::Min { .. } | Self::Max { .. } | Self::Stats { .. } => {
+                size_of::<agg::Stats>()
+            }
+            Self::Hist { bits } => size_of::<agg::HistHead>() + 8 * bucket::log2_buckets(bits),
+            Self::Linear { min, max, step } => size_of::<agg::HistHead>() + 8 * bucket::linear_buckets(min, max, step),
+            Self::Hdr => size_of::<agg::Hdr>(),
+        };
+        size as u32
+    }
+}
+
+/// The layout of a value in memory: in keys, map values and records. Little-endian; every part is aligned to
+/// [`Shape::align`], and what lies between parts is zero.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Shape {
+    /// An integer of 1, 2, 4 or 8 bytes.
+    Int {
+        /// Bytes.
+        size: u8,
+        /// Two's complement.
+        signed: bool,
+    },
+    /// One byte, 0 or 1.
+    Bool,
+    /// Text, ended by NUL and zero from there on, in so many bytes.
+    Str {
+        /// Bytes, the NUL included.
+        size: u32,
+    },
+    /// Parts one after the other, as C would lay them out.
+    Tuple(Vec<Shape>),
+    /// A pointer, printed in hexadecimal.
+    Pointer,
+    /// A `u64` that is an index into the plan's probe names.
+    Probe,
+    /// A `u64` that is a system call's number, printed as its name.
+    Syscall,
+}
+
+impl Shape {
+    /// A signed 8-byte integer, the type of most of the language's numbers.
+    pub const I64: Shape = Shape::Int { size: 8, signed: true };
+    /// An unsigned 8-byte integer.
+    pub const U64: Shape = Shape::Int { size: 8, signed: false };
+
+    /// Bytes.
+    pub fn size(&self) -> u32 {
+        match self {
+            Self::Int { size, .. } => u32::from(*size),
+            Self::Bool => 1,
+            Self::Str { size } => *size,
+            Self::Tuple(parts) => {
+                let end = Self::offsets(parts).last().map_or(0, |(offset, part)| offset + part.size());
+                end.next_multiple_of(self.align())
+            }
+            Self::Pointer | Self::Probe | Self::Syscall => 8,
+        }
+    }
+
+    /// The power of two that its address is a multiple of.
+    pub fn align(&self) -> u32 {
+        match self {
+            Self::Bool | Self::Str { .. } => 1,
+            Self::Tuple(parts) => parts.iter().map(Self::align).max().unwrap_or(1),
+            Self::Int { .. } | Self::Pointer | Self::Probe | Self::Syscall => self.size(),
+        }
+    }
+
+    /// The parts of a tuple with their offsets.
+    pub fn offsets(parts: &[Shape]) -> impl Iterator<Item = (u32, &Shape)> {
+        parts.iter().scan(0, |end, part| {
+            let offset = u32::next_multiple_of(*end, part.align());
+            *end = offset + part.size();
+            Some((offset, part))
+        })
+    }
+}
+
+/// What a record in the ring asks user space to do. Offsets are from the start of the payload.
+#[derive(Clone, Debug, Serialize)]
+pub enum Record {
+    /// `printf(format, …)`: the arguments are laid out as a tuple.
+    Printf {
+        /// The format, parsed and checked against the arguments.
+        format: Format,
+        /// The arguments.
+        arguments: Vec<Shape>,
+    },
+    /// `print(value)`.
+    PrintValue {
+        /// What is printed.
+        value: Shape,
+    },
+    /// `print(@map, top, div)`.
+    PrintMap {
+        /// Which.
+        map: MapId,
+        /// Only the largest so many; 0: all.
+        top: u32,
+        /// Values are divided by this; 0 and 1: not at all.
+        div: u32,
+    },
+    /// `print(@map[key])`: the key is the payload.
+    PrintEntry {
+        /// Which.
+        map: MapId,
+    },
+    /// `clear(@map)`.
+    Clear {
+        /// Which.
+        map: MapId,
+    },
+    /// `zero(@map)`.
+    Zero {
+        /// Which.
+        map: MapId,
+    },
+    /// `exit(code)`: the payload is the code, an `i64`.
+    Exit,
+}
+
+/// A format string of `printf`, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Format {
+    /// In order.
+    pub pieces: Vec<Piece>,
+}
+
+/// A part of a format string.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Piece {
+    /// Printed as it is.
+    Text(String),
+    /// The next argument.
+    Argument {
+        /// `-`, left in its field.
+        left: bool,
+        /// `0`, filled with zeros.
+        zero: bool,
+        /// `+`, a sign before positive numbers.
+        plus: bool,
+        /// ` `, a space before positive numbers.
+        space: bool,
+        /// `#`, with the prefix of its base.
+        alternate: bool,
+        /// Least number of characters.
+        width: Option<u32>,
+        /// Digits at least, or characters at most.
+        precision: Option<u32>,
+        /// Which conversion.
+        conversion: Conversion,
+    },
+}
+
+/// What a conversion prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Conversion {
+    /// `%d`, `%i`.
+    Signed,
+    /// `%u`.
+    Unsigned,
+    /// `%x`.
+    Hex,
+    /// `%X`.
+    HexUpper,
+    /// `%o`.
+    Octal,
+    /// `%p`.
+    Pointer,
+    /// `%c`.
+    Char,
+    /// `%s`.
+    Text,
+}
