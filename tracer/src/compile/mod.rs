@@ -1,5 +1,6 @@
 //! Script text → object bytes and plan. No I/O, no globals, no kernel: facts in, bytes out.
 
 pub mod diagnostics;
+pub mod ir;
 pub mod source;
 pub mod syntax;

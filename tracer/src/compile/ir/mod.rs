@@ -1,0 +1,399 @@
+//! Typed program → IR: a control-flow graph of basic blocks in SSA form, one function for each program.
+//!
+//! # Contract
+//!
+//! * Every value is 64 bits wide. A value of a narrower type is kept sign- or zero-extended to 64 bits as its type asks
+//!   for: whoever computes it extends it ([`Inst::Extend`]), whoever uses it relies on it.
+//! * A value is defined once, by an instruction or as a parameter of a block, and its definition dominates every use.
+//!   A jump passes as many arguments as its target has parameters.
+//! * Instructions are evaluated in order. Those without [`Inst::has_effect`] may be moved, merged and dropped as long as
+//!   their operands allow; loads may not move across an effect.
+//! * Anything that is not a number (strings, tuples, keys, initial values) lives in memory: in a [`Slot`] of the frame,
+//!   in a map's value or in a record of the ring. A slot's contents are undefined until stored to; what the kernel is
+//!   given to read (a key) must be stored to in full, padding included. Strings are NUL-terminated and zero from there
+//!   to their end, so equality is equality of bytes.
+//! * `Value` 0 of a function is the context pointer, parameter 0 of the entry block, which has no other.
+//! * Pointers come from [`Inst::SlotAddress`], [`Inst::MapReference`], calls, loads that the kernel types (BTF pointers)
+//!   and additions to them. Generation keeps each comparison of a pointer with zero, and of an index with its bound,
+//!   next to the value that is used afterwards, so that the verifier learns from it; an index must be bounded by an
+//!   `And` with a mask or by a comparison in the block that dominates the access.
+//! * After verification has passed, generation fails only for stated limits.
+
+use crate::compile::source::Span;
+use crate::plan::MapId;
+
+/// All programs of a script.
+#[derive(Clone, Debug, Default)]
+pub struct Module {
+    /// In the order of the plan's programs.
+    pub functions: Vec<Function>,
+}
+
+/// One BPF program.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// Its symbol in the object: the plan's `Program::symbol`.
+    pub symbol: String,
+    /// Basic blocks; the first is the entry.
+    pub blocks: Vec<BlockData>,
+    /// What defines each value.
+    pub values: Vec<ValueData>,
+    /// Memory in the frame.
+    pub slots: Vec<Slot>,
+}
+
+/// Index into [`Function::values`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Value(pub u32);
+
+/// Index into [`Function::blocks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Block(pub u32);
+
+/// Index into [`Function::slots`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlotId(pub u32);
+
+/// A piece of memory in the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Bytes, a multiple of 8; the address is 8-byte aligned.
+    pub size: u32,
+}
+
+/// A value's definition.
+#[derive(Clone, Debug)]
+pub struct ValueData {
+    /// The instruction that computes it; `None` for a block parameter.
+    pub inst: Option<Inst>,
+    /// The source that it comes from.
+    pub span: Span,
+}
+
+/// A basic block.
+#[derive(Clone, Debug)]
+pub struct BlockData {
+    /// Values that jumps to this block give.
+    pub parameters: Vec<Value>,
+    /// Instructions in order, each named by the value it defines; those without a result define a value nobody uses.
+    pub insts: Vec<Value>,
+    /// How it ends.
+    pub terminator: Terminator,
+    /// Not expected to run: laid out behind the others.
+    pub cold: bool,
+}
+
+/// An instruction.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Inst {
+    /// A number.
+    Const(i64),
+    /// `a op b`, 64 bits wide, wrapping.
+    Binary {
+        /// What is computed.
+        op: BinaryOp,
+        /// Left operand.
+        a: Value,
+        /// Right operand.
+        b: Value,
+    },
+    /// 1 or 0.
+    Compare {
+        /// The relation.
+        op: CompareOp,
+        /// Left operand.
+        a: Value,
+        /// Right operand.
+        b: Value,
+    },
+    /// The low `width` of a value, extended to 64 bits.
+    Extend {
+        /// What is extended.
+        value: Value,
+        /// How much of it is kept.
+        width: Width,
+        /// With its sign.
+        signed: bool,
+    },
+    /// Reads memory that the verifier lets a program read directly.
+    Load {
+        /// A pointer.
+        pointer: Value,
+        /// Bytes from it.
+        offset: i16,
+        /// How much; the result is zero-extended.
+        width: Width,
+    },
+    /// Writes memory.
+    Store {
+        /// A pointer.
+        pointer: Value,
+        /// Bytes from it.
+        offset: i16,
+        /// How much.
+        width: Width,
+        /// What; its low bytes.
+        value: Value,
+    },
+    /// Adds to memory atomically (4 or 8 bytes).
+    AtomicAdd {
+        /// A pointer.
+        pointer: Value,
+        /// Bytes from it.
+        offset: i16,
+        /// How much.
+        width: Width,
+        /// What is added.
+        value: Value,
+    },
+    /// The address of a slot.
+    SlotAddress(SlotId),
+    /// A map, for helpers that take one.
+    MapReference(MapRef),
+    /// The current generation of an aggregation, a `u64` (see `tracer_common::agg`).
+    Generation(MapId),
+    /// Calls a helper of the kernel.
+    Helper {
+        /// Which.
+        helper: Helper,
+        /// At most five.
+        arguments: Vec<Value>,
+    },
+    /// Calls a function of the runtime library.
+    Runtime {
+        /// Which.
+        function: Runtime,
+        /// At most five.
+        arguments: Vec<Value>,
+    },
+}
+
+/// A map that generated code names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MapRef {
+    /// One of the script's.
+    Script(MapId),
+    /// One of the runtime's, by the name of its symbol.
+    Runtime(&'static str),
+}
+
+/// How a block ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Terminator {
+    /// To another block.
+    Jump(Target),
+    /// To one of two.
+    Branch {
+        /// The relation.
+        op: CompareOp,
+        /// Left operand.
+        a: Value,
+        /// Right operand.
+        b: Value,
+        /// Where it holds.
+        then: Target,
+        /// Where it does not.
+        otherwise: Target,
+    },
+    /// To the block of the case that equals the value. Cases are sorted and distinct.
+    Switch {
+        /// What is looked at.
+        value: Value,
+        /// Its values.
+        cases: Vec<(i64, Target)>,
+        /// None of them.
+        default: Target,
+    },
+    /// Ends the program; it always returns 0.
+    Return,
+}
+
+/// A jump's destination and what it passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The block.
+    pub block: Block,
+    /// A value for each of its parameters.
+    pub arguments: Vec<Value>,
+}
+
+/// Bytes of a memory access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Width {
+    /// 1 byte.
+    B1,
+    /// 2 bytes.
+    B2,
+    /// 4 bytes.
+    B4,
+    /// 8 bytes.
+    B8,
+}
+
+/// Arithmetic. Division and remainder by zero give 0 and the dividend, as BPF defines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BinaryOp {
+    /// Sum.
+    Add,
+    /// Difference.
+    Sub,
+    /// Product.
+    Mul,
+    /// Unsigned quotient.
+    UDiv,
+    /// Unsigned remainder.
+    UMod,
+    /// Bitwise and.
+    And,
+    /// Bitwise or.
+    Or,
+    /// Bitwise exclusive or.
+    Xor,
+    /// Shift left, by the low six bits.
+    Shl,
+    /// Shift right, zeros in.
+    Shr,
+    /// Shift right, sign in.
+    Sar,
+}
+
+/// A relation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CompareOp {
+    /// Equal.
+    Eq,
+    /// Not equal.
+    Ne,
+    /// Unsigned less.
+    ULt,
+    /// Unsigned less or equal.
+    ULe,
+    /// Unsigned greater.
+    UGt,
+    /// Unsigned greater or equal.
+    UGe,
+    /// Signed less.
+    SLt,
+    /// Signed less or equal.
+    SLe,
+    /// Signed greater.
+    SGt,
+    /// Signed greater or equal.
+    SGe,
+}
+
+/// Helpers of the kernel, by their numbers in `include/uapi/linux/bpf.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+#[allow(missing_docs, reason = "the kernel documents them under these names")]
+pub enum Helper {
+    MapLookupElem = 1,
+    MapUpdateElem = 2,
+    MapDeleteElem = 3,
+    KtimeGetNs = 5,
+    GetPrandomU32 = 7,
+    GetSmpProcessorId = 8,
+    GetCurrentPidTgid = 14,
+    GetCurrentUidGid = 15,
+    GetCurrentComm = 16,
+    GetCurrentTask = 35,
+    GetCurrentCgroupId = 80,
+    ProbeReadUser = 112,
+    ProbeReadKernel = 113,
+    ProbeReadUserStr = 114,
+    ProbeReadKernelStr = 115,
+    KtimeGetBootNs = 125,
+    RingbufSubmit = 132,
+    RingbufDiscard = 133,
+    TaskStorageGet = 156,
+    TaskStorageDelete = 157,
+    GetCurrentTaskBtf = 158,
+    TaskPtRegs = 175,
+}
+
+/// Functions of the runtime library (tracer-ebpf), by the symbols they have there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Runtime {
+    /// `ct_in_scope() -> 0 or 1`.
+    InScope,
+    /// `ct_pid_tgid() -> tgid << 32 | tid`, as the scope's pid namespace numbers them.
+    PidTgid,
+    /// `ct_follow_fork(context)`: marks the child of a marked task.
+    FollowFork,
+    /// `ct_insert(map, key) -> 0 or -errno`: adds an empty aggregation.
+    Insert,
+    /// `ct_hdr_update(value, n)`.
+    HdrUpdate,
+    /// The same where the program may be pre-empted.
+    HdrUpdateAtomic,
+    /// `ct_log2_index(n, bits) -> bucket`.
+    Log2Index,
+    /// `ct_linear_index(n, min, max, step) -> bucket`.
+    LinearIndex,
+    /// `ct_reserve(size) -> record or null`; counts the loss.
+    Reserve,
+    /// `ct_lost(kind)`.
+    Lost,
+}
+
+impl Runtime {
+    /// Its symbol.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::InScope => "ct_in_scope",
+            Self::PidTgid => "ct_pid_tgid",
+            Self::FollowFork => "ct_follow_fork",
+            Self::Insert => "ct_insert",
+            Self::HdrUpdate => "ct_hdr_update",
+            Self::HdrUpdateAtomic => "ct_hdr_update_atomic",
+            Self::Log2Index => "ct_log2_index",
+            Self::LinearIndex => "ct_linear_index",
+            Self::Reserve => "ct_reserve",
+            Self::Lost => "ct_lost",
+        }
+    }
+}
+
+impl Inst {
+    /// Whether it does more than compute a value from its operands: writes, reads what others write, or calls.
+    /// Helpers that only report something unchanging for the length of a program (`pid`, `comm` excepted for its
+    /// buffer) are [`Helper::is_constant`].
+    pub fn has_effect(&self) -> bool {
+        match self {
+            Self::Const(_)
+            | Self::Binary { .. }
+            | Self::Compare { .. }
+            | Self::Extend { .. }
+            | Self::Load { .. }
+            | Self::SlotAddress(_)
+            | Self::MapReference(_)
+            | Self::Generation(_) => false,
+            Self::Helper { helper, .. } => !helper.is_constant(),
+            Self::Runtime { function, .. } => !function.is_constant(),
+            Self::Store { .. } | Self::AtomicAdd { .. } => true,
+        }
+    }
+}
+
+impl Helper {
+    /// Whether two calls in one run of a program give the same result and write no memory.
+    pub fn is_constant(self) -> bool {
+        matches!(
+            self,
+            Self::GetSmpProcessorId
+                | Self::GetCurrentPidTgid
+                | Self::GetCurrentUidGid
+                | Self::GetCurrentTask
+                | Self::GetCurrentCgroupId
+                | Self::GetCurrentTaskBtf
+                | Self::TaskPtRegs
+        )
+    }
+}
+
+impl Runtime {
+    /// Whether two calls in one run of a program with the same arguments give the same result and write no memory.
+    pub fn is_constant(self) -> bool {
+        matches!(self, Self::InScope | Self::PidTgid | Self::Log2Index | Self::LinearIndex)
+    }
+}
