@@ -2,5 +2,7 @@
 
 pub mod diagnostics;
 pub mod ir;
+pub mod sema;
 pub mod source;
 pub mod syntax;
+pub mod target;

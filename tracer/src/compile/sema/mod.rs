@@ -1,0 +1,3 @@
+//! Syntax tree → typed program and plan: names, types, built-ins, probes, policy.
+
+pub mod typed;

@@ -1,0 +1,328 @@
+//! The typed program: what analysis hands to lowering. Every name is looked up, every type known, every constant
+//! argument checked; nothing in it can be wrong any more.
+//!
+//! Evaluation is as written, left to right. Conversions are explicit ([`ExprKind::Convert`]); operands of an operator
+//! have the operator's type; conditions have type `Bool` or an integer, which is true when it is not zero.
+
+use crate::compile::source::Span;
+use crate::plan::{Aggregation, MapId, Plan, ProbeId, RecordId, Shape};
+
+/// A whole script, ready for lowering.
+#[derive(Clone, Debug, Default)]
+pub struct Script {
+    /// In the order of the plan's programs.
+    pub programs: Vec<Program>,
+    /// Programs, probes, maps, records.
+    pub plan: Plan,
+}
+
+/// One BPF program: all that happens at one place of attachment.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// How the program reaches its arguments.
+    pub context: Context,
+    /// Whether events of tasks outside the scope are dropped first. Not so for begin, end and interval.
+    pub scoped: bool,
+    /// Whether the program may be pre-empted by another run of a program on the same CPU that updates the same per-CPU
+    /// value (uprobes and the like): aggregations are then atomic.
+    pub preemptible: bool,
+    /// In script order. A `return` leaves its clause only.
+    pub clauses: Vec<Clause>,
+}
+
+/// What a program's context pointer points to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Context {
+    /// Nothing of interest.
+    None,
+    /// Raw tracepoint `sys_enter`: `u64 regs` (a `struct pt_regs *`), `u64 id`.
+    SysEnter,
+    /// Raw tracepoint `sys_exit`: `u64 regs`, `u64 ret`.
+    SysExit,
+    /// Raw tracepoint `sched_process_fork`, where [`Clause`]s are empty and the runtime follows the traced tree.
+    FollowFork,
+}
+
+/// A probe's predicate and action.
+#[derive(Clone, Debug)]
+pub struct Clause {
+    /// Which of the program's events it is for.
+    pub selector: Selector,
+    /// The probes it was written for that this program covers; one unless the selector tells them apart.
+    pub probes: Vec<ProbeId>,
+    /// Variables, parameters first.
+    pub locals: Vec<Local>,
+    /// The condition; the action runs when it is true.
+    pub predicate: Option<Expr>,
+    /// The action.
+    pub body: Vec<Stmt>,
+    /// The probe in the source.
+    pub span: Span,
+}
+
+/// Which events of a program a clause is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// All.
+    Always,
+    /// Native (not 32-bit) system calls with these numbers, sorted, each with its probe: `Clause::probes[i]` belongs to
+    /// the i-th.
+    Syscalls(Vec<u32>),
+}
+
+/// A `$variable`, or one made by the compiler.
+#[derive(Clone, Debug)]
+pub struct Local {
+    /// As the script names it.
+    pub name: String,
+    /// What it holds. It starts as zero.
+    pub ty: Type,
+}
+
+/// Index into [`Clause::locals`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LocalId(pub u32);
+
+/// The type of a value: its layout in memory, and what the compiler knows besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// No value.
+    Void,
+    /// Has a layout. Integers, `Bool`, `Pointer`, `Probe` and `Syscall` are numbers of the IR; `Str` and `Tuple` live in
+    /// memory.
+    Data(Shape),
+}
+
+/// A statement.
+#[derive(Clone, Debug)]
+pub struct Stmt {
+    /// Which.
+    pub kind: StmtKind,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// The forms of a statement.
+#[derive(Clone, Debug)]
+pub enum StmtKind {
+    /// Evaluates for effect (`@x++`, `delete(@x[1])` as a value, …).
+    Expr(Expr),
+    /// `$x = value`; the value has the variable's type.
+    SetLocal(LocalId, Expr),
+    /// `@x[key] = value` of a plain map; key and value have the map's types.
+    SetMap {
+        /// The map.
+        map: MapId,
+        /// Its key, if it has keys.
+        key: Option<Expr>,
+        /// The new value.
+        value: Expr,
+    },
+    /// `@x[key] = count()` and its like.
+    Aggregate {
+        /// The map.
+        map: MapId,
+        /// Its key, if it has keys.
+        key: Option<Expr>,
+        /// Which.
+        aggregation: Aggregation,
+        /// What is aggregated, an 8-byte integer; `None` for `count()`.
+        argument: Option<Expr>,
+        /// How often it counts (`hist`, `lhist`, `hdr` with a weight): 1 unless said.
+        weight: Option<Expr>,
+    },
+    /// `delete(@x[key])`, of any map.
+    Delete {
+        /// The map.
+        map: MapId,
+        /// Its key, if it has keys.
+        key: Option<Expr>,
+    },
+    /// Writes a record: the arguments are its payload, laid out as a tuple.
+    Emit {
+        /// Which.
+        record: RecordId,
+        /// The payload.
+        arguments: Vec<Expr>,
+    },
+    /// `if`.
+    If {
+        /// What is tested.
+        condition: Expr,
+        /// When it is true.
+        then: Vec<Stmt>,
+        /// When it is not.
+        otherwise: Vec<Stmt>,
+    },
+    /// `unroll` with its count resolved, and blocks: statements in a row.
+    Block(Vec<Stmt>),
+    /// Leaves the clause.
+    Return,
+}
+
+/// An expression.
+#[derive(Clone, Debug)]
+pub struct Expr {
+    /// Which.
+    pub kind: ExprKind,
+    /// Its type.
+    pub ty: Type,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// The forms of an expression.
+#[derive(Clone, Debug)]
+pub enum ExprKind {
+    /// A number, sign- or zero-extended as its type asks for.
+    Int(i64),
+    /// A text; its type's size includes the NUL.
+    Str(String),
+    /// A variable's value.
+    Local(LocalId),
+    /// A plain map's value, zero where there is no such key.
+    MapGet {
+        /// The map.
+        map: MapId,
+        /// Its key, if it has keys.
+        key: Option<Box<Expr>>,
+    },
+    /// Whether a key is there.
+    HasKey {
+        /// The map.
+        map: MapId,
+        /// Its key.
+        key: Option<Box<Expr>>,
+    },
+    /// `@x++` and its like on a plain integer map; the value before or after.
+    MapAdd {
+        /// The map.
+        map: MapId,
+        /// Its key, if it has keys.
+        key: Option<Box<Expr>>,
+        /// What is added.
+        delta: i64,
+        /// Whether the value is the one before.
+        post: bool,
+    },
+    /// `$x++` and its like.
+    LocalAdd {
+        /// The variable.
+        local: LocalId,
+        /// What is added.
+        delta: i64,
+        /// Whether the value is the one before.
+        post: bool,
+    },
+    /// Something the kernel knows.
+    Builtin(Builtin),
+    /// Register `n` of the system call's arguments (`args.…`, 0 to 5).
+    SyscallArgument(u8),
+    /// `str(address, length)`: text from the traced process's or the kernel's memory.
+    ReadStr {
+        /// Where.
+        address: Box<Expr>,
+        /// The address is the process's.
+        user: bool,
+        /// At most so many bytes, the NUL included; never more than the type's size.
+        length: Option<Box<Expr>>,
+    },
+    /// An integer or pointer read from memory.
+    Read {
+        /// Where.
+        address: Box<Expr>,
+        /// The address is the process's.
+        user: bool,
+    },
+    /// To the expression's type: integers to another width or signedness, text to a longer size.
+    Convert(Box<Expr>),
+    /// One operand.
+    Unary(UnaryOp, Box<Expr>),
+    /// Two operands of one type, which is the result's, but for comparisons (`Bool`) and shifts.
+    Binary(BinaryOp, Box<Expr>, Box<Expr>),
+    /// `&&`: the right operand only if the left is true.
+    And(Box<Expr>, Box<Expr>),
+    /// `||`: the right operand only if the left is false.
+    Or(Box<Expr>, Box<Expr>),
+    /// Whether two texts are equal, up to `length` bytes or the end (`strncmp(a, b, n) == 0`, `a == b`).
+    StrEqual {
+        /// Left.
+        a: Box<Expr>,
+        /// Right.
+        b: Box<Expr>,
+        /// At most so many bytes.
+        length: Option<u32>,
+    },
+    /// `condition ? then : otherwise`.
+    Ternary(Box<Expr>, Box<Expr>, Box<Expr>),
+    /// `(a, b)`.
+    Tuple(Vec<Expr>),
+    /// `tuple.n`.
+    Element(Box<Expr>, u32),
+}
+
+/// What the kernel knows without being given anything. Each is evaluated at most once in a run of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Builtin {
+    /// Process id, `u32`, in the scope's namespace.
+    Pid,
+    /// Thread id, `u32`, in the scope's namespace.
+    Tid,
+    /// User id, `u32`.
+    Uid,
+    /// Group id, `u32`.
+    Gid,
+    /// Name of the thread, `Str { size: 16 }`.
+    Comm,
+    /// Nanoseconds since boot, suspension included as bpftrace's `nsecs` does, `u64`.
+    Nsecs,
+    /// Nanoseconds since the script began, `u64`.
+    Elapsed,
+    /// The CPU, `u32`.
+    Cpu,
+    /// The address of the current `task_struct`, `u64`.
+    CurrentTask,
+    /// The cgroup (v2) id, `u64`.
+    Cgroup,
+    /// A random number, `u32`.
+    Rand,
+    /// The probe that fired.
+    Probe,
+    /// The number of the system call at `sys_enter` or `sys_exit`, `i64`.
+    SyscallNumber,
+    /// What a system call returned, `i64`.
+    SyscallResult,
+}
+
+/// Operators with one operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnaryOp {
+    /// `-`
+    Negate,
+    /// `~`
+    BitNot,
+    /// `!`, of type `Bool`.
+    Not,
+}
+
+/// Operators with two operands. Signedness is the operands' type's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum BinaryOp {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Mod,
+    BitAnd,
+    BitOr,
+    BitXor,
+    Shl,
+    Shr,
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}

@@ -1,0 +1,24 @@
+//! The facts of the machine that a script is compiled for. Plain data: gathered elsewhere, or made up by a test.
+
+use tracer_common::scope::Scope;
+
+/// What the compiler needs to know of the kernel, the scope and the command line.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Major, minor, patch.
+    pub kernel: (u32, u32, u32),
+    /// CPUs that may ever come on line; per-CPU maps have a value for each.
+    pub possible_cpus: u32,
+    /// Storage of tasks can be used from tracing programs (5.11, and BTF in the kernel).
+    pub task_storage: bool,
+    /// `bpf_task_pt_regs` and BTF pointers can be used: registers are read without a helper (5.15, BTF).
+    pub task_registers: bool,
+    /// Who is traced.
+    pub scope: Scope,
+    /// `$1`, `$2`, …
+    pub positional: Vec<String>,
+    /// The pid of the command of `-c`, for `cpid`, as the scope's pid namespace numbers it.
+    pub command_pid: Option<u32>,
+    /// `--unsafe` was given.
+    pub allow_unsafe: bool,
+}
