@@ -23,6 +23,8 @@ pub struct Diagnostic {
     pub span: Span,
     /// What stands under the caret; may be empty.
     pub label: String,
+    /// Other places that belong to it, each with its text ("opened here").
+    pub also: Vec<(Span, String)>,
     /// What to do about it ("did you mean …?"), one line each.
     pub help: Vec<String>,
 }
@@ -30,7 +32,14 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error at `span`.
     pub fn error(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, message: message.into(), span, label: String::new(), help: Vec::new() }
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            span,
+            label: String::new(),
+            also: Vec::new(),
+            help: Vec::new(),
+        }
     }
 
     /// A warning at `span`.
@@ -41,6 +50,12 @@ impl Diagnostic {
     /// The same with a text under the caret.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = label.into();
+        self
+    }
+
+    /// The same with one more place marked.
+    pub fn also(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.also.push((span, label.into()));
         self
     }
 
@@ -56,16 +71,120 @@ impl Diagnostic {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let range = self.span.range();
-        let range = range.start.min(source.text.len())..range.end.min(source.text.len());
-        let snippet = Snippet::source(&source.text)
+        let clamp = |span: Span| {
+            let range = span.range();
+            range.start.min(source.text.len())..range.end.min(source.text.len())
+        };
+        let mut snippet = Snippet::source(&source.text)
             .path(&source.name)
-            .annotation(AnnotationKind::Primary.span(range).label(&self.label));
+            .annotation(AnnotationKind::Primary.span(clamp(self.span)).label(&self.label));
+        for (span, label) in &self.also {
+            snippet = snippet.annotation(AnnotationKind::Context.span(clamp(*span)).label(label));
+        }
         let mut group = Group::with_title(level.primary_title(&self.message)).element(snippet);
         for help in &self.help {
             group = group.element(Level::HELP.message(help));
         }
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         renderer.render(&[group])
+    }
+}
+
+/// Several findings as text, an empty line between them. Ends without a newline.
+pub fn render_all(diagnostics: &[Diagnostic], source: &Source, color: bool) -> String {
+    let rendered: Vec<String> = diagnostics.iter().map(|diagnostic| diagnostic.render(source, color)).collect();
+    rendered.join("\n\n")
+}
+
+/// The candidate that `word` was most likely meant to be: at most a third of its letters differ (one, for words of
+/// fewer than six). The first of several equally near wins.
+pub fn did_you_mean<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let allowed = (word.chars().count() / 3).max(1);
+    let mut best: Option<(usize, &str)> = None;
+    for candidate in candidates {
+        if candidate.len().abs_diff(word.len()) > 4 * allowed {
+            continue; // not even with four-byte letters
+        }
+        let distance = edit_distance(word, candidate);
+        if distance <= allowed && best.is_none_or(|(least, _)| distance < least) {
+            best = Some((distance, candidate));
+        }
+    }
+    best.filter(|(distance, _)| *distance > 0).map(|(_, candidate)| candidate)
+}
+
+/// How many letters must be inserted, removed, replaced or swapped with their neighbour (optimal string alignment).
+/// Letters that differ only in case count as one, however many there are.
+fn edit_distance(a: &str, b: &str) -> usize {
+    if a == b {
+        return 0;
+    }
+    if a.eq_ignore_ascii_case(b) {
+        return 1;
+    }
+    let a: Vec<char> = a.chars().collect();
+    let b: Vec<char> = b.chars().collect();
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let differs = usize::from(a[i - 1] != b[j - 1]);
+            row[j] = (last[j] + 1).min(row[j - 1] + 1).min(last[j - 1] + differs);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(before_last[j - 2] + 1);
+            }
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_candidate_within_a_third_is_proposed() {
+        let names = ["printf", "print", "count", "sum", "sys_enter_openat"];
+        assert_eq!(did_you_mean("prinft", names), Some("printf"));
+        assert_eq!(did_you_mean("cuont", names), Some("count"));
+        assert_eq!(did_you_mean("Sum", names), Some("sum"));
+        assert_eq!(did_you_mean("sys_enter_opennat", names), Some("sys_enter_openat"));
+        assert_eq!(did_you_mean("sam", names), Some("sum"));
+        assert_eq!(did_you_mean("avg", names), None);
+        assert_eq!(did_you_mean("print", names), None, "the word itself is no proposal");
+    }
+
+    #[test]
+    fn several_places_are_shown_in_one_finding() {
+        let source = Source { name: "-e".into(), text: "BEGIN {\n  exit(\n".into() };
+        let diagnostic = Diagnostic::error(Span::new(15, 15), "this block is never closed")
+            .label("expected `}`")
+            .also(Span::new(6, 7), "opened here")
+            .help("add `}`");
+        assert_eq!(
+            render_all(&[diagnostic.clone(), diagnostic], &source, false),
+            "\
+error: this block is never closed
+ --> -e:2:9
+  |
+1 | BEGIN {
+  |       - opened here
+2 |   exit(
+  |        ^ expected `}`
+  |
+  = help: add `}`
+
+error: this block is never closed
+ --> -e:2:9
+  |
+1 | BEGIN {
+  |       - opened here
+2 |   exit(
+  |        ^ expected `}`
+  |
+  = help: add `}`"
+        );
     }
 }

@@ -11,11 +11,13 @@ use crate::compile::source::Span;
 pub struct Script {
     /// `config = { … }`
     pub config: Vec<ConfigEntry>,
+    /// `import "path";` outside of any block.
+    pub imports: Vec<Import>,
     /// `struct`, `union`, `enum` definitions.
     pub definitions: Vec<Definition>,
     /// `let @name = kind(size);`
     pub maps: Vec<MapDeclaration>,
-    /// `macro name($a, @b, c) { … }`
+    /// `macro name($a, @b, c) { … }`, and `#define NAME expression`, which means the same.
     pub macros: Vec<Macro>,
     /// `fn name($a : type) : type { … }`
     pub functions: Vec<Function>,
@@ -41,13 +43,25 @@ pub struct ConfigEntry {
     pub value: Expr,
 }
 
-/// A C type definition in the script.
+/// `import "path"`
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// What is between the quotes.
+    pub path: String,
+    /// The whole statement, without the semicolon.
+    pub span: Span,
+}
+
+/// A C type definition in the script. One that is written inside another stands before it; if it has no tag, its name
+/// is the outer one's, a dot and a number, which nothing in a script can spell.
 #[derive(Clone, Debug)]
 pub struct Definition {
     /// `struct foo`, `union foo`, `enum foo`.
     pub kind: DefinitionKind,
     /// The tag.
     pub name: Name,
+    /// `__attribute__((packed))`: no padding between members.
+    pub packed: bool,
     /// From the keyword to the closing brace.
     pub span: Span,
 }
@@ -68,7 +82,7 @@ pub enum DefinitionKind {
 pub struct Member {
     /// The declared type, array suffixes and pointers applied.
     pub ty: TypeName,
-    /// `None`: an anonymous struct or union.
+    /// `None`: the members of this struct or union are reached as if they were the outer one's.
     pub name: Option<Name>,
     /// The width of a bit field.
     pub bits: Option<u32>,
@@ -271,6 +285,10 @@ pub enum StmtKind {
     Block(Block),
     /// `return value`.
     Return(Option<Expr>),
+    /// `_ = value`: the value is not wanted.
+    Discard(Expr),
+    /// `import "path"` inside a block.
+    Import(Import),
     /// `break`.
     Break,
     /// `continue`.
@@ -331,7 +349,7 @@ pub enum ExprKind {
         /// In order.
         arguments: Vec<Expr>,
     },
-    /// `sizeof(type)`, `offsetof(type, a.b)`.
+    /// `sizeof(type)`, `offsetof(type, a.b)`, `typeinfo(type)`.
     TypeQuery {
         /// `sizeof` or `offsetof`.
         query: TypeQuery,
@@ -408,20 +426,25 @@ pub enum ExprKind {
         /// When it is not.
         otherwise: Block,
     },
+    /// `comptime operand`: must be known when the script is compiled.
+    Comptime(Box<Expr>),
     /// Could not be parsed; an error has been reported.
     Error,
 }
 
-/// `sizeof` and `offsetof`.
+/// `sizeof`, `offsetof` and `typeinfo`.
 #[derive(Clone, Debug)]
 pub enum TypeQuery {
     /// Bytes of a type.
     SizeOf,
     /// Bytes from the start to a (nested) member.
     OffsetOf(Vec<Name>),
+    /// The type's names and kind, as a record.
+    TypeInfo,
 }
 
-/// A type, or an expression standing for its type.
+/// A type, or an expression standing for its type. A bare word that is no well-known type name is an expression here:
+/// only analysis knows whether it names a type.
 #[derive(Clone, Debug)]
 pub enum TypeOrExpr {
     /// `struct foo`, `uint64`.
