@@ -1,2 +1,53 @@
-//! The project's own commands: `cargo xtask setup|build|demo|test|vm|bench|dist`.
-fn main() {}
+//! The project's own commands: `cargo xtask setup|build|dist|vm`.
+//!
+//! One file a verb. Every verb first lets [`setup`] install what it needs, so a fresh clone on a fresh machine needs no
+//! other preparation.
+
+mod build;
+mod dist;
+mod initramfs;
+mod kernels;
+mod machine;
+mod qemu;
+mod setup;
+mod shell;
+mod vm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Build, test and measure ctrace")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Install what building, testing and measuring need, and is not there yet
+    Setup(setup::Args),
+    /// Build everything, for development
+    Build,
+    /// Build the static release binary, target/dist/ctrace
+    Dist,
+    /// Run a command in a virtual machine with another kernel
+    Vm(vm::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().verb {
+        Verb::Setup(args) => setup::main(&args),
+        Verb::Build => build::main(),
+        Verb::Dist => dist::main(),
+        Verb::Vm(args) => return vm::main(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
