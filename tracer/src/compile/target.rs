@@ -17,6 +17,9 @@ pub struct Target {
     pub scope: Scope,
     /// `$1`, `$2`, …
     pub positional: Vec<String>,
+    /// What `getopt("name", …)` finds: `--name=VALUE`, or `--name` alone, which is true. Options of a script's header
+    /// come here too.
+    pub named: Vec<(String, Option<String>)>,
     /// The pid of the command of `-c`, for `cpid`, as the scope's pid namespace numbers it.
     pub command_pid: Option<u32>,
     /// `--unsafe` was given.
