@@ -13,6 +13,9 @@ use crate::bucket::HDR_BUCKETS;
 /// In an array map, which has no such keys, the index is `(generation & 1) * entries + index`.
 pub const GENERATION_SIZE: usize = 8;
 
+/// Most maps of a script: the length of `GENERATIONS`, the runtime's array of each map's current generation (`u64`, from 0).
+pub const MAX_MAPS: usize = 256;
+
 /// Room for the largest value of an aggregation map, in bytes; entries are made by copying from a map of zeros.
 pub const MAX_VALUE_SIZE: usize = 8192;
 

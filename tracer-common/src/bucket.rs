@@ -63,7 +63,8 @@ pub const fn log2_bounds(index: u32, bits: u32) -> (i64, i64) {
 
 /// How many buckets `lhist(n, min, max, step)` has: the steps, one below and one above them.
 pub const fn linear_buckets(min: i64, max: i64, step: i64) -> usize {
-    ((max - min + step - 1) / step) as usize + 2
+    let distance = max.wrapping_sub(min) as u64;
+    div(distance, step) as usize + (div(distance, step) * step as u64 != distance) as usize + 2
 }
 
 /// The bucket of `value` in a histogram of equal steps: 0 below `min`, the last one from `max` on.
@@ -77,7 +78,16 @@ pub const fn linear_index(value: i64, min: i64, max: i64, step: i64) -> u32 {
     if value >= max {
         return linear_buckets(min, max, step) as u32 - 1;
     }
-    ((value - min) as u64 / step as u64) as u32 + 1
+    div(value.wrapping_sub(min) as u64, step) as u32 + 1
+}
+
+/// Unsigned, since a distance may exceed an `i64`; and without a way to panic, which a BPF program has no place for.
+#[inline(always)]
+const fn div(distance: u64, step: i64) -> u64 {
+    match distance.checked_div(step as u64) {
+        Some(quotient) => quotient,
+        None => 0,
+    }
 }
 
 /// Position of the highest bit set; `value` must not be 0.

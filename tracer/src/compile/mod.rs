@@ -1,5 +1,6 @@
 //! Script text → object bytes and plan. No I/O, no globals, no kernel: facts in, bytes out.
 
+pub mod bpf;
 pub mod diagnostics;
 pub mod ir;
 pub mod sema;

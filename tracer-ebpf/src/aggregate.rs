@@ -1,0 +1,78 @@
+//! Aggregations: making their entries and updating their values.
+
+use core::sync::atomic::AtomicU64;
+
+use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated::bpf_map_update_elem};
+use tracer_common::{
+    agg::{Hdr, MAX_MAPS, MAX_VALUE_SIZE},
+    bucket,
+    loss::Loss,
+};
+
+use crate::loss::ct_lost;
+
+/// The generation that each of the script's maps writes to (see [`tracer_common::agg`]). Generated code reads it, user
+/// space moves it on.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".data")]
+static GENERATIONS: [AtomicU64; MAX_MAPS] = [const { AtomicU64::new(0) }; MAX_MAPS];
+
+/// What a new entry is copied from.
+#[unsafe(no_mangle)]
+static ZEROS: [u64; MAX_VALUE_SIZE / 8] = [0; MAX_VALUE_SIZE / 8];
+
+const EEXIST: i64 = 17;
+
+/// Makes an entry of zeros for the key that `key` points to. 0, also if there is one already; else a negative errno,
+/// which is counted.
+///
+/// # Safety
+/// `map` is a map whose values are at most [`MAX_VALUE_SIZE`] bytes long; the verifier sees to it, and to the key.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn ct_insert(map: *mut core::ffi::c_void, key: *const core::ffi::c_void) -> i64 {
+    // SAFETY: as above.
+    let result = unsafe { bpf_map_update_elem(map, key, (&raw const ZEROS).cast(), u64::from(BPF_NOEXIST)) };
+    if result == 0 || result == -EEXIST {
+        return 0;
+    }
+    ct_lost(Loss::MapFull as u32);
+    result
+}
+
+/// Adds `value` to an [`Hdr`] that nothing else on this CPU writes to meanwhile.
+///
+/// # Safety
+/// `hdr` points to a map's value; the verifier sees to it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn ct_hdr_update(hdr: *mut Hdr, value: u64) {
+    // SAFETY: as above.
+    let hdr = unsafe { &mut *hdr };
+    let stats = &mut hdr.stats;
+    if stats.count == 0 || value < stats.min {
+        stats.min = value;
+    }
+    if value > stats.max {
+        stats.max = value;
+    }
+    stats.count = stats.count.wrapping_add(1);
+    stats.total = stats.total.wrapping_add(value);
+    if let Some(bucket) = hdr.buckets.get_mut(bucket::hdr_index(value) as usize) {
+        *bucket = bucket.wrapping_add(1);
+    }
+}
+
+/// The bucket of a signed `value` in a power-of-two histogram of 2^`bits` buckets per power.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ct_log2_index(value: i64, bits: u32) -> u64 {
+    u64::from(bucket::log2_index(value, bits))
+}
+
+/// The bucket of `value` in a histogram of equal steps.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ct_linear_index(value: i64, min: i64, max: i64, step: i64) -> u64 {
+    u64::from(bucket::linear_index(value, min, max, step))
+}

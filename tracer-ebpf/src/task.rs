@@ -1,0 +1,109 @@
+//! The current task's ids, as a pid namespace shows them.
+//!
+//! Offsets are constants that the verifier knows (see [`crate::scope`]), so one object serves every kernel. A `struct pid` has a number for each namespace that sees it: `numbers[0]` for the initial one, `numbers[level]` for the
+//! one it was made in. The kernel's own helper knows the innermost only, so the structures are read here.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_probe_read_kernel};
+
+use crate::scope::scope;
+
+/// A kernel address. As a result of [`field`] it is one that the verifier knows the type of.
+type Address = *const u8;
+
+/// The current task. From here on the verifier knows the types of what the pointers lead to.
+#[inline(always)]
+pub fn current() -> Address {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_get_current_task_btf() as Address }
+}
+
+/// Loads a field from a structure that the verifier knows the type of: one instruction, and 0 if the page is not there.
+#[inline(always)]
+fn field<T: Copy>(base: Address, offset: u32) -> T {
+    // SAFETY: the verifier checks offset and size against the kernel's BTF.
+    unsafe { base.add(offset as usize).cast::<T>().read_volatile() }
+}
+
+/// Copies kernel memory from an address of which nothing is known; `None` if it cannot be read.
+#[inline(always)]
+fn read<T: Copy>(from: Address) -> Option<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper writes `size_of::<T>()` bytes, or reports that it did not.
+    unsafe {
+        let error = bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, from.cast());
+        (error == 0).then(|| value.assume_init())
+    }
+}
+
+/// Address of the namespace that the scope names, once it has been seen.
+#[unsafe(no_mangle)]
+static mut SHOWN_NAMESPACE: u64 = 0;
+
+/// Whether `namespace`, the address of a `struct pid_namespace`, is the one that the scope names.
+///
+/// Its address is remembered once its number has been seen to match, which spares most calls a read. The namespace
+/// cannot go away meanwhile: the tracer lives in it, or holds it open.
+#[inline(always)]
+fn is_shown(namespace: Address) -> bool {
+    let shown = &raw mut SHOWN_NAMESPACE;
+    // SAFETY: an aligned word; whoever races here writes the same value.
+    unsafe {
+        if shown.read_volatile() == namespace as u64 {
+            return true;
+        }
+        let inum = read::<u32>(namespace.wrapping_add(scope!(offsets.pidns_inum) as usize));
+        let matches = inum == Some(scope!(pidns_inum));
+        if matches {
+            shown.write_volatile(namespace as u64);
+        }
+        matches
+    }
+}
+
+/// Address of the `struct upid` of `pid` in the namespace that the scope names, if `pid` is visible there.
+#[inline(always)]
+fn shown_upid(pid: Address) -> Option<Address> {
+    let level = scope!(pidns_level);
+    if field::<u32>(pid, scope!(offsets.pid_level)) < level {
+        return None;
+    }
+    // Not a typed load: up to 6.4 `numbers` is declared with one element, and the verifier would refuse the others.
+    let upid = pid.wrapping_add((scope!(offsets.pid_numbers) + level * scope!(offsets.upid_size)) as usize);
+    let namespace = read::<Address>(upid.wrapping_add(scope!(offsets.upid_ns) as usize))?;
+    is_shown(namespace).then_some(upid)
+}
+
+/// The number of `pid` in the namespace that the scope names, or 0 if it cannot be seen from there.
+#[inline(always)]
+fn number(pid: Address) -> u32 {
+    shown_upid(pid).and_then(|upid| read(upid.wrapping_add(scope!(offsets.upid_nr) as usize))).unwrap_or(0)
+}
+
+/// tgid << 32 | tid of the current task as the container sees them; 0 for a task that it cannot see.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ct_pid_tgid() -> u64 {
+    if scope!(pidns_level) == 0 {
+        // SAFETY: a helper without arguments.
+        return unsafe { bpf_get_current_pid_tgid() };
+    }
+    let task = current();
+    let leader = field::<Address>(task, scope!(offsets.task_group_leader));
+    let tid = number(field(task, scope!(offsets.task_thread_pid)));
+    let tgid = if leader == task { tid } else { number(field(leader, scope!(offsets.task_thread_pid))) };
+    u64::from(tgid) << 32 | u64::from(tid)
+}
+
+/// Whether the current task is in the scope's pid namespace or in one below it.
+#[inline(always)]
+pub fn in_pid_namespace() -> bool {
+    shown_upid(field(current(), scope!(offsets.task_thread_pid))).is_some()
+}
+
+/// Whether the current task belongs to the process that the scope names.
+#[inline(always)]
+pub fn is_chosen_process() -> bool {
+    (ct_pid_tgid() >> 32) as u32 == scope!(tgid)
+}
