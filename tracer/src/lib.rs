@@ -2,3 +2,4 @@
 
 pub mod compile;
 pub mod plan;
+pub mod report;

@@ -19,6 +19,8 @@ pub struct Plan {
     pub records: Vec<Record>,
     /// Printed at the end unless the script has deleted or hidden them: all maps, in the order of printing.
     pub print_at_end: Vec<MapId>,
+    /// Names of the system calls by number, for [`Shape::Syscall`]; empty when no value has that shape.
+    pub syscalls: Vec<Option<String>>,
 }
 
 /// Index into [`Plan::maps`].
@@ -98,12 +100,17 @@ pub struct Map {
 impl Map {
     /// Bytes of a key in the kernel's map, generation included.
     pub fn key_size(&self) -> u32 {
-        let own = self.key.as_ref().map_or(0, |key| key.size().next_multiple_of(8));
+        let own = self.own_key_size();
         match self.storage {
             Storage::Hash => own.max(8),
             Storage::PerCpuHash => own + tracer_common::agg::GENERATION_SIZE as u32,
             Storage::PerCpuArray { .. } | Storage::TaskStorage => 4,
         }
+    }
+
+    /// Bytes of a key alone, a multiple of 8; 0 for a map without.
+    pub fn own_key_size(&self) -> u32 {
+        self.key.as_ref().map_or(0, |key| key.size().next_multiple_of(8))
     }
 
     /// Bytes of a value in the kernel's map, a multiple of 8.
@@ -173,6 +180,19 @@ pub enum Aggregation {
 }
 
 impl Aggregation {
+    /// Whether totals and extremes are those of signed numbers.
+    pub fn signed(self) -> bool {
+        match self {
+            Self::Sum { signed }
+            | Self::Avg { signed }
+            | Self::Min { signed }
+            | Self::Max { signed }
+            | Self::Stats { signed } => signed,
+            Self::Hist { .. } | Self::Linear { .. } => true,
+            Self::Count | Self::Hdr => false,
+        }
+    }
+
     /// Bytes of one partial value, a multiple of 8.
     pub fn size(self) -> u32 {
         use tracer_common::{agg, bucket};
@@ -285,6 +305,28 @@ pub enum Record {
         /// Which.
         map: MapId,
     },
+    /// `table(@first, @second, …)`, ours: maps with the same key joined to one row for each key.
+    ///
+    /// The language: maps, then optionally an integer literal (`top`), then optionally a string literal, the unit of
+    /// what was measured: `"ns"` (the default) or `""`. A map gives the columns that its aggregation has: `hdr` gives
+    /// count, p50, p90, p99, p99.9, max and total; `stats` count, average and total; the others give one, headed by
+    /// the map's name. Rows are sorted by the total of the first map, largest first.
+    PrintTable {
+        /// Aggregations, all with the same key.
+        maps: Vec<MapId>,
+        /// Headings of the parts of the key, as the script writes them where the first map is first assigned, so far
+        /// as that is a name (`comm`, `pid`); an empty one is named after its shape.
+        headings: Vec<String>,
+        /// Only the first so many rows; 0: all.
+        top: u32,
+        /// Of the values that the maps aggregate.
+        unit: Unit,
+    },
+    /// `delete(@map[key])` of an aggregation: the program has deleted what the kernel held; the key is the payload.
+    Delete {
+        /// Which.
+        map: MapId,
+    },
     /// `clear(@map)`.
     Clear {
         /// Which.
@@ -297,6 +339,15 @@ pub enum Record {
     },
     /// `exit(code)`: the payload is the code, an `i64`.
     Exit,
+}
+
+/// What a number measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Unit {
+    /// Time in ns, shown to people as ns, us, ms or s.
+    Nanoseconds,
+    /// Nothing that is known.
+    Plain,
 }
 
 /// A format string of `printf`, taken apart.

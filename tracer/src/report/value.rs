@@ -1,0 +1,116 @@
+//! Bytes of a [`Shape`] → a [`Value`], and how values are written and ordered.
+
+use std::cmp::Ordering;
+
+use crate::plan::{Plan, Shape};
+
+/// A decoded value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A number of a signed type.
+    Signed(i64),
+    /// A number of an unsigned type.
+    Unsigned(u64),
+    /// `true` or `false`.
+    Bool(bool),
+    /// Text, which need not be UTF-8.
+    Text(Vec<u8>),
+    /// Several values.
+    Tuple(Vec<Value>),
+    /// An address.
+    Pointer(u64),
+}
+
+impl Value {
+    /// Decodes what lies at the beginning of `bytes`; what is missing there counts as zero.
+    pub fn decode(shape: &Shape, bytes: &[u8], plan: &Plan) -> Value {
+        match *shape {
+            Shape::Int { size, signed: false } => Value::Unsigned(integer(bytes, size)),
+            Shape::Int { size, signed: true } => {
+                let unused = 64 - 8 * u32::from(size);
+                Value::Signed((integer(bytes, size) << unused) as i64 >> unused)
+            }
+            Shape::Bool => Value::Bool(integer(bytes, 1) != 0),
+            Shape::Str { size } => {
+                let text = &bytes[..bytes.len().min(size as usize)];
+                Value::Text(text.split(|&byte| byte == 0).next().unwrap_or_default().to_vec())
+            }
+            Shape::Tuple(ref parts) => Value::Tuple(decode_parts(parts, bytes, plan)),
+            Shape::Pointer => Value::Pointer(integer(bytes, 8)),
+            Shape::Probe => {
+                let index = integer(bytes, 8);
+                named(plan.probes.get(index as usize), index)
+            }
+            Shape::Syscall => {
+                let number = integer(bytes, 8);
+                named(plan.syscalls.get(number as usize).and_then(Option::as_ref), number)
+            }
+        }
+    }
+
+    /// The order in which keys are printed. Both values have the same shape.
+    pub fn compare(&self, other: &Value) -> Ordering {
+        match (self, other) {
+            (Value::Signed(a), Value::Signed(b)) => a.cmp(b),
+            (Value::Unsigned(a), Value::Unsigned(b)) | (Value::Pointer(a), Value::Pointer(b)) => a.cmp(b),
+            (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
+            (Value::Text(a), Value::Text(b)) => a.cmp(b),
+            (Value::Tuple(a), Value::Tuple(b)) => {
+                let parts = a.iter().zip(b).map(|(a, b)| a.compare(b));
+                parts.fold(Ordering::Equal, Ordering::then)
+            }
+            _ => Ordering::Equal,
+        }
+    }
+
+    /// Appends the value as `print` shows it: tuples in parentheses, addresses in hexadecimal.
+    pub fn write_text(&self, out: &mut Vec<u8>) {
+        match self {
+            Value::Signed(number) => out.extend(number.to_string().bytes()),
+            Value::Unsigned(number) => out.extend(number.to_string().bytes()),
+            Value::Bool(value) => out.extend(value.to_string().bytes()),
+            Value::Text(text) => out.extend(text),
+            Value::Pointer(address) => out.extend(format!("{address:#x}").bytes()),
+            Value::Tuple(parts) => {
+                out.push(b'(');
+                write_parts(parts, out);
+                out.push(b')');
+            }
+        }
+    }
+
+    /// Appends the value as it stands between the brackets of a key: a tuple has no parentheses.
+    pub fn write_key(&self, out: &mut Vec<u8>) {
+        match self {
+            Value::Tuple(parts) => write_parts(parts, out),
+            other => other.write_text(out),
+        }
+    }
+}
+
+/// Decodes values that lie one after the other as C would lay them out.
+pub fn decode_parts(parts: &[Shape], bytes: &[u8], plan: &Plan) -> Vec<Value> {
+    let at = |offset: u32| bytes.get(offset as usize..).unwrap_or_default();
+    Shape::offsets(parts).map(|(offset, part)| Value::decode(part, at(offset), plan)).collect()
+}
+
+/// The name of something numbered, or the number where there is none.
+fn named(name: Option<&String>, number: u64) -> Value {
+    Value::Text(name.map_or_else(|| number.to_string(), String::clone).into_bytes())
+}
+
+fn write_parts(parts: &[Value], out: &mut Vec<u8>) {
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            out.extend(b", ");
+        }
+        part.write_text(out);
+    }
+}
+
+fn integer(bytes: &[u8], size: u8) -> u64 {
+    let mut word = [0; 8];
+    let size = bytes.len().min(usize::from(size));
+    word[..size].copy_from_slice(&bytes[..size]);
+    u64::from_le_bytes(word)
+}
