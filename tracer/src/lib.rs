@@ -3,3 +3,4 @@
 pub mod compile;
 pub mod plan;
 pub mod report;
+pub mod run;

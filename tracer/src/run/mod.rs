@@ -1,0 +1,3 @@
+//! Object and plan → a live session.
+
+pub mod sys;
