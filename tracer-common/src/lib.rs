@@ -6,6 +6,7 @@
 
 pub mod agg;
 pub mod bucket;
+pub mod identity;
 pub mod loss;
 pub mod record;
 pub mod scope;
