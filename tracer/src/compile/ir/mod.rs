@@ -322,10 +322,8 @@ pub enum Runtime {
     FollowFork,
     /// `ct_insert(map, key) -> 0 or -errno`: adds an empty aggregation.
     Insert,
-    /// `ct_hdr_update(value, n)`.
+    /// `ct_hdr_update(value, n)`: adds `n` to the `agg::Hdr` that `value` points to.
     HdrUpdate,
-    /// The same where the program may be pre-empted.
-    HdrUpdateAtomic,
     /// `ct_log2_index(n, bits) -> bucket`.
     Log2Index,
     /// `ct_linear_index(n, min, max, step) -> bucket`.
@@ -345,7 +343,6 @@ impl Runtime {
             Self::FollowFork => "ct_follow_fork",
             Self::Insert => "ct_insert",
             Self::HdrUpdate => "ct_hdr_update",
-            Self::HdrUpdateAtomic => "ct_hdr_update_atomic",
             Self::Log2Index => "ct_log2_index",
             Self::LinearIndex => "ct_linear_index",
             Self::Reserve => "ct_reserve",
