@@ -5,11 +5,14 @@ use core::sync::atomic::AtomicU64;
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated::bpf_map_update_elem};
 use tracer_common::{
     agg::{Hdr, MAX_MAPS, MAX_VALUE_SIZE},
-    bucket,
+    bucket::{self, HDR_BUCKETS},
     loss::Loss,
 };
 
-use crate::loss::ct_lost;
+use crate::{
+    atomic::{atomic_add, compare_exchange},
+    loss::ct_lost,
+};
 
 /// The generation that each of the script's maps writes to (see [`tracer_common::agg`]). Generated code reads it, user
 /// space moves it on.
@@ -60,6 +63,50 @@ pub unsafe extern "C" fn ct_hdr_update(hdr: *mut Hdr, value: u64) {
     stats.total = stats.total.wrapping_add(value);
     if let Some(bucket) = hdr.buckets.get_mut(bucket::hdr_index(value) as usize) {
         *bucket = bucket.wrapping_add(1);
+    }
+}
+
+/// How often another program may come between before an extreme value is given up; that many never do.
+const MAX_ATTEMPTS: u32 = 8;
+
+/// The same where another program on this CPU may write to the value meanwhile.
+///
+/// # Safety
+/// `hdr` points to a map's value; the verifier sees to it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn ct_hdr_update_atomic(hdr: *mut Hdr, value: u64) {
+    // SAFETY: as above; the index is compared with the array's length.
+    unsafe {
+        let buckets = (&raw mut (*hdr).buckets).cast::<u64>();
+        let index = bucket::hdr_index(value) as usize;
+        if index < HDR_BUCKETS {
+            atomic_add(buckets.add(index), 1);
+        }
+
+        let max = &raw mut (*hdr).stats.max;
+        for _ in 0..MAX_ATTEMPTS {
+            let held = max.read_volatile();
+            if value <= held || compare_exchange(max, held, value) == held {
+                break;
+            }
+        }
+
+        // A `min` of 0 is the smallest value if the bucket of zeros is not empty, else there is none yet.
+        let min = &raw mut (*hdr).stats.min;
+        for _ in 0..MAX_ATTEMPTS {
+            let held = min.read_volatile();
+            let zero_seen = buckets.read_volatile() != 0;
+            let new = if zero_seen { 0 } else { value };
+            if (held == 0 && zero_seen) || (held != 0 && new >= held) {
+                break;
+            }
+            // Once more after an exchange: a zero may have been counted between looking and writing.
+            compare_exchange(min, held, new);
+        }
+
+        atomic_add(&raw mut (*hdr).stats.total, value);
+        atomic_add(&raw mut (*hdr).stats.count, 1);
     }
 }
 

@@ -17,6 +17,7 @@
 //! | `ct_forget_task(ctx) -> u64` | body of a raw tracepoint program on `sched_process_free` |
 //! | `ct_insert(map, key) -> i64` | makes an entry of zeros: 0, or a negative errno; an existing key is 0 |
 //! | `ct_hdr_update(*mut Hdr, v)` | adds a value to an entry of a per-CPU map |
+//! | `ct_hdr_update_atomic(*mut Hdr, v)` | the same where another program may come between |
 //! | `ct_log2_index(v, bits) -> u64` | bucket of a signed value; the caller compares it with the number of buckets |
 //! | `ct_linear_index(v, min, max, step) -> u64` | the same for equal steps |
 //! | `ct_reserve(size) -> *mut u8` | room in the ring for a record of constant `size`, or null, which is counted |

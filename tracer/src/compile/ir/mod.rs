@@ -320,10 +320,14 @@ pub enum Runtime {
     PidTgid,
     /// `ct_follow_fork(context)`: marks the child of a marked task.
     FollowFork,
+    /// `ct_forget_task(context)`: takes the mark from a task that is no more.
+    ForgetTask,
     /// `ct_insert(map, key) -> 0 or -errno`: adds an empty aggregation.
     Insert,
     /// `ct_hdr_update(value, n)`: adds `n` to the `agg::Hdr` that `value` points to.
     HdrUpdate,
+    /// The same where the program may be pre-empted.
+    HdrUpdateAtomic,
     /// `ct_log2_index(n, bits) -> bucket`.
     Log2Index,
     /// `ct_linear_index(n, min, max, step) -> bucket`.
@@ -341,8 +345,10 @@ impl Runtime {
             Self::InScope => "ct_in_scope",
             Self::PidTgid => "ct_pid_tgid",
             Self::FollowFork => "ct_follow_fork",
+            Self::ForgetTask => "ct_forget_task",
             Self::Insert => "ct_insert",
             Self::HdrUpdate => "ct_hdr_update",
+            Self::HdrUpdateAtomic => "ct_hdr_update_atomic",
             Self::Log2Index => "ct_log2_index",
             Self::LinearIndex => "ct_linear_index",
             Self::Reserve => "ct_reserve",

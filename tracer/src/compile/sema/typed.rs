@@ -39,8 +39,11 @@ pub enum Context {
     SysEnter,
     /// Raw tracepoint `sys_exit`: `u64 regs`, `u64 ret`.
     SysExit,
-    /// Raw tracepoint `sched_process_fork`, where [`Clause`]s are empty and the runtime follows the traced tree.
+    /// Raw tracepoint `sched_process_fork`, where [`Clause`]s are empty and the runtime follows the traced tree. Wanted,
+    /// together with [`Context::ForgetTask`], whenever the scope's process filter is `Tree`.
     FollowFork,
+    /// Raw tracepoint `sched_process_free`, where [`Clause`]s are empty and the runtime forgets a followed task.
+    ForgetTask,
 }
 
 /// A probe's predicate and action.
