@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask setup|build|dist|vm`.
+//! The project's own commands: `cargo xtask setup|build|test|vm|dist`.
 //!
 //! One file a verb. Every verb first lets [`setup`] install what it needs, so a fresh clone on a fresh machine needs no
 //! other preparation.
@@ -11,6 +11,8 @@ mod machine;
 mod qemu;
 mod setup;
 mod shell;
+mod tally;
+mod test;
 mod vm;
 
 use std::process::ExitCode;
@@ -32,6 +34,8 @@ enum Verb {
     Build,
     /// Build the static release binary, target/dist/ctrace
     Dist,
+    /// Run all tests: lints, stages, script cases, containers, other kernels
+    Test(test::Args),
     /// Run a command in a virtual machine with another kernel
     Vm(vm::Args),
 }
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         Verb::Setup(args) => setup::main(&args),
         Verb::Build => build::main(),
         Verb::Dist => dist::main(),
+        Verb::Test(args) => test::main(&args),
         Verb::Vm(args) => return vm::main(&args),
     };
     match outcome {

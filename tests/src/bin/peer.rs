@@ -1,0 +1,117 @@
+//! Makes known numbers of events, for the tests to count: `peer STEP…`, each step in turn.
+//!
+//! | step | does |
+//! |---|---|
+//! | `getppid=N`, `yield=N` | N calls of getppid, of sched_yield |
+//! | `missing=N` | N calls of openat that fail with ENOENT |
+//! | `read=N`, `write=N` | N reads of one byte from /dev/zero, N writes of one byte to /dev/null |
+//! | `name=NAME` | renames the thread |
+//! | `cgroup=NAME` | makes a cgroup below its own and moves there |
+//! | `thread` | runs the rest in another thread |
+//! | `fork` | runs the rest in another process, and waits for it |
+//! | `busy` | calls getppid until stdin is closed |
+//! | `hold` | waits until stdin is closed |
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
+use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail, ensure};
+
+fn main() -> ExitCode {
+    match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peer: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(steps: &[String]) -> Result<()> {
+    let Some((step, rest)) = steps.split_first() else { return Ok(()) };
+    match step.split_once('=') {
+        None if step == "thread" => {
+            return std::thread::scope(|scope| scope.spawn(|| run(rest)).join())
+                .map_err(|_| anyhow::anyhow!("the thread panicked"))?;
+        }
+        None if step == "fork" => {
+            let status = Command::new(std::env::current_exe()?).args(rest).status()?;
+            ensure!(status.success(), "the process ended with {status}");
+            return Ok(());
+        }
+        None if step == "busy" => busy()?,
+        None if step == "hold" => hold()?,
+        None => bail!("unknown step `{step}`"),
+        Some(("name", name)) => rustix::thread::set_name(&CString::new(name)?)?,
+        Some(("cgroup", name)) => enter_below(name)?,
+        Some((call, times)) => repeat(call, times.parse().context("not a number of calls")?)?,
+    }
+    run(rest)
+}
+
+fn repeat(call: &str, times: u64) -> Result<()> {
+    match call {
+        "getppid" => (0..times).for_each(|_| getppid()),
+        "yield" => (0..times).for_each(|_| rustix::thread::sched_yield()),
+        "missing" => {
+            for _ in 0..times {
+                let opened = File::open("/nonexistent");
+                ensure!(opened.is_err_and(|error| error.kind() == ErrorKind::NotFound), "/nonexistent exists");
+            }
+        }
+        "read" => {
+            let mut zero = File::open("/dev/zero")?;
+            for _ in 0..times {
+                zero.read_exact(&mut [0])?;
+            }
+        }
+        "write" => {
+            let mut null = File::create("/dev/null")?;
+            for _ in 0..times {
+                null.write_all(&[0])?;
+            }
+        }
+        _ => bail!("unknown call `{call}`"),
+    }
+    Ok(())
+}
+
+fn getppid() {
+    let _ = rustix::process::getppid();
+}
+
+fn busy() -> Result<()> {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                getppid();
+            }
+        });
+        let held = hold();
+        done.store(true, Ordering::Relaxed);
+        held
+    })
+}
+
+fn hold() -> Result<()> {
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+/// The cgroup file system may be mounted in either place; in a container it is there when it was given to it.
+fn enter_below(name: &str) -> Result<()> {
+    let own = fs::read_to_string("/proc/self/cgroup")?;
+    let own = own.lines().find_map(|line| line.strip_prefix("0::")).context("no cgroup of version 2")?;
+    let root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+        .into_iter()
+        .find(|root| fs::exists(format!("{root}/cgroup.procs")).unwrap_or(false))
+        .context("cgroups of version 2 are not mounted")?;
+    let below = format!("{root}{own}/{name}");
+    fs::create_dir(&below).with_context(|| format!("cannot make {below}"))?;
+    fs::write(format!("{below}/cgroup.procs"), std::process::id().to_string())?;
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! The file format of a script case.
+//!
+//! ```text
+//! # What the case specifies, in a sentence.
+//! run: ctrace -c 'peer getppid=7' $SCRIPT
+//!
+//! --- script
+//! tracepoint:syscalls:sys_enter_getppid { @ = count(); }
+//!
+//! --- stdout
+//! @: 7
+//! ```
+//!
+//! Header lines are `key: value`; each may be left out:
+//!
+//! | key | meaning | else |
+//! |---|---|---|
+//! | `run` | the command under test, one command for a POSIX shell; `$SCRIPT` is a file with the script | `ctrace $SCRIPT` |
+//! | `neighbour` | shell lines that run, outside the case's cgroup, once everything is attached | nothing |
+//! | `after` | shell lines that run in the case's cgroup, after the neighbour's | nothing |
+//! | `stop` | `interrupt`: the command gets SIGINT once the lines above have ended | it ends by itself |
+//! | `exit` | the command's exit status | 0 |
+//! | `needs` | what the machine must have, separated by commas; see [`crate::needs`] | nothing |
+//!
+//! Sections are `script`, `stdout` and `stderr`; the last two are as [`crate::expect`] says. Without `stdout` nothing may
+//! be printed there; without `stderr`, what is printed there is not compared.
+//!
+//! Every command runs in the case's own cgroup, with ctrace, the test program `peer` and the system's tools in PATH.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::expect::Expected;
+use crate::needs::Need;
+
+/// One script case.
+#[derive(Debug)]
+pub struct Case {
+    /// The shell command under test.
+    pub run: String,
+    /// The script, if the case has one.
+    pub script: Option<String>,
+    /// Shell lines that run outside the case's cgroup once everything is attached.
+    pub neighbour: Option<String>,
+    /// Shell lines that run inside the case's cgroup once everything is attached.
+    pub after: Option<String>,
+    /// Whether SIGINT ends the command.
+    pub interrupt: bool,
+    /// The exit status that is expected.
+    pub exit: i32,
+    /// What the machine must have.
+    pub needs: Vec<Need>,
+    /// What must be printed to stdout.
+    pub stdout: Expected,
+    /// What must be printed to stderr, if that is compared.
+    pub stderr: Option<Expected>,
+}
+
+impl Case {
+    /// Reads a case; an error names the line that is not understood.
+    pub fn parse(text: &str) -> Result<Self> {
+        let (header, sections) = split(text);
+        let mut case = Self {
+            run: "ctrace $SCRIPT".to_owned(),
+            script: None,
+            neighbour: None,
+            after: None,
+            interrupt: false,
+            exit: 0,
+            needs: Vec::new(),
+            stdout: Expected::default(),
+            stderr: None,
+        };
+        for line in header.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (key, value) = line.split_once(':').with_context(|| format!("not `key: value`: {line}"))?;
+            case.set(key, value.trim()).with_context(|| format!("in the line: {line}"))?;
+        }
+        for (name, body) in sections {
+            match name {
+                "script" => case.script = Some(format!("{}\n", body.trim_end())),
+                "stdout" => case.stdout = Expected::parse(body)?,
+                "stderr" => case.stderr = Some(Expected::parse(body)?),
+                _ => bail!("unknown section `{name}`; known are script, stdout and stderr"),
+            }
+        }
+        ensure!(case.script.is_some() || !case.run.contains("$SCRIPT"), "the case runs $SCRIPT and has no script");
+        Ok(case)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        match key {
+            "run" => self.run = value.to_owned(),
+            "neighbour" => self.neighbour = Some(value.to_owned()),
+            "after" => self.after = Some(value.to_owned()),
+            "stop" if value == "interrupt" => self.interrupt = true,
+            "stop" => bail!("`interrupt` is the only way to stop a command"),
+            "exit" => self.exit = value.parse().context("not an exit status")?,
+            "needs" => {
+                self.needs = value.split(',').map(|need| Need::parse(need.trim())).collect::<Result<_>>()?;
+            }
+            _ => bail!("unknown key `{key}`"),
+        }
+        Ok(())
+    }
+}
+
+/// The header, and each section's name and body.
+fn split(text: &str) -> (&str, Vec<(&str, &str)>) {
+    let mut parts = text.split("\n--- ");
+    let header = parts.next().unwrap_or_default();
+    let sections = parts.map(|part| part.split_once('\n').unwrap_or((part, ""))).collect();
+    (header, sections)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_may_say_everything() {
+        let case = Case::parse(
+            "# A neighbour is not seen.\n\
+             run: ctrace -B none $SCRIPT\n\
+             neighbour: peer getppid=1000\n\
+             after: peer getppid=7\n\
+             stop: interrupt\n\
+             exit: 3\n\
+             needs: kprobes, kernel >= 6.6\n\
+             \n\
+             --- script\n\
+             BEGIN { printf(\"a: b\\n\"); }\n\
+             END { }\n\
+             \n\
+             --- stdout\n\
+             a: b\n\
+             --- stderr\n\
+             ~ .*\n",
+        )
+        .unwrap();
+        assert_eq!(case.run, "ctrace -B none $SCRIPT");
+        assert_eq!(case.neighbour.as_deref(), Some("peer getppid=1000"));
+        assert_eq!(case.after.as_deref(), Some("peer getppid=7"));
+        assert!(case.interrupt);
+        assert_eq!(case.exit, 3);
+        assert_eq!(case.needs, [Need::Kprobes, Need::Kernel(6, 6)]);
+        assert_eq!(case.script.as_deref(), Some("BEGIN { printf(\"a: b\\n\"); }\nEND { }\n"));
+        case.stdout.check("a: b\n").unwrap();
+        case.stderr.unwrap().check("anything\n").unwrap();
+    }
+
+    #[test]
+    fn what_is_left_out_has_a_default() {
+        let case = Case::parse("\n--- script\nBEGIN { exit(); }\n").unwrap();
+        assert_eq!((case.run.as_str(), case.exit, case.interrupt), ("ctrace $SCRIPT", 0, false));
+        case.stdout.check("").unwrap();
+        case.stdout.check("a\n").unwrap_err();
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        let error = |text| format!("{:#}", Case::parse(text).unwrap_err());
+        assert_eq!(error("exits: 1\n--- script\n"), "in the line: exits: 1: unknown key `exits`");
+        assert_eq!(error("exit: none\n"), "in the line: exit: none: not an exit status: invalid digit found in string");
+        assert_eq!(error("hello\n"), "not `key: value`: hello");
+        assert_eq!(
+            error("\n--- script\n--- output\n"),
+            "unknown section `output`; known are script, stdout and stderr"
+        );
+        assert_eq!(error("run: ctrace $SCRIPT\n"), "the case runs $SCRIPT and has no script");
+    }
+}

@@ -1,0 +1,20 @@
+//! What the integration tests share: script cases as files, the cgroups and processes they run in, and containers.
+//!
+//! In reading order:
+//! - [`case`]: the file format of a script case; text in, [`case::Case`] out
+//! - [`expect`]: expected output, and whether a text is as expected
+//! - [`needs`]: what a case may need of the machine, and whether this one has it
+//! - [`cgroup`]: a cgroup that is gone, with all in it, when its guard is
+//! - [`process`]: a process in a cgroup, with a deadline
+//! - [`runner`]: runs one case and says how it failed
+//! - [`docker`]: a daemon, images and containers, removed when their guards are
+//! - [`programs`]: where ctrace and the test programs lie
+
+pub mod case;
+pub mod cgroup;
+pub mod docker;
+pub mod expect;
+pub mod needs;
+pub mod process;
+pub mod programs;
+pub mod runner;

@@ -1,0 +1,84 @@
+//! What a case may need of the machine: `kernel >= 6.6`, `kprobes`, `fentry`, `tracefs`.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+/// One need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// At least this kernel, major and minor.
+    Kernel(u32, u32),
+    /// Probes at any kernel instruction.
+    Kprobes,
+    /// Trampolines at the entry and exit of kernel functions.
+    Fentry,
+    /// The tracing file system, mounted and readable.
+    Tracefs,
+}
+
+const TRACING: &str = "/sys/kernel/tracing";
+
+impl Need {
+    /// Reads one need.
+    pub fn parse(text: &str) -> Result<Self> {
+        Ok(match text {
+            "kprobes" => Self::Kprobes,
+            "fentry" => Self::Fentry,
+            "tracefs" => Self::Tracefs,
+            _ => match text.strip_prefix("kernel >= ").map(version) {
+                Some(version) => {
+                    let (major, minor) = version?;
+                    Self::Kernel(major, minor)
+                }
+                None => bail!("unknown need `{text}`"),
+            },
+        })
+    }
+
+    /// Why this machine does not have it; `None` if it has.
+    pub fn unmet(self) -> Option<String> {
+        match self {
+            Self::Kernel(major, minor) => {
+                let release = rustix::system::uname().release().to_string_lossy().into_owned();
+                let has = version(&release).is_ok_and(|running| running >= (major, minor));
+                (!has).then(|| format!("needs kernel {major}.{minor}, runs {release}"))
+            }
+            Self::Kprobes => (!Path::new("/sys/bus/event_source/devices/kprobe").exists())
+                .then(|| "needs kprobes, which this kernel lacks".to_owned()),
+            // Trampolines are patched in through ftrace, and so is this list.
+            Self::Fentry => File::open(format!("{TRACING}/available_filter_functions"))
+                .err()
+                .map(|error| format!("needs fentry, and ftrace's list of functions says: {error}")),
+            Self::Tracefs => fs::read_dir(format!("{TRACING}/events"))
+                .err()
+                .map(|error| format!("needs tracefs, and {TRACING}/events says: {error}")),
+        }
+    }
+}
+
+/// The first two numbers of a version: `6.12.117+deb12-amd64` is (6, 12).
+fn version(text: &str) -> Result<(u32, u32)> {
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    let mut next = || numbers.next().with_context(|| format!("not a version: {text}"))?.context("not a number");
+    Ok((next()?, next()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_compared_by_number() {
+        assert_eq!(Need::parse("kernel >= 2.6").unwrap().unmet(), None);
+        let unmet = Need::parse("kernel >= 999.0").unwrap().unmet().unwrap();
+        assert!(unmet.starts_with("needs kernel 999.0, runs "), "{unmet}");
+        assert_eq!(version("6.12.117+deb12-amd64").unwrap(), (6, 12));
+    }
+
+    #[test]
+    fn an_unknown_need_is_an_error() {
+        assert_eq!(Need::parse("kprobe").unwrap_err().to_string(), "unknown need `kprobe`");
+    }
+}

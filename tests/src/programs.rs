@@ -1,0 +1,27 @@
+//! Where the programs and cases lie that the suites run. `cargo xtask test` says so by environment variables, which name
+//! other places in virtual machines.
+
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+/// `CTRACE`: the static ctrace under test.
+pub fn ctrace() -> Result<PathBuf> {
+    from_environment("CTRACE")
+}
+
+/// `PEER`: the static test program that makes known numbers of events.
+pub fn peer() -> Result<PathBuf> {
+    from_environment("PEER")
+}
+
+/// `CASES`: the folder of the script cases.
+pub fn cases() -> Result<PathBuf> {
+    from_environment("CASES")
+}
+
+fn from_environment(variable: &str) -> Result<PathBuf> {
+    let path = env::var_os(variable);
+    Ok(path.with_context(|| format!("{variable} is not set; `cargo xtask test` sets it"))?.into())
+}

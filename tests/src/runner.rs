@@ -1,0 +1,178 @@
+//! Runs one case, in cgroups of its own, and says how it failed.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::case::Case;
+use crate::cgroup::Cgroup;
+use crate::process::{self, Ended, NOTIFY, Process};
+
+/// How long a case may take, emulated machines included.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Where the programs lie that the cases run.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    path: OsString,
+}
+
+impl Runner {
+    /// A runner whose commands find these programs before the system's.
+    pub fn new(programs: &[&Path]) -> Result<Self> {
+        let folders = programs.iter().filter_map(|program| program.parent()).map(PathBuf::from);
+        let system = env::var_os("PATH").unwrap_or_default();
+        Ok(Self { path: env::join_paths(folders.chain(env::split_paths(&system)))? })
+    }
+
+    /// Runs the case; an error says what was not as expected.
+    pub fn run(&self, case: &Case) -> Result<()> {
+        let deadline = Instant::now() + LIMIT;
+        let scope = Cgroup::new("case")?;
+        let beside = Cgroup::new("neighbour")?;
+        let script = Script::write(&scope, case.script.as_deref().unwrap_or_default())?;
+
+        let mut command = self.command(&scope, &format!("exec {}", case.run), &script);
+        if case.neighbour.is_some() || case.after.is_some() {
+            command.env(NOTIFY, "1");
+        }
+        let process = Process::spawn(command)?;
+        // A command that has ended before has failed, and says so below.
+        if (case.neighbour.is_some() || case.after.is_some()) && process.wait_attached(deadline)? {
+            for (cgroup, lines) in [(&beside, &case.neighbour), (&scope, &case.after)] {
+                let Some(lines) = lines else { continue };
+                process::run(self.command(cgroup, lines, &script), deadline)
+                    .with_context(|| format!("the workload `{lines}` failed"))?;
+            }
+        }
+        if case.interrupt {
+            process.interrupt()?;
+        }
+        let ended = process.finish(&scope, deadline)?;
+        drop(script);
+        compare(case, &ended).with_context(|| format!("with this on stderr:\n{}", ended.stderr))?;
+        beside.remove()?;
+        scope.remove()
+    }
+
+    fn command(&self, cgroup: &Cgroup, line: &str, script: &Script) -> Command {
+        let mut command = process::command(cgroup, line);
+        command.env("PATH", &self.path).env("SCRIPT", &script.file).env_remove(NOTIFY);
+        command
+    }
+}
+
+fn compare(case: &Case, ended: &Ended) -> Result<()> {
+    case.stdout.check(&ended.stdout).context("stdout differs")?;
+    if let Some(stderr) = &case.stderr {
+        stderr.check(&ended.stderr).context("stderr differs")?;
+    }
+    ensure!(ended.status.code() == Some(case.exit), "expected exit status {}, got {}", case.exit, ended.status);
+    Ok(())
+}
+
+/// A script as a file, removed with its guard.
+struct Script {
+    file: PathBuf,
+}
+
+impl Script {
+    /// Writes the script to a file that is named like the cgroup, whose name is unique.
+    fn write(scope: &Cgroup, text: &str) -> Result<Self> {
+        let name = scope.path().file_name().context("a cgroup has a name")?;
+        let file = env::temp_dir().join(name).with_extension("bt");
+        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.file) {
+            eprintln!("left behind: {}: {error}", self.file.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// Runs a case against a shell script in the place of ctrace; the message of its failure, if it fails.
+    fn outcome(ctrace: &str, case: &str) -> Result<(), String> {
+        let scratch = Cgroup::new("fake").unwrap();
+        let folder = env::temp_dir().join(scratch.path().file_name().unwrap());
+        fs::create_dir(&folder).unwrap();
+        let program = folder.join("ctrace");
+        fs::write(&program, format!("#!/bin/sh\n{ctrace}")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let outcome = Runner::new(&[&program]).unwrap().run(&Case::parse(case).unwrap());
+        fs::remove_dir_all(&folder).unwrap();
+        outcome.map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn the_command_gets_the_script_and_its_own_cgroup() {
+        let ctrace = "cat $1; grep -c ctrace-test-.*-case /proc/self/cgroup";
+        let case = "\n--- script\nBEGIN { }\n--- stdout\nBEGIN { }\n1\n";
+        assert_eq!(outcome(ctrace, case), Ok(()));
+    }
+
+    #[test]
+    fn workloads_run_once_everything_is_attached_and_sigint_ends_the_command() {
+        let ctrace = "
+            trap 'cat $1; exit 3' INT
+            echo before; echo __BPFTRACE_NOTIFY_PROBES_ATTACHED
+            while :; do sleep 0.01; done";
+        let case = "
+neighbour: grep -q ctrace-test-.*-neighbour /proc/self/cgroup && echo neighbour >> $SCRIPT
+after: grep -q ctrace-test-.*-case /proc/self/cgroup && echo after >> $SCRIPT
+stop: interrupt
+exit: 3
+
+--- script
+script
+--- stdout
+before
+script
+neighbour
+after
+";
+        assert_eq!(outcome(ctrace, case), Ok(()));
+    }
+
+    #[test]
+    fn a_difference_fails_and_shows_stderr() {
+        let case = "\n--- script\n\n--- stdout\na\n";
+        assert_eq!(
+            outcome("echo b; echo why >&2", case),
+            Err("with this on stderr:\nwhy\n: stdout differs: expected:\n    a\nprinted:\n    b".to_owned())
+        );
+        let error = outcome("echo a; exit 4", case).unwrap_err();
+        assert!(error.ends_with("expected exit status 0, got exit status: 4"), "{error}");
+        let stderr = "\n--- script\n\n--- stderr\nwarning\n";
+        assert_eq!(outcome("echo warning >&2", stderr), Ok(()));
+        assert!(outcome("echo other >&2", stderr).is_err());
+    }
+
+    #[test]
+    fn a_command_that_ends_before_it_attaches_fails_by_its_status() {
+        let case = "\nafter: true\n--- script\n";
+        let error = outcome("echo no >&2; exit 4", case).unwrap_err();
+        assert!(error.ends_with("expected exit status 0, got exit status: 4"), "{error}");
+    }
+
+    #[test]
+    fn a_workload_that_fails_fails_the_case() {
+        let ctrace = "echo __BPFTRACE_NOTIFY_PROBES_ATTACHED; sleep 1000";
+        let error = outcome(ctrace, "\nafter: exit 9\n--- script\n").unwrap_err();
+        assert_eq!(error, "the workload `exit 9` failed: ended with exit status: 9");
+    }
+}

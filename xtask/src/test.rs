@@ -1,0 +1,236 @@
+//! `cargo xtask test`: everything that must hold, and one closing line with the sums.
+//!
+//! The kinds run in the order of their cost. A kind that fails does not stop the others. Where `CI` is set, a kind that
+//! this machine cannot run is a failure; so is, everywhere, a script case that no kernel could run.
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::initramfs::Entry;
+use crate::kernels::Series;
+use crate::qemu::Serial;
+use crate::setup::{self, Purpose};
+use crate::tally::Tally;
+use crate::{dist, shell, vm};
+
+/// How long the cases may take on one emulated machine.
+const MACHINE_LIMIT: Duration = Duration::from_secs(900);
+
+/// `cargo xtask test [KIND…] [--filter NAME]`
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only these kinds; all if none is named
+    #[arg(value_enum)]
+    kinds: Vec<Kind>,
+    /// Only tests whose name contains this
+    #[arg(long, default_value = "")]
+    filter: String,
+}
+
+/// A kind of test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// rustfmt and clippy
+    Lint,
+    /// Tests of single stages
+    Unit,
+    /// Script cases on this machine's kernel
+    Cases,
+    /// ctrace in Docker containers
+    Containers,
+    /// Script cases on other kernels, in virtual machines
+    Kernels,
+}
+
+/// Runs the tests; an error if any failed.
+pub fn main(args: &Args) -> Result<()> {
+    setup::ensure(Purpose::Test)?;
+    let all = [Kind::Lint, Kind::Unit, Kind::Cases, Kind::Containers, Kind::Kernels];
+    let kinds = if args.kinds.is_empty() { all.to_vec() } else { args.kinds.clone() };
+    let mut tally = Tally::default();
+    for &kind in &kinds {
+        let start = Instant::now();
+        println!("\n== {kind:?}");
+        match kind.missing() {
+            Some(why) => skip(kind, &why, &mut tally),
+            None => {
+                if let Err(error) = kind.run(&args.filter, &mut tally) {
+                    println!("{error:#}");
+                    tally.fail(format!("{kind:?}: {error}"));
+                }
+            }
+        }
+        println!("== {kind:?}: {} s", start.elapsed().as_secs());
+    }
+    if [Kind::Cases, Kind::Kernels].iter().all(|kind| kinds.contains(kind)) {
+        let never_run: Vec<String> = tally.never_run().into_iter().map(str::to_owned).collect();
+        never_run.into_iter().for_each(|case| tally.fail(format!("{case}: no kernel could run it")));
+    }
+    println!();
+    tally.failures.iter().for_each(|failure| println!("failed: {failure}"));
+    println!("{}", tally.summary());
+    if tally.failed > 0 {
+        bail!("tests failed");
+    }
+    Ok(())
+}
+
+fn skip(kind: Kind, why: &str, tally: &mut Tally) {
+    println!("skipped: {why}");
+    if env::var_os("CI").is_some() {
+        tally.fail(format!("{kind:?}: must run in CI, and {why}"));
+    } else {
+        tally.skipped += 1;
+    }
+}
+
+impl Kind {
+    /// What this machine lacks to run the kind.
+    fn missing(self) -> Option<String> {
+        let root = || shell::read(Command::new("id").arg("-u")).is_ok_and(|id| id.trim_end() == "0");
+        match self {
+            Self::Lint | Self::Unit => None,
+            Self::Cases | Self::Containers if !root() => Some("it needs root".to_owned()),
+            Self::Kernels if shell::find("apt-get").is_none() => Some("it needs apt, for Debian's kernels".to_owned()),
+            Self::Cases | Self::Containers | Self::Kernels => None,
+        }
+    }
+
+    fn run(self, filter: &str, tally: &mut Tally) -> Result<()> {
+        match self {
+            Self::Lint => {
+                tally.step("rustfmt", succeeds(shell::cargo().args(["fmt", "--all", "--check"]))?);
+                let mut clippy = shell::cargo();
+                clippy.args(["clippy", "--quiet", "--all-targets", "--", "--deny", "warnings"]);
+                tally.step("clippy", succeeds(&mut clippy)?);
+                Ok(())
+            }
+            Self::Unit => {
+                let mut unit = shell::cargo();
+                unit.args(["test", "--no-fail-fast", "--", filter]);
+                harness("unit", &mut unit, tally)
+            }
+            Self::Cases => {
+                let suites = Suites::build()?;
+                harness("cases", suites.command(&suites.cases).arg(filter), tally)
+            }
+            Self::Containers => {
+                let suites = Suites::build()?;
+                harness("containers", suites.command(&suites.containers).arg(filter), tally)
+            }
+            Self::Kernels => {
+                let suites = Suites::build()?;
+                Series::ALL.into_iter().try_for_each(|series| suites.on_kernel(series, filter, tally))
+            }
+        }
+    }
+}
+
+/// The static programs of the suites.
+struct Suites {
+    ctrace: PathBuf,
+    peer: PathBuf,
+    cases: PathBuf,
+    containers: PathBuf,
+}
+
+impl Suites {
+    fn build() -> Result<Self> {
+        let ctrace = dist::build()?;
+        let mut build = dist::static_cargo("build", &dist::host_triple()?);
+        build.args(["--package", "tests", "--bins", "--test", "cases", "--test", "containers"]);
+        build.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
+        let built = build.stdin(Stdio::null()).output().context("cannot run cargo")?;
+        if !built.status.success() {
+            bail!("the suites do not build");
+        }
+        let messages = String::from_utf8(built.stdout)?;
+        let program = |name: &str| executable(&messages, name).with_context(|| format!("cargo built no {name}"));
+        Ok(Self { ctrace, peer: program("peer")?, cases: program("cases")?, containers: program("containers")? })
+    }
+
+    /// A suite on this machine.
+    fn command(&self, suite: &Path) -> Command {
+        let mut command = shell::command(suite);
+        command.env("CTRACE", &self.ctrace).env("PEER", &self.peer).env("CASES", cases());
+        command
+    }
+
+    /// The script cases in a virtual machine.
+    fn on_kernel(&self, series: Series, filter: &str, tally: &mut Tally) -> Result<()> {
+        let entry = |from: &Path, to: &str| Entry { from: from.to_owned(), to: to.to_owned() };
+        let entries = [
+            entry(&self.ctrace, "/bin/ctrace"),
+            entry(&self.peer, "/bin/peer"),
+            entry(&self.cases, "/bin/suite"),
+            entry(&cases(), "/cases"),
+        ];
+        let command = format!("CTRACE=/bin/ctrace PEER=/bin/peer CASES=/cases suite {}", shell::quote(filter));
+        let failed_before = tally.failed;
+        let mut count = |line: &str| {
+            println!("{line}");
+            tally.line(series.name(), line);
+        };
+        let status = vm::run(series, &command, &entries, MACHINE_LIMIT, Serial::Lines(&mut count))?;
+        if status != 0 && tally.failed == failed_before {
+            bail!("the cases ended with status {status} on kernel {}", series.name());
+        }
+        Ok(())
+    }
+}
+
+fn cases() -> PathBuf {
+    shell::root().join("tests/cases")
+}
+
+/// The path of a program in cargo's messages, which are lines of JSON.
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == name)
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+}
+
+/// Runs a test harness, counting while it prints.
+fn harness(suite: &str, command: &mut Command, tally: &mut Tally) -> Result<()> {
+    let failed_before = tally.failed;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run {}", shell::show(command)))?;
+    for line in BufReader::new(child.stdout.take().context("a test has no output")?).lines() {
+        let line = line?;
+        println!("{line}");
+        tally.line(suite, &line);
+    }
+    let status = child.wait()?;
+    if !status.success() && tally.failed == failed_before {
+        bail!("{} ended with {status}", shell::show(command));
+    }
+    Ok(())
+}
+
+fn succeeds(command: &mut Command) -> Result<bool> {
+    Ok(command.status().with_context(|| format!("cannot run {}", shell::show(command)))?.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_names_the_programs_that_it_built() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"name":"tests"},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"peer"},"executable":"/t/debug/peer"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(executable(messages, "peer"), Some(PathBuf::from("/t/debug/peer")));
+        assert_eq!(executable(messages, "tests"), None);
+    }
+}
