@@ -125,7 +125,13 @@ impl Kind {
             }
             Self::Kernels => {
                 let suites = Suites::build()?;
-                Series::ALL.into_iter().try_for_each(|series| suites.on_kernel(series, filter, tally))
+                for series in Series::ALL {
+                    if let Err(error) = suites.on_kernel(series, filter, tally) {
+                        println!("{error:#}");
+                        tally.fail(format!("{}: {error}", series.name()));
+                    }
+                }
+                Ok(())
             }
         }
     }
@@ -170,7 +176,8 @@ impl Suites {
             entry(&self.cases, "/bin/suite"),
             entry(&cases(), "/cases"),
         ];
-        let command = format!("CTRACE=/bin/ctrace PEER=/bin/peer CASES=/cases suite {}", shell::quote(filter));
+        let command =
+            format!("CTRACE=/bin/ctrace PEER=/bin/peer CASES=/cases suite --color never {}", shell::quote(filter));
         let failed_before = tally.failed;
         let mut count = |line: &str| {
             println!("{line}");
