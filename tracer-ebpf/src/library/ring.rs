@@ -3,7 +3,7 @@
 use aya_ebpf::{helpers::generated::bpf_ringbuf_reserve, macros::map, maps::RingBuf};
 use tracer_common::loss::Loss;
 
-use crate::loss::ct_lost;
+use super::loss::ct_lost;
 
 /// The ring of records; user space sets its size before it is made.
 #[map]

@@ -1,30 +1,16 @@
 //! The current task's ids, as a pid namespace shows them.
 //!
-//! Offsets are constants that the verifier knows (see [`crate::scope`]), so one object serves every kernel. A `struct pid` has a number for each namespace that sees it: `numbers[0]` for the initial one, `numbers[level]` for the
-//! one it was made in. The kernel's own helper knows the innermost only, so the structures are read here.
+//! A `struct pid` has a number for each namespace that sees it: `numbers[0]` for the initial one, `numbers[level]` for
+//! the one it was made in. The kernel's own helper knows the innermost only, so the structures are read here.
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_probe_read_kernel};
+use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_probe_read_kernel};
 
-use crate::scope::scope;
-
-/// A kernel address. As a result of [`field`] it is one that the verifier knows the type of.
-type Address = *const u8;
-
-/// The current task. From here on the verifier knows the types of what the pointers lead to.
-#[inline(always)]
-pub fn current() -> Address {
-    // SAFETY: a helper without arguments.
-    unsafe { bpf_get_current_task_btf() as Address }
-}
-
-/// Loads a field from a structure that the verifier knows the type of: one instruction, and 0 if the page is not there.
-#[inline(always)]
-fn field<T: Copy>(base: Address, offset: u32) -> T {
-    // SAFETY: the verifier checks offset and size against the kernel's BTF.
-    unsafe { base.add(offset as usize).cast::<T>().read_volatile() }
-}
+use crate::{
+    config::scope,
+    kernel::{Address, current, field},
+};
 
 /// Copies kernel memory from an address of which nothing is known; `None` if it cannot be read.
 #[inline(always)]

@@ -7,7 +7,8 @@
 use aya_ebpf::{macros::map, maps::HashMap, programs::RawTracePointContext};
 use tracer_common::loss::Loss;
 
-use crate::{loss::ct_lost, task};
+use super::{loss::ct_lost, task};
+use crate::kernel;
 
 /// Most tasks that are followed at one time.
 const MAX_TASKS: u32 = 65_536;
@@ -29,7 +30,7 @@ fn mark(task: u64) {
 /// Whether the current task is followed.
 #[inline(always)]
 pub fn is_traced() -> bool {
-    let task = task::current() as u64;
+    let task = kernel::current() as u64;
     if TRACED.get_ptr(task).is_some() {
         return true;
     }

@@ -9,7 +9,7 @@ use tracer_common::{
     loss::Loss,
 };
 
-use crate::{
+use super::{
     atomic::{atomic_add, compare_exchange},
     loss::ct_lost,
 };

@@ -3,7 +3,7 @@
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use tracer_common::loss::LOSS_KINDS;
 
-use crate::atomic::atomic_add;
+use super::atomic::atomic_add;
 
 /// How often each kind of loss occurred, on each CPU.
 #[map]

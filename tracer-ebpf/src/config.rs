@@ -1,0 +1,42 @@
+//! What user space tells the programs before they are loaded.
+
+use tracer_common::scope::{KernelOffsets, Scope};
+
+/// The configuration, written by user space before the object is loaded.
+///
+/// The kernel freezes read-only data, so the verifier knows every field and drops the branches that do not apply.
+#[unsafe(no_mangle)]
+pub static SCOPE: Scope = Scope {
+    kind: 0,
+    filter: 0,
+    cgroup_id: 0,
+    cgroup_level: 0,
+    pidns_inum: 0,
+    pidns_level: 0,
+    tgid: 0,
+    offsets: KernelOffsets {
+        task_thread_pid: 0,
+        task_group_leader: 0,
+        pid_level: 0,
+        pid_numbers: 0,
+        upid_size: 0,
+        upid_nr: 0,
+        upid_ns: 0,
+        pidns_inum: 0,
+    },
+};
+
+/// A field of [`SCOPE`] as it will be when the program runs, not as the compiler sees it.
+macro_rules! scope {
+    ($($field:ident).+) => {{
+        $crate::config::value(&$crate::config::SCOPE.$($field).+)
+    }};
+}
+pub(crate) use scope;
+
+/// Reads volatile, because user space replaces the bytes before loading.
+#[inline(always)]
+pub fn value<T: Copy>(field: &'static T) -> T {
+    // SAFETY: a reference is readable.
+    unsafe { core::ptr::from_ref(field).read_volatile() }
+}

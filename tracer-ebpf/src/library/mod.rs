@@ -1,0 +1,36 @@
+//! The functions that generated code calls, and what they need.
+//!
+//! # Calling convention
+//! A BPF subprogram's: arguments in r1 to r5, the result in r0, r6 to r9 preserved. The verifier follows a call with
+//! the caller's register types, so a pointer may be anything that its use below permits. No function takes the
+//! program's context except where said. None uses more than 96 bytes of stack.
+//!
+//! | function | what |
+//! |---|---|
+//! | `ct_in_scope() -> u64` | 1 if the current task is to be traced, else 0; first in every program |
+//! | `ct_pid_tgid() -> u64` | tgid << 32 \| tid as the container sees them; 0 for a task it cannot see |
+//! | `ct_follow_fork(ctx) -> u64` | body of a raw tracepoint program on `sched_process_fork` |
+//! | `ct_forget_task(ctx) -> u64` | body of a raw tracepoint program on `sched_process_free` |
+//! | `ct_insert(map, key) -> i64` | makes an entry of zeros: 0, or a negative errno; an existing key is 0 |
+//! | `ct_hdr_update(*mut Hdr, v)` | adds a value to an entry of a per-CPU map |
+//! | `ct_hdr_update_atomic(*mut Hdr, v)` | the same where another program may come between |
+//! | `ct_log2_index(v, bits) -> u64` | bucket of a signed value; the caller compares it with the number of buckets |
+//! | `ct_linear_index(v, min, max, step) -> u64` | the same for equal steps |
+//! | `ct_reserve(size) -> *mut u8` | room in the ring for a record of constant `size`, or null, which is counted |
+//! | `ct_lost(kind)` | counts a [`tracer_common::loss::Loss`] |
+//!
+//! | symbol | section | what |
+//! |---|---|---|
+//! | `SCOPE` | `.rodata` | [`tracer_common::scope::Scope`], set before loading |
+//! | `GENERATIONS` | `.data` | `[u64; MAX_MAPS]`: the generation each map writes to, moved on by user space |
+//! | `EVENTS` | `maps` | the ring of records |
+//! | `LOSSES` | `maps` | per-CPU array of `u64`: how often each `Loss` occurred |
+//! | `TRACED` | `maps` | hash of the tasks that `ProcessFilter::Tree` follows |
+
+mod aggregate;
+mod atomic;
+mod follow;
+mod loss;
+mod ring;
+mod scope;
+mod task;
