@@ -4,6 +4,7 @@
 //! written to files (`--emit`), so that what will enter the kernel can be reviewed without loading it.
 
 use serde::Serialize;
+use tracer_common::{agg, bucket};
 
 /// Everything but the code.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -103,7 +104,7 @@ impl Map {
         let own = self.own_key_size();
         match self.storage {
             Storage::Hash => own.max(8),
-            Storage::PerCpuHash => own + tracer_common::agg::GENERATION_SIZE as u32,
+            Storage::PerCpuHash => own + agg::GENERATION_SIZE as u32,
             Storage::PerCpuArray { .. } | Storage::TaskStorage => 4,
         }
     }
@@ -111,6 +112,14 @@ impl Map {
     /// Bytes of a key alone, a multiple of 8; 0 for a map without.
     pub fn own_key_size(&self) -> u32 {
         self.key.as_ref().map_or(0, |key| key.size().next_multiple_of(8))
+    }
+
+    /// What it aggregates; `None` if it holds plain values.
+    pub fn aggregation(&self) -> Option<Aggregation> {
+        match self.value {
+            Value::Plain(_) => None,
+            Value::Aggregation(aggregation) => Some(aggregation),
+        }
     }
 
     /// Bytes of a value in the kernel's map, a multiple of 8.
@@ -193,16 +202,29 @@ impl Aggregation {
         }
     }
 
+    /// How many buckets a histogram has; 0 for all else.
+    pub fn buckets(self) -> usize {
+        match self {
+            Self::Hist { bits } => bucket::log2_buckets(bits),
+            Self::Linear { min, max, step } => bucket::linear_buckets(min, max, step),
+            Self::Hdr => bucket::HDR_BUCKETS,
+            Self::Count
+            | Self::Sum { .. }
+            | Self::Avg { .. }
+            | Self::Min { .. }
+            | Self::Max { .. }
+            | Self::Stats { .. } => 0,
+        }
+    }
+
     /// Bytes of one partial value, a multiple of 8.
     pub fn size(self) -> u32 {
-        use tracer_common::{agg, bucket};
         let size = match self {
             Self::Count => size_of::<agg::Count>(),
             Self::Sum { .. } | Self::Avg { .. } | Self::Min { .. } | Self::Max { .. } | Self::Stats { .. } => {
                 size_of::<agg::Stats>()
             }
-            Self::Hist { bits } => size_of::<agg::HistHead>() + 8 * bucket::log2_buckets(bits),
-            Self::Linear { min, max, step } => size_of::<agg::HistHead>() + 8 * bucket::linear_buckets(min, max, step),
+            Self::Hist { .. } | Self::Linear { .. } => size_of::<agg::HistHead>() + 8 * self.buckets(),
             Self::Hdr => size_of::<agg::Hdr>(),
         };
         size as u32
@@ -370,14 +392,17 @@ pub enum Piece {
         zero: bool,
         /// `+`, a sign before positive numbers.
         plus: bool,
-        /// ` `, a space before positive numbers.
+        /// ` `, a space before positive numbers: accepted and, as in bpftrace, without effect.
         space: bool,
         /// `#`, with the prefix of its base.
         alternate: bool,
         /// Least number of characters.
         width: Option<u32>,
-        /// Digits at least, or characters at most.
+        /// Accepted and, as in bpftrace, without effect.
         precision: Option<u32>,
+        /// How many bytes of a number are looked at, by the length before the conversion: 1 for `hh`, 2 for `h`,
+        /// 4 without one, 8 for `l`, `ll`, `j`, `z` and `t`.
+        bytes: u8,
         /// Which conversion.
         conversion: Conversion,
     },

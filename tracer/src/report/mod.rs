@@ -11,12 +11,21 @@ use thiserror::Error;
 use tracer_common::loss::{LOSS_KINDS, Loss};
 use tracer_common::record::HEADER_SIZE;
 
-use crate::plan::{Map, MapId, Plan, ProbeId, Record, Value};
+use crate::plan::{self, Map, MapId, Plan, ProbeId, Record};
 
+pub mod event;
+mod json;
+mod printf;
 pub mod store;
+pub mod table;
+mod text;
 pub mod value;
+mod view;
 
-use store::Store;
+use event::{Cell, Contents, Event, Kind, MapView};
+use store::{Accumulator, Store};
+use value::Value;
+use view::Selection;
 
 /// The format of everything that is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,6 +135,11 @@ impl Losses {
         Loss::ALL.into_iter().zip(self.0).filter(|&(_, count)| count != 0)
     }
 
+    /// Records that did not reach user space.
+    fn events(&self) -> Option<u64> {
+        Some(self.0[Loss::RingFull as usize]).filter(|&count| count != 0)
+    }
+
     /// One line for each kind that occurred, for the standard error stream; empty if nothing was lost.
     pub fn describe(&self) -> String {
         self.occurred().map(|(loss, count)| format!("{}\n", describe(loss, count))).collect()
@@ -184,67 +198,177 @@ impl<'p, W: Write> Reporter<'p, W> {
         self.printed.iter_mut().filter(|printed| **printed == Some(probe)).for_each(|printed| *printed = None);
     }
 
+    /// What is known before anything happens.
+    pub fn meta(&mut self, meta: &Meta) -> Result<(), Error> {
+        self.write(Event::Meta(meta))
+    }
+
+    /// Everything is attached, so many probes.
+    pub fn attached(&mut self, probes: u64) -> Result<(), Error> {
+        self.write(Event::Attached(probes))
+    }
+
     /// Takes one record of the ring, header included; `maps` is asked for what it refers to.
     pub fn record(&mut self, record: &[u8], maps: &mut dyn Maps) -> Result<Flow, Error> {
-        let header = record.first_chunk::<HEADER_SIZE>().ok_or(Error::Record("shorter than its header"))?;
-        let [id, probe] =
-            [0, 4].map(|at| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
+        let (header, payload) = record.split_at_checked(HEADER_SIZE).ok_or(Error::Record("shorter than its header"))?;
+        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let (id, probe) = (word(0), ProbeId(word(4)));
         let plan = self.plan;
-        let payload = &record[HEADER_SIZE..];
         match plan.records.get(id as usize).ok_or(Error::Record("unknown kind"))? {
+            Record::Printf { format, arguments } => {
+                let arguments = value::decode_parts(arguments, payload, plan);
+                self.write(Event::Printf(&printf::render(format, &arguments)))?;
+            }
+            Record::PrintValue { value } => {
+                self.write(Event::Value(&Cell::Value(Value::decode(value, payload, plan))))?;
+            }
+            &Record::PrintMap { map, top, div } => {
+                self.printed[map.0 as usize] = Some(probe);
+                self.print_map(map, Selection { top, div }, maps)?;
+            }
+            &Record::PrintEntry { map } => {
+                self.printed[map.0 as usize] = Some(probe);
+                self.print_entry(map, self.key(map, payload)?, maps)?;
+            }
+            Record::PrintTable { maps: joined, headings, top, unit } => {
+                for &map in joined {
+                    self.printed[map.0 as usize] = Some(probe);
+                    self.drain(map, maps)?;
+                }
+                self.write(Event::Table(&table::join(plan, &self.store, joined, headings, *top, *unit)))?;
+            }
+            &Record::Delete { map } => self.store.delete(map, self.key(map, payload)?),
+            &Record::Clear { map } => self.empty(map, probe, Emptying::Clear, maps)?,
+            &Record::Zero { map } => self.empty(map, probe, Emptying::Zero, maps)?,
             Record::Exit => {
                 let code = payload.first_chunk().ok_or(Error::Record("exit without a code"))?;
                 return Ok(Flow::Exit(i64::from_le_bytes(*code)));
             }
-            &Record::Clear { map } => self.empty(map, ProbeId(probe), maps, "clear")?,
-            &Record::Zero { map } => self.empty(map, ProbeId(probe), maps, "zero")?,
-            &Record::Delete { map } => {
-                let size = plan.maps[map.0 as usize].own_key_size() as usize;
-                self.store.delete(map, payload.get(..size).ok_or(Error::Record("key cut off"))?);
-            }
-            _ => {}
         }
         Ok(Flow::Continue)
     }
 
-    /// Moves what the kernel has counted into the store.
-    fn drain(&mut self, id: MapId, maps: &mut dyn Maps) -> Result<(), Error> {
-        let map = &self.plan.maps[id.0 as usize];
-        let store = &mut self.store;
-        maps.drain(id, &mut |key, partials| store.merge(id, map, key, partials))
-            .map_err(|error| map_error("read", map, error))
-    }
-
-    /// Empties a map. One that the same action has just printed is not drained: what has come since stays counted.
-    fn empty(&mut self, id: MapId, probe: ProbeId, maps: &mut dyn Maps, action: &'static str) -> Result<(), Error> {
-        let map = &self.plan.maps[id.0 as usize];
-        if let Value::Plain(_) = map.value {
-            let done = if action == "clear" { maps.clear(id) } else { maps.zero(id) };
-            return done.map_err(|error| map_error(action, map, error));
-        }
-        if self.printed[id.0 as usize].take() != Some(probe) {
-            self.drain(id, maps)?;
-        }
-        if action == "clear" {
-            self.store.clear(id);
-        } else {
-            self.store.zero(id);
-        }
-        Ok(())
-    }
-
-    /// Prints the maps that the plan names, after the last record.
+    /// Prints the maps that the plan names. The script's last action has run, and all its records have been taken.
     pub fn maps_at_end(&mut self, maps: &mut dyn Maps) -> Result<(), Error> {
-        for &map in &self.plan.print_at_end {
-            self.drain(map, maps)?;
+        self.write(Event::End)?;
+        for &id in &self.plan.print_at_end {
+            let view = self.view(id, Selection::default(), maps)?;
+            self.write(Event::Map(&view))?;
         }
         Ok(())
+    }
+
+    /// What is known after everything.
+    pub fn summary(&mut self, summary: &Summary) -> Result<(), Error> {
+        self.write(Event::Summary(summary))
     }
 
     /// Writes out what has been reported so far.
     pub fn flush(&mut self) -> Result<(), Error> {
         Ok(self.out.flush()?)
     }
+
+    fn print_map(&mut self, id: MapId, selection: Selection, maps: &mut dyn Maps) -> Result<(), Error> {
+        let map = self.map(id);
+        let view = self.view(id, selection, maps)?;
+        let never_assigned = map.key.is_none() && matches!(view.contents, Contents::Keyed(_));
+        match view.kind {
+            // As in bpftrace: a single value that was never assigned to prints as zero, a histogram not at all.
+            Kind::Plain | Kind::Stats if never_assigned => {
+                let contents = Contents::Scalar(self.cell(id, &[], None));
+                self.write(Event::Map(&MapView { contents, ..view }))
+            }
+            _ => self.write(Event::Map(&view)),
+        }
+    }
+
+    fn print_entry(&mut self, id: MapId, key: &[u8], maps: &mut dyn Maps) -> Result<(), Error> {
+        let map = self.map(id);
+        let plain = match map.aggregation() {
+            Some(_) => {
+                self.drain(id, maps)?;
+                None
+            }
+            None => maps.lookup(id, key).map_err(|error| map_error("read", map, error))?,
+        };
+        let cell = self.cell(id, key, plain.as_deref());
+        self.write(Event::Value(&cell))
+    }
+
+    /// The value of one key; zero if there is none. Plain values are given, others are in the store.
+    fn cell(&self, id: MapId, key: &[u8], plain: Option<&[u8]>) -> Cell {
+        match &self.map(id).value {
+            plan::Value::Plain(shape) => Cell::Value(Value::decode(shape, plain.unwrap_or_default(), self.plan)),
+            &plan::Value::Aggregation(kind) => match self.store.get(id, key) {
+                Some(accumulator) => view::cell(kind, accumulator, 1),
+                None => view::cell(kind, &Accumulator::new(kind), 1),
+            },
+        }
+    }
+
+    /// Fetches what a map holds.
+    fn view(&mut self, id: MapId, selection: Selection, maps: &mut dyn Maps) -> Result<MapView<'p>, Error> {
+        let map = self.map(id);
+        match &map.value {
+            plan::Value::Plain(shape) => {
+                let entries = maps.entries(id).map_err(|error| map_error("read", map, error))?;
+                Ok(view::plain(self.plan, map, shape, &entries, selection))
+            }
+            &plan::Value::Aggregation(kind) => {
+                self.drain(id, maps)?;
+                Ok(view::aggregation(self.plan, map, kind, self.store.entries(id), selection))
+            }
+        }
+    }
+
+    /// Moves what the kernel has counted into the store.
+    fn drain(&mut self, id: MapId, maps: &mut dyn Maps) -> Result<(), Error> {
+        let map = self.map(id);
+        let store = &mut self.store;
+        let drained = maps.drain(id, &mut |key, partials| store.merge(id, map, key, partials));
+        drained.map_err(|error| map_error("read", map, error))
+    }
+
+    /// Empties a map. One that the same action has just printed is not drained: what has come since stays counted.
+    fn empty(&mut self, id: MapId, probe: ProbeId, how: Emptying, maps: &mut dyn Maps) -> Result<(), Error> {
+        let map = self.map(id);
+        if map.aggregation().is_some() && self.printed[id.0 as usize].take() != Some(probe) {
+            self.drain(id, maps)?;
+        }
+        match (map.aggregation(), how) {
+            (Some(_), Emptying::Clear) => self.store.clear(id),
+            (Some(_), Emptying::Zero) => self.store.zero(id),
+            (None, Emptying::Clear) => maps.clear(id).map_err(|error| map_error("clear", map, error))?,
+            (None, Emptying::Zero) => maps.zero(id).map_err(|error| map_error("zero", map, error))?,
+        }
+        Ok(())
+    }
+
+    fn map(&self, id: MapId) -> &'p Map {
+        &self.plan.maps[id.0 as usize]
+    }
+
+    /// The key that a payload begins with.
+    fn key<'r>(&self, map: MapId, payload: &'r [u8]) -> Result<&'r [u8], Error> {
+        payload.get(..self.map(map).own_key_size() as usize).ok_or(Error::Record("key cut off"))
+    }
+
+    fn write(&mut self, event: Event<'_>) -> Result<(), Error> {
+        match self.style {
+            Style::Text => text::write(event, &mut self.out)?,
+            Style::Json => json::write(event, &mut self.out)?,
+        }
+        Ok(())
+    }
+}
+
+/// How a map is emptied.
+#[derive(Clone, Copy, Debug)]
+enum Emptying {
+    /// Its keys go.
+    Clear,
+    /// Its keys stay.
+    Zero,
 }
 
 fn map_error(action: &'static str, map: &Map, error: io::Error) -> Error {

@@ -1,29 +1,25 @@
 //! What aggregations have come to: partial values from the kernel go in, merged values are read.
 //!
 //! The kernel's maps are buffers that are emptied whenever they are read, so the totals are kept here, by map and key.
+//! All merging is adding and comparing of integers: parts make the whole, in whatever order they come.
 
 use std::collections::BTreeMap;
-
-use hdrhistogram::Histogram;
-use tracer_common::bucket;
 
 use crate::plan::{Aggregation, Map, MapId, Plan, Value};
 
 /// The merged values of all aggregation maps.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Store {
     maps: Vec<BTreeMap<Box<[u8]>, Accumulator>>,
 }
 
 /// The merged value of one key.
-#[derive(Clone, Debug)]
-pub enum Accumulator {
-    /// `count`, `sum`, `avg`, `min`, `max`, `stats`.
-    Number(Totals),
-    /// `hist` and `lhist`: how many values fell into each bucket of `tracer_common::bucket`.
-    Buckets(Vec<u64>),
-    /// `hdr`.
-    Hdr(Hdr),
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accumulator {
+    /// Exact figures.
+    pub totals: Totals,
+    /// How many values fell into each bucket of a histogram, by the numbers of `tracer_common::bucket`; else empty.
+    pub counts: Vec<u64>,
 }
 
 /// Exact figures. Which of them are kept depends on the aggregation; `min` and `max` mean nothing while `count` is 0.
@@ -37,15 +33,6 @@ pub struct Totals {
     pub min: u64,
     /// The largest, in the argument's signedness.
     pub max: u64,
-}
-
-/// A histogram for percentiles with exact count, total and extremes.
-#[derive(Clone, Debug)]
-pub struct Hdr {
-    /// Exact figures, unsigned.
-    pub totals: Totals,
-    /// Every value as the lower bound of its bucket.
-    pub histogram: Histogram<u64>,
 }
 
 impl Store {
@@ -88,74 +75,52 @@ impl Store {
 
     /// Keeps the keys and empties their values.
     pub fn zero(&mut self, map: MapId) {
-        self.maps[map.0 as usize].values_mut().for_each(Accumulator::zero);
+        for accumulator in self.maps[map.0 as usize].values_mut() {
+            accumulator.totals = Totals::default();
+            accumulator.counts.fill(0);
+        }
     }
 }
 
 impl Accumulator {
     /// The empty value of an aggregation.
     pub fn new(aggregation: Aggregation) -> Accumulator {
-        match aggregation {
-            Aggregation::Count
-            | Aggregation::Sum { .. }
-            | Aggregation::Avg { .. }
-            | Aggregation::Min { .. }
-            | Aggregation::Max { .. }
-            | Aggregation::Stats { .. } => Accumulator::Number(Totals::default()),
-            Aggregation::Hist { bits } => Accumulator::Buckets(vec![0; bucket::log2_buckets(bits)]),
-            Aggregation::Linear { min, max, step } => {
-                Accumulator::Buckets(vec![0; bucket::linear_buckets(min, max, step)])
-            }
-            Aggregation::Hdr => Accumulator::Hdr(Hdr { totals: Totals::default(), histogram: empty_histogram() }),
-        }
+        Accumulator { totals: Totals::default(), counts: vec![0; aggregation.buckets()] }
     }
 
+    /// Adds a partial value as the kernel lays it out: the figures that the aggregation has, then its buckets.
     fn add(&mut self, aggregation: Aggregation, partial: &[u64]) {
-        match self {
-            Accumulator::Number(totals) => totals.add(partial, aggregation.signed()),
-            Accumulator::Buckets(buckets) => {
-                for (sum, count) in buckets.iter_mut().zip(&partial[1..]) {
-                    *sum += count;
-                }
-            }
-            Accumulator::Hdr(hdr) => {
-                hdr.totals.add(partial, false);
-                for (index, &count) in (0..).zip(&partial[4..]).filter(|&(_, &count)| count != 0) {
-                    hdr.histogram.saturating_record_n(bucket::hdr_bounds(index).0, count);
-                }
-            }
-        }
-    }
-
-    fn zero(&mut self) {
-        match self {
-            Accumulator::Number(totals) => *totals = Totals::default(),
-            Accumulator::Buckets(buckets) => buckets.fill(0),
-            Accumulator::Hdr(hdr) => {
-                hdr.totals = Totals::default();
-                hdr.histogram.reset();
-            }
+        let (figures, counts) = partial.split_at(partial.len() - self.counts.len());
+        let figures = match *figures {
+            [count, total, min, max] => Totals { count, total, min, max },
+            _ => Totals { count: partial[0], ..Totals::default() },
+        };
+        self.totals.add(figures, aggregation.signed());
+        for (sum, count) in self.counts.iter_mut().zip(counts) {
+            *sum += count;
         }
     }
 }
 
 impl Totals {
-    /// Adds a `tracer_common::agg::Stats`, or the `Count` that is its beginning.
-    fn add(&mut self, partial: &[u64], signed: bool) {
-        let &[count, total, min, max] = partial.first_chunk().unwrap_or(&[partial[0], 0, 0, 0]);
+    fn add(&mut self, other: Totals, signed: bool) {
         let less = |a: u64, b: u64| if signed { (a as i64) < b as i64 } else { a < b };
-        if self.count == 0 || less(min, self.min) {
-            self.min = min;
+        if self.count == 0 || less(other.min, self.min) {
+            self.min = other.min;
         }
-        if self.count == 0 || less(self.max, max) {
-            self.max = max;
+        if self.count == 0 || less(self.max, other.max) {
+            self.max = other.max;
         }
-        self.count += count;
-        self.total = self.total.wrapping_add(total);
+        self.count += other.count;
+        self.total = self.total.wrapping_add(other.total);
     }
-}
 
-/// The histogram whose buckets `bucket::hdr_index` numbers.
-fn empty_histogram() -> Histogram<u64> {
-    Histogram::new(1).expect("one significant figure is a valid precision")
+    /// The mean, cut off towards zero, in the argument's signedness; 0 of nothing.
+    pub fn average(&self, signed: bool) -> u64 {
+        match self.count {
+            0 => 0,
+            count if signed => (self.total as i64 / count as i64) as u64,
+            count => self.total / count,
+        }
+    }
 }

@@ -1,11 +1,9 @@
 //! Bytes of a [`Shape`] → a [`Value`], and how values are written and ordered.
 
-use std::cmp::Ordering;
-
 use crate::plan::{Plan, Shape};
 
-/// A decoded value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A decoded value. Values of one shape are ordered as keys are printed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
     /// A number of a signed type.
     Signed(i64),
@@ -48,18 +46,13 @@ impl Value {
         }
     }
 
-    /// The order in which keys are printed. Both values have the same shape.
-    pub fn compare(&self, other: &Value) -> Ordering {
-        match (self, other) {
-            (Value::Signed(a), Value::Signed(b)) => a.cmp(b),
-            (Value::Unsigned(a), Value::Unsigned(b)) | (Value::Pointer(a), Value::Pointer(b)) => a.cmp(b),
-            (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
-            (Value::Text(a), Value::Text(b)) => a.cmp(b),
-            (Value::Tuple(a), Value::Tuple(b)) => {
-                let parts = a.iter().zip(b).map(|(a, b)| a.compare(b));
-                parts.fold(Ordering::Equal, Ordering::then)
-            }
-            _ => Ordering::Equal,
+    /// Every number in the value divided, cut off towards zero.
+    pub fn divided(self, divisor: i64) -> Value {
+        match self {
+            Value::Signed(number) => Value::Signed(number.wrapping_div(divisor)),
+            Value::Unsigned(number) => Value::Unsigned(number / divisor as u64),
+            Value::Tuple(parts) => Value::Tuple(parts.into_iter().map(|part| part.divided(divisor)).collect()),
+            other @ (Value::Bool(_) | Value::Text(_) | Value::Pointer(_)) => other,
         }
     }
 
