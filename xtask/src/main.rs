@@ -1,9 +1,10 @@
-//! The project's own commands: `cargo xtask setup|build|test|vm|dist`.
+//! The project's own commands: `cargo xtask setup|build|demo|test|vm|dist`.
 //!
 //! One file a verb. Every verb first lets [`setup`] install what it needs, so a fresh clone on a fresh machine needs no
 //! other preparation.
 
 mod build;
+mod demo;
 mod dist;
 mod initramfs;
 mod kernels;
@@ -34,6 +35,8 @@ enum Verb {
     Build,
     /// Build the static release binary, target/dist/ctrace
     Dist,
+    /// Show the latency of a workload's system calls
+    Demo,
     /// Run all tests: lints, stages, script cases, containers, other kernels
     Test(test::Args),
     /// Run a command in a virtual machine with another kernel
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Verb::Setup(args) => setup::main(&args),
         Verb::Build => build::main(),
         Verb::Dist => dist::main(),
+        Verb::Demo => demo::main(),
         Verb::Test(args) => test::main(&args),
         Verb::Vm(args) => return vm::main(&args),
     };
