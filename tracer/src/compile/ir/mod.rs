@@ -19,6 +19,15 @@
 //!   `And` with a mask or by a comparison in the block that dominates the access.
 //! * After verification has passed, generation fails only for stated limits.
 
+mod build;
+pub mod cfg;
+mod fold;
+mod lower;
+mod print;
+pub mod verify;
+
+pub use lower::lower;
+
 use crate::compile::source::Span;
 use crate::plan::MapId;
 
@@ -152,6 +161,9 @@ pub enum Inst {
     MapReference(MapRef),
     /// The current generation of an aggregation, a `u64` (see `tracer_common::agg`).
     Generation(MapId),
+    /// When the script began, on the boot-time clock in ns: `START_TIME` in the runtime's read-only data, written by
+    /// user space before loading.
+    StartTime,
     /// Calls a helper of the kernel.
     Helper {
         /// Which.
@@ -228,6 +240,29 @@ pub enum Width {
     B4,
     /// 8 bytes.
     B8,
+}
+
+impl Width {
+    /// How many bytes.
+    pub fn bytes(self) -> u32 {
+        match self {
+            Self::B1 => 1,
+            Self::B2 => 2,
+            Self::B4 => 4,
+            Self::B8 => 8,
+        }
+    }
+
+    /// The width of so many bytes: 1, 2, 4 or 8.
+    pub fn of(bytes: u32) -> Self {
+        match bytes {
+            1 => Self::B1,
+            2 => Self::B2,
+            4 => Self::B4,
+            8 => Self::B8,
+            _ => unreachable!("no access is {bytes} bytes wide"),
+        }
+    }
 }
 
 /// Arithmetic. Division and remainder by zero give 0 and the dividend, as BPF defines.
@@ -358,6 +393,34 @@ impl Runtime {
 }
 
 impl Inst {
+    /// The values it uses, in order.
+    pub fn operands(&self) -> Vec<Value> {
+        match self {
+            Self::Const(_) | Self::SlotAddress(_) | Self::MapReference(_) | Self::Generation(_) | Self::StartTime => {
+                Vec::new()
+            }
+            Self::Binary { a, b, .. } | Self::Compare { a, b, .. } => vec![*a, *b],
+            Self::Extend { value, .. } => vec![*value],
+            Self::Load { pointer, .. } => vec![*pointer],
+            Self::Store { pointer, value, .. } | Self::AtomicAdd { pointer, value, .. } => vec![*pointer, *value],
+            Self::Helper { arguments, .. } | Self::Runtime { arguments, .. } => arguments.clone(),
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn operands_mut(&mut self) -> Vec<&mut Value> {
+        match self {
+            Self::Const(_) | Self::SlotAddress(_) | Self::MapReference(_) | Self::Generation(_) | Self::StartTime => {
+                Vec::new()
+            }
+            Self::Binary { a, b, .. } | Self::Compare { a, b, .. } => vec![a, b],
+            Self::Extend { value, .. } => vec![value],
+            Self::Load { pointer, .. } => vec![pointer],
+            Self::Store { pointer, value, .. } | Self::AtomicAdd { pointer, value, .. } => vec![pointer, value],
+            Self::Helper { arguments, .. } | Self::Runtime { arguments, .. } => arguments.iter_mut().collect(),
+        }
+    }
+
     /// Whether it does more than compute a value from its operands: writes, reads what others write, or calls.
     /// Helpers that only report something unchanging for the length of a program (`pid`, `comm` excepted for its
     /// buffer) are [`Helper::is_constant`].
@@ -370,7 +433,8 @@ impl Inst {
             | Self::Load { .. }
             | Self::SlotAddress(_)
             | Self::MapReference(_)
-            | Self::Generation(_) => false,
+            | Self::Generation(_)
+            | Self::StartTime => false,
             Self::Helper { helper, .. } => !helper.is_constant(),
             Self::Runtime { function, .. } => !function.is_constant(),
             Self::Store { .. } | Self::AtomicAdd { .. } => true,

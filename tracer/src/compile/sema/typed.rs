@@ -174,6 +174,37 @@ pub struct Expr {
     pub span: Span,
 }
 
+impl Expr {
+    /// Whether the expression, or one inside it, is such.
+    pub fn any(&self, is_such: &mut impl FnMut(&Expr) -> bool) -> bool {
+        is_such(self) || self.kind.parts().into_iter().any(|part| part.any(is_such))
+    }
+}
+
+impl ExprKind {
+    /// The expressions directly inside, in the order of their evaluation.
+    pub fn parts(&self) -> Vec<&Expr> {
+        match self {
+            Self::Int(_)
+            | Self::Str(_)
+            | Self::Local(_)
+            | Self::LocalAdd { .. }
+            | Self::Builtin(_)
+            | Self::SyscallArgument(_) => Vec::new(),
+            Self::MapGet { key, .. } | Self::HasKey { key, .. } | Self::MapAdd { key, .. } => {
+                key.as_deref().into_iter().collect()
+            }
+            Self::ReadStr { address, length, .. } => [address].into_iter().chain(length).map(|part| &**part).collect(),
+            Self::Read { address: part, .. } | Self::Convert(part) | Self::Unary(_, part) | Self::Element(part, _) => {
+                vec![part]
+            }
+            Self::Binary(_, a, b) | Self::And(a, b) | Self::Or(a, b) | Self::StrEqual { a, b, .. } => vec![a, b],
+            Self::Ternary(a, b, c) => vec![a, b, c],
+            Self::Tuple(parts) => parts.iter().collect(),
+        }
+    }
+}
+
 /// The forms of an expression.
 #[derive(Clone, Debug)]
 pub enum ExprKind {
@@ -264,7 +295,8 @@ pub enum ExprKind {
     Element(Box<Expr>, u32),
 }
 
-/// What the kernel knows without being given anything. Each is evaluated at most once in a run of a program.
+/// What the kernel knows without being given anything. Evaluated at most once in a run of a program, but for `Nsecs`,
+/// `Elapsed` and `Rand`, which are looked at anew wherever they stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Builtin {
     /// Process id, `u32`, in the scope's namespace.

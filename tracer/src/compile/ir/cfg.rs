@@ -1,0 +1,177 @@
+//! The control-flow graph of a function: edges, order and dominance. Computed afresh by whoever needs it.
+
+use super::{Block, Function, Target, Terminator, Value};
+
+impl Terminator {
+    /// The values it uses: what it looks at, then what it passes.
+    pub fn operands(&self) -> Vec<Value> {
+        let mut operands = match self {
+            Self::Branch { a, b, .. } => vec![*a, *b],
+            Self::Switch { value, .. } => vec![*value],
+            Self::Jump(_) | Self::Return => Vec::new(),
+        };
+        operands.extend(self.targets().into_iter().flat_map(|target| &target.arguments));
+        operands
+    }
+
+    /// The same, to be changed.
+    pub fn operands_mut(&mut self) -> Vec<&mut Value> {
+        let (mut operands, targets) = match self {
+            Self::Jump(target) => (Vec::new(), vec![target]),
+            Self::Branch { a, b, then, otherwise, .. } => (vec![a, b], vec![then, otherwise]),
+            Self::Switch { value, cases, default } => {
+                (vec![value], cases.iter_mut().map(|(_, target)| target).chain([default]).collect())
+            }
+            Self::Return => (Vec::new(), Vec::new()),
+        };
+        operands.extend(targets.into_iter().flat_map(|target| &mut target.arguments));
+        operands
+    }
+
+    /// The edges out of the block, in order.
+    pub fn targets(&self) -> Vec<&Target> {
+        match self {
+            Self::Jump(target) => vec![target],
+            Self::Branch { then, otherwise, .. } => vec![then, otherwise],
+            Self::Switch { cases, default, .. } => cases.iter().map(|(_, target)| target).chain([default]).collect(),
+            Self::Return => Vec::new(),
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn targets_mut(&mut self) -> Vec<&mut Target> {
+        match self {
+            Self::Jump(target) => vec![target],
+            Self::Branch { then, otherwise, .. } => vec![then, otherwise],
+            Self::Switch { cases, default, .. } => {
+                cases.iter_mut().map(|(_, target)| target).chain([default]).collect()
+            }
+            Self::Return => Vec::new(),
+        }
+    }
+}
+
+impl Function {
+    /// A block.
+    pub fn block(&self, block: Block) -> &super::BlockData {
+        &self.blocks[block.0 as usize]
+    }
+
+    /// All blocks, in the order of their numbers.
+    pub fn block_ids(&self) -> impl Iterator<Item = Block> + use<> {
+        (0..self.blocks.len() as u32).map(Block)
+    }
+
+    /// The blocks that can be reached, each before those that it dominates.
+    pub fn reverse_postorder(&self) -> Vec<Block> {
+        let mut seen = vec![false; self.blocks.len()];
+        let mut order = Vec::with_capacity(self.blocks.len());
+        // A block and how many of its successors have been walked; explicit, because unrolled scripts go deep.
+        let mut stack = vec![(Block(0), 0)];
+        seen[0] = true;
+        while let Some((block, next)) = stack.last_mut() {
+            let targets = self.block(*block).terminator.targets();
+            // From the last edge to the first, so that the first comes first in the reversed order.
+            let Some(position) = targets.len().checked_sub(*next + 1) else {
+                order.push(*block);
+                stack.pop();
+                continue;
+            };
+            let target = targets[position].block;
+            *next += 1;
+            if !std::mem::replace(&mut seen[target.0 as usize], true) {
+                stack.push((target, 0));
+            }
+        }
+        order.reverse();
+        order
+    }
+
+    /// For each block, those that jump to it; once for each edge. Blocks that cannot be reached do not count.
+    pub fn predecessors(&self) -> Vec<Vec<Block>> {
+        let mut predecessors = vec![Vec::new(); self.blocks.len()];
+        for block in self.reverse_postorder() {
+            for target in self.block(block).terminator.targets() {
+                predecessors[target.block.0 as usize].push(block);
+            }
+        }
+        predecessors
+    }
+}
+
+/// Which blocks lie on every way to which others.
+#[derive(Clone, Debug, Default)]
+pub struct Dominators {
+    /// The immediate dominator and the depth in the tree; `None` for blocks not (yet) known. The entry is its own.
+    tree: Vec<Option<(Block, u32)>>,
+}
+
+impl Dominators {
+    /// Of a whole function (Cooper, Harvey and Kennedy, "A Simple, Fast Dominance Algorithm").
+    pub fn compute(function: &Function) -> Self {
+        let order = function.reverse_postorder();
+        let predecessors = function.predecessors();
+        let mut dominators = Self::default();
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for &block in &order {
+                changed |= dominators.add(block, &predecessors[block.0 as usize]);
+            }
+        }
+        dominators
+    }
+
+    /// Places a block in the tree by those of its predecessors that are in it; the first one becomes the root.
+    /// Whether anything has changed.
+    pub fn add(&mut self, block: Block, predecessors: &[Block]) -> bool {
+        let immediate = predecessors
+            .iter()
+            .copied()
+            .filter(|&predecessor| self.node(predecessor).is_some())
+            .reduce(|a, b| self.common(a, b))
+            .unwrap_or(block);
+        let depth = if immediate == block { 0 } else { self.depth(immediate) + 1 };
+        if self.tree.len() <= block.0 as usize {
+            self.tree.resize(block.0 as usize + 1, None);
+        }
+        self.tree[block.0 as usize].replace((immediate, depth)) != Some((immediate, depth))
+    }
+
+    /// Whether every way to `b` leads through `a`. A block dominates itself.
+    pub fn dominates(&self, a: Block, mut b: Block) -> bool {
+        let (Some((_, depth)), Some(_)) = (self.node(a), self.node(b)) else { return false };
+        while self.depth(b) > depth {
+            b = self.parent(b);
+        }
+        a == b
+    }
+
+    /// The immediate dominator; `None` for the entry and for what cannot be reached.
+    pub fn immediate(&self, block: Block) -> Option<Block> {
+        self.node(block).map(|(immediate, _)| immediate).filter(|&immediate| immediate != block)
+    }
+
+    fn node(&self, block: Block) -> Option<(Block, u32)> {
+        self.tree.get(block.0 as usize).copied().flatten()
+    }
+
+    fn depth(&self, block: Block) -> u32 {
+        self.node(block).map_or(0, |(_, depth)| depth)
+    }
+
+    fn parent(&self, block: Block) -> Block {
+        self.node(block).map_or(block, |(immediate, _)| immediate)
+    }
+
+    fn common(&self, mut a: Block, mut b: Block) -> Block {
+        while a != b {
+            if self.depth(a) >= self.depth(b) {
+                a = self.parent(a);
+            } else {
+                b = self.parent(b);
+            }
+        }
+        a
+    }
+}

@@ -1,0 +1,181 @@
+//! `@x[key] = count()` and its like: a per-CPU value, found or made, and updated in place.
+//!
+//! The lookups are in the generated code, with the map a constant, so that the kernel inlines them.
+
+use tracer_common::agg::{HistHead, Stats};
+use tracer_common::bucket;
+use tracer_common::loss::Loss;
+
+use super::Lowering;
+use crate::compile::ir::{BinaryOp, Block, CompareOp, Inst, Runtime, Value, Width};
+use crate::compile::sema::typed::Expr;
+use crate::plan::{Aggregation, MapId, Storage};
+
+/// Offsets of the fields of [`Stats`], which begins as every aggregation does.
+mod field {
+    use super::Stats;
+    pub const COUNT: i16 = std::mem::offset_of!(Stats, count) as i16;
+    pub const TOTAL: i16 = std::mem::offset_of!(Stats, total) as i16;
+    pub const MIN: i16 = std::mem::offset_of!(Stats, min) as i16;
+    pub const MAX: i16 = std::mem::offset_of!(Stats, max) as i16;
+}
+
+/// An evaluated key.
+enum Key {
+    /// The address of a hash's key.
+    Hash(Value),
+    /// An index into an array of so many entries.
+    Array(Value, u32),
+}
+
+impl Lowering<'_> {
+    /// Updates an aggregation.
+    pub(super) fn aggregate(
+        &mut self,
+        map: MapId,
+        key: Option<&Expr>,
+        aggregation: Aggregation,
+        argument: Option<&Expr>,
+        weight: Option<&Expr>,
+    ) {
+        let key = match (self.map(map).storage, key) {
+            (Storage::PerCpuArray { entries }, Some(key)) => Key::Array(self.value(key), entries),
+            (Storage::PerCpuArray { entries }, None) => Key::Array(self.b.constant(0), entries),
+            (_, key) => Key::Hash(self.key(map, key)),
+        };
+        let argument = argument.map(|argument| self.value(argument));
+        let weight = weight.map(|weight| self.value(weight));
+
+        let done = self.b.new_block();
+        let value = match key {
+            Key::Hash(key) => self.hash_value(map, key, done),
+            Key::Array(index, entries) => self.array_value(map, index, entries, done),
+        };
+        self.update_value(value, aggregation, argument, weight, done);
+        self.b.jump(done, &[]);
+        self.b.fill(done);
+    }
+
+    /// The address of the value for a key, made if there is none; to `failed` where there is no room, which the runtime
+    /// has counted.
+    fn hash_value(&mut self, map: MapId, key: Value, failed: Block) -> Value {
+        let (found, absent) = (self.b.new_block(), self.b.new_cold_block());
+        let value = self.b.variable();
+        let pointer = self.lookup(map, key);
+        self.b.write(value, pointer);
+        self.b.branch_if(pointer, found, absent);
+        self.b.fill(absent);
+        let reference = self.b.map(map);
+        self.b.runtime(Runtime::Insert, &[reference, key]);
+        let pointer = self.lookup(map, key);
+        self.b.write(value, pointer);
+        self.b.branch_if(pointer, found, failed);
+        self.b.fill(found);
+        self.b.read(value)
+    }
+
+    /// The address of an array's value for an index; to `failed` where the index is too large, which is counted.
+    fn array_value(&mut self, map: MapId, index: Value, entries: u32, failed: Block) -> Value {
+        let limit = self.b.constant(entries.into());
+        let (inside, outside) = (self.b.new_block(), self.b.new_cold_block());
+        self.b.branch(CompareOp::ULt, index, limit, inside, outside);
+        self.b.fill(outside);
+        self.lost(Loss::MapFull);
+        self.b.jump(failed, &[]);
+
+        self.b.fill(inside);
+        let generation = self.b.generation(map);
+        let half = self.b.binary_with(BinaryOp::And, generation, 1);
+        let start = self.b.binary(BinaryOp::Mul, half, limit);
+        let index = self.b.binary(BinaryOp::Add, index, start);
+        let key = self.temporary(4);
+        self.b.store(key.pointer, key.offset, Width::B4, index);
+        let pointer = self.lookup(map, key.pointer);
+        // The verifier wants to see it tested, though the index is in bounds.
+        let found = self.b.new_block();
+        self.b.branch_if(pointer, found, failed);
+        self.b.fill(found);
+        pointer
+    }
+
+    /// Updates a value: the fields that the aggregation reports, as `tracer_common::agg` lays them out.
+    fn update_value(
+        &mut self,
+        value: Value,
+        aggregation: Aggregation,
+        argument: Option<Value>,
+        weight: Option<Value>,
+        done: Block,
+    ) {
+        let weight = weight.unwrap_or_else(|| self.b.constant(1));
+        let argument = || argument.expect("analysis gives every aggregation but count() an argument");
+        match aggregation {
+            Aggregation::Count => self.increase(value, field::COUNT, weight),
+            Aggregation::Sum { .. } | Aggregation::Avg { .. } | Aggregation::Stats { .. } => {
+                self.increase(value, field::TOTAL, argument());
+                self.increase(value, field::COUNT, weight);
+            }
+            Aggregation::Min { signed } => {
+                let less = if signed { CompareOp::SLt } else { CompareOp::ULt };
+                self.replace_if(value, field::MIN, argument(), less);
+                self.increase(value, field::COUNT, weight);
+            }
+            Aggregation::Max { signed } => {
+                let greater = if signed { CompareOp::SGt } else { CompareOp::UGt };
+                self.replace_if(value, field::MAX, argument(), greater);
+                self.increase(value, field::COUNT, weight);
+            }
+            Aggregation::Hist { bits } => {
+                let bits_value = self.b.constant(bits.into());
+                let index = self.b.runtime(Runtime::Log2Index, &[argument(), bits_value]);
+                self.increase_bucket(value, index, bucket::log2_buckets(bits), weight, done);
+            }
+            Aggregation::Linear { min, max, step } => {
+                let bounds = [min, max, step].map(|bound| self.b.constant(bound));
+                let index = self.b.runtime(Runtime::LinearIndex, &[argument(), bounds[0], bounds[1], bounds[2]]);
+                self.increase_bucket(value, index, bucket::linear_buckets(min, max, step), weight, done);
+            }
+            Aggregation::Hdr => {
+                let update = if self.program.preemptible { Runtime::HdrUpdateAtomic } else { Runtime::HdrUpdate };
+                self.b.runtime(update, &[value, argument(), weight]);
+            }
+        }
+    }
+
+    /// Adds to a field, in one step where another program may come between.
+    fn increase(&mut self, value: Value, offset: i16, by: Value) {
+        if self.program.preemptible {
+            self.b.inst(Inst::AtomicAdd { pointer: value, offset, width: Width::B8, value: by });
+            return;
+        }
+        let before = self.b.load(value, offset, Width::B8);
+        let after = self.b.binary(BinaryOp::Add, before, by);
+        self.b.store(value, offset, Width::B8, after);
+    }
+
+    /// Puts a number into a field if the value is empty or the relation to what is there holds.
+    fn replace_if(&mut self, value: Value, offset: i16, number: Value, relation: CompareOp) {
+        let (compare, replace, done) = (self.b.new_block(), self.b.new_block(), self.b.new_block());
+        let count = self.b.load(value, field::COUNT, Width::B8);
+        self.b.branch_if(count, compare, replace);
+        self.b.fill(compare);
+        let held = self.b.load(value, offset, Width::B8);
+        self.b.branch(relation, number, held, replace, done);
+        self.b.fill(replace);
+        self.b.store(value, offset, Width::B8, number);
+        self.b.jump(done, &[]);
+        self.b.fill(done);
+    }
+
+    /// Adds to a histogram's bucket and to its count.
+    fn increase_bucket(&mut self, value: Value, index: Value, buckets: usize, weight: Value, done: Block) {
+        // Always so, but the verifier does not know what the runtime's function gives.
+        let (inside, limit) = (self.b.new_block(), self.b.constant(buckets as i64));
+        self.b.branch(CompareOp::ULt, index, limit, inside, done);
+        self.b.fill(inside);
+        self.increase(value, field::COUNT, weight);
+        let offset = self.b.binary_with(BinaryOp::Shl, index, 3);
+        let bucket = self.b.binary(BinaryOp::Add, value, offset);
+        self.increase(bucket, size_of::<HistHead>() as i16, weight);
+    }
+}

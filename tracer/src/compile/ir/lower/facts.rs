@@ -1,0 +1,228 @@
+//! What the kernel knows: ids, times, names, the system call at hand.
+//!
+//! Whatever cannot change during a run is asked for once, at its first use; later uses that lie behind the first take
+//! the value from there.
+
+use super::{Lowering, memory::Place, number};
+use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Runtime, Value, Width};
+use crate::compile::sema::typed::{Builtin, Context};
+use crate::plan::Shape;
+
+/// Something that does not change while a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fact {
+    /// Pid and tid in one.
+    PidTgid,
+    UidGid,
+    Cpu,
+    Task,
+    Cgroup,
+    /// The address of a slot that holds it.
+    Comm,
+    /// The registers that the process entered the kernel with: a typed pointer, or an address.
+    Registers,
+    SyscallNumber,
+    SyscallArgument(u8),
+    ForeignCall,
+}
+
+/// A fact that has been asked for: its value, and the block from which on it is known.
+pub(super) struct Known {
+    fact: Fact,
+    value: Value,
+    block: Block,
+}
+
+/// Bytes of `comm`: TASK_COMM_LEN in include/linux/sched.h.
+const COMM_SIZE: u32 = 16;
+
+/// Where `struct pt_regs` keeps what a system call is given: arch/x86/include/uapi/asm/ptrace.h, an ABI.
+mod registers {
+    pub const ORIG_AX: i16 = 120;
+    /// Arguments 0 to 5: di, si, dx, r10, r8, r9.
+    pub const ARGUMENTS: [i16; 6] = [112, 104, 96, 56, 72, 64];
+}
+
+/// `thread_info.status` says whether a system call came in through a 32-bit entry: arch/x86/include/asm/thread_info.h.
+mod thread_info {
+    /// TS_COMPAT.
+    pub const COMPAT: i64 = 2;
+
+    /// Bytes from the start of `task_struct`, whose first member `thread_info` is. `syscall_work` came before
+    /// `status` in Linux 5.11.
+    pub fn status(kernel: (u32, u32, u32)) -> i16 {
+        if kernel < (5, 11, 0) { 8 } else { 16 }
+    }
+}
+
+impl Lowering<'_> {
+    /// The value of a built-in that is a number.
+    pub(super) fn builtin(&mut self, builtin: Builtin) -> Value {
+        match builtin {
+            Builtin::Pid => {
+                let ids = self.pid_tgid();
+                self.b.binary_with(BinaryOp::Shr, ids, 32)
+            }
+            Builtin::Tid => {
+                let ids = self.pid_tgid();
+                self.b.extend(ids, Width::B4, false)
+            }
+            Builtin::Uid => {
+                let ids = self.uid_gid();
+                self.b.extend(ids, Width::B4, false)
+            }
+            Builtin::Gid => {
+                let ids = self.uid_gid();
+                self.b.binary_with(BinaryOp::Shr, ids, 32)
+            }
+            Builtin::Nsecs => self.b.helper(Helper::KtimeGetBootNs, &[]),
+            Builtin::Elapsed => {
+                let now = self.b.helper(Helper::KtimeGetBootNs, &[]);
+                let start = self.b.start_time();
+                self.b.binary(BinaryOp::Sub, now, start)
+            }
+            Builtin::Cpu => self.fact(Fact::Cpu, |l| l.b.helper(Helper::GetSmpProcessorId, &[])),
+            Builtin::CurrentTask => self.fact(Fact::Task, |l| l.b.helper(Helper::GetCurrentTask, &[])),
+            Builtin::Cgroup => self.fact(Fact::Cgroup, |l| l.b.helper(Helper::GetCurrentCgroupId, &[])),
+            Builtin::Rand => {
+                let random = self.b.helper(Helper::GetPrandomU32, &[]);
+                self.b.extend(random, Width::B4, false)
+            }
+            Builtin::Probe => self.probe(),
+            Builtin::SyscallNumber => self.syscall_number(),
+            Builtin::SyscallResult => {
+                let context = self.b.context();
+                self.b.load(context, 8, Width::B8)
+            }
+            Builtin::Comm => unreachable!("a text is not a number"),
+        }
+    }
+
+    fn pid_tgid(&mut self) -> Value {
+        self.fact(Fact::PidTgid, |l| {
+            if l.target.scope.pidns_level == 0 {
+                l.b.helper(Helper::GetCurrentPidTgid, &[])
+            } else {
+                l.b.runtime(Runtime::PidTgid, &[])
+            }
+        })
+    }
+
+    fn uid_gid(&mut self) -> Value {
+        self.fact(Fact::UidGid, |l| l.b.helper(Helper::GetCurrentUidGid, &[]))
+    }
+
+    /// The thread's name, in a slot.
+    pub(super) fn comm(&mut self) -> Place {
+        let pointer = self.fact(Fact::Comm, |l| {
+            // Not a temporary: it is kept for whoever asks again.
+            let slot = l.b.slot(COMM_SIZE);
+            let address = l.b.slot_address(slot);
+            let size = l.b.constant(COMM_SIZE.into());
+            l.b.helper(Helper::GetCurrentComm, &[address, size]);
+            address
+        });
+        Place { pointer, offset: 0 }
+    }
+
+    /// The number of the system call.
+    pub(super) fn syscall_number(&mut self) -> Value {
+        self.fact(Fact::SyscallNumber, |l| match l.program.context {
+            Context::SysEnter => {
+                let context = l.b.context();
+                l.b.load(context, 8, Width::B8)
+            }
+            // The kernel takes it from there too: syscall_get_nr() in arch/x86/include/asm/syscall.h.
+            _ => l.register(registers::ORIG_AX),
+        })
+    }
+
+    /// Argument `n` of the system call.
+    pub(super) fn syscall_argument(&mut self, n: u8) -> Value {
+        self.fact(Fact::SyscallArgument(n), |l| l.register(registers::ARGUMENTS[usize::from(n)]))
+    }
+
+    fn register(&mut self, offset: i16) -> Value {
+        let registers = self.registers();
+        if self.target.task_registers {
+            return self.b.load(registers, offset, Width::B8);
+        }
+        let address = self.b.binary_with(BinaryOp::Add, registers, offset.into());
+        self.read_number(address, false, Width::B8)
+    }
+
+    fn registers(&mut self) -> Value {
+        self.fact(Fact::Registers, |l| {
+            if l.target.task_registers {
+                let task = l.b.helper(Helper::GetCurrentTaskBtf, &[]);
+                return l.b.helper(Helper::TaskPtRegs, &[task]);
+            }
+            let context = l.b.context();
+            l.b.load(context, 0, Width::B8)
+        })
+    }
+
+    /// Not zero if the system call came in through a 32-bit entry: its number means another call then, and the
+    /// kernel's own tracepoints of the `syscalls` category leave it out (arch_trace_is_compat_syscall() in
+    /// arch/x86/include/asm/ftrace.h).
+    pub(super) fn foreign_call(&mut self) -> Value {
+        self.fact(Fact::ForeignCall, |l| {
+            let status = thread_info::status(l.target.kernel);
+            let status = if l.target.task_registers {
+                let task = l.b.helper(Helper::GetCurrentTaskBtf, &[]);
+                l.b.load(task, status, Width::B4)
+            } else {
+                let task = l.b.helper(Helper::GetCurrentTask, &[]);
+                let address = l.b.binary_with(BinaryOp::Add, task, status.into());
+                l.read_number(address, false, Width::B4)
+            };
+            l.b.binary_with(BinaryOp::And, status, thread_info::COMPAT)
+        })
+    }
+
+    /// A number from memory, zero-extended; 0 if it cannot be read, which is counted.
+    pub(super) fn read_number(&mut self, address: Value, user: bool, width: Width) -> Value {
+        let slot = self.temporary(width.bytes());
+        let size = self.b.constant(width.bytes().into());
+        let helper = if user { Helper::ProbeReadUser } else { Helper::ProbeReadKernel };
+        // The helpers fill the memory with zeros where they fail.
+        let result = self.b.helper(helper, &[slot.pointer, size, address]);
+        self.count_failed_read(result);
+        self.b.load(slot.pointer, 0, width)
+    }
+
+    /// Counts a loss if a helper that reads memory gave an error.
+    pub(super) fn count_failed_read(&mut self, result: Value) {
+        let (failed, done) = (self.b.new_cold_block(), self.b.new_block());
+        let zero = self.b.constant(0);
+        self.b.branch(CompareOp::SLt, result, zero, failed, done);
+        self.b.fill(failed);
+        self.lost(tracer_common::loss::Loss::ReadFailed);
+        self.b.jump(done, &[]);
+        self.b.fill(done);
+    }
+
+    /// Counts a loss.
+    pub(super) fn lost(&mut self, loss: tracer_common::loss::Loss) {
+        let kind = self.b.constant(loss as i64);
+        self.b.runtime(Runtime::Lost, &[kind]);
+    }
+
+    /// A fact's value: the one known here, or a new one.
+    fn fact(&mut self, fact: Fact, ask: impl FnOnce(&mut Self) -> Value) -> Value {
+        if let Some(known) = self.facts.iter().find(|known| known.fact == fact && self.b.dominated_by(known.block)) {
+            return known.value;
+        }
+        let value = ask(self);
+        let block = self.b.current();
+        self.facts.push(Known { fact, value, block });
+        value
+    }
+}
+
+/// A number loaded from memory as its shape asks for: loads extend with zeros.
+pub(super) fn load(l: &mut Lowering<'_>, place: Place, shape: &Shape) -> Value {
+    let number = number(shape).expect("only numbers are loaded");
+    let value = l.b.load(place.pointer, place.offset, number.width);
+    l.b.extend(value, number.width, number.signed)
+}

@@ -1,0 +1,260 @@
+//! Plain maps: hashes shared by all CPUs, and storage of tasks.
+//!
+//! A map keyed by `tid` whose keys nobody lists is kept in the task's own storage, which takes a third of a hash's time.
+//! Entries there last as long as the task; deleting one writes zeros, which is what reading a missing key gives, for to
+//! free the storage costs a lock and a grace period. Only `has_key` could tell, so analysis keeps maps that are asked
+//! for their keys in hashes.
+
+use tracer_common::loss::Loss;
+
+use super::{Lowering, Number, facts, memory::Place, number};
+use crate::compile::ir::build::Variable;
+use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Inst, Value, Width};
+use crate::compile::sema::typed::Expr;
+use crate::plan::{self, MapId, Shape, Storage};
+
+/// Flags of `bpf_map_update_elem` and of `bpf_task_storage_get`: include/uapi/linux/bpf.h.
+mod flags {
+    pub const ANY: i64 = 0;
+    pub const NOEXIST: i64 = 1;
+    pub const STORAGE_CREATE: i64 = 1;
+}
+
+impl Lowering<'_> {
+    /// Writes a key as the map wants it, and gives its address.
+    pub(super) fn key(&mut self, map: MapId, key: Option<&Expr>) -> Value {
+        let (size, generational) = {
+            let map = self.map(map);
+            (map.key_size(), map.storage == Storage::PerCpuHash)
+        };
+        let place = self.temporary(size);
+        let mut end = 0;
+        if generational {
+            let generation = self.b.generation(map);
+            self.b.store(place.pointer, place.offset, Width::B8, generation);
+            end = tracer_common::agg::GENERATION_SIZE as u32;
+        }
+        if let Some(key) = key {
+            self.write(key, place.at(end));
+            end += super::shape(&key.ty).size();
+        }
+        self.zero(place, end, size);
+        place.pointer
+    }
+
+    /// The address of a value, or null.
+    pub(super) fn lookup(&mut self, map: MapId, key: Value) -> Value {
+        let map = self.b.map(map);
+        self.b.helper(Helper::MapLookupElem, &[map, key])
+    }
+
+    /// The address of a plain map's value, or null.
+    fn find(&mut self, map: MapId, key: Option<&Expr>) -> Value {
+        match self.map(map).storage {
+            Storage::TaskStorage => self.task_storage(map, flags::ANY),
+            _ => {
+                let key = self.key(map, key);
+                self.lookup(map, key)
+            }
+        }
+    }
+
+    fn task_storage(&mut self, map: MapId, flags: i64) -> Value {
+        let task = self.b.helper(Helper::GetCurrentTaskBtf, &[]);
+        let (map, initial, flags) = (self.b.map(map), self.b.constant(0), self.b.constant(flags));
+        self.b.helper(Helper::TaskStorageGet, &[map, task, initial, flags])
+    }
+
+    /// The current task's value, made if there is none. Goes on where there is one; otherwise counts the loss and goes
+    /// to `missing`.
+    fn own_storage(&mut self, map: MapId, missing: Block) -> Place {
+        let pointer = self.task_storage(map, flags::STORAGE_CREATE);
+        let (found, full) = (self.b.new_block(), self.b.new_cold_block());
+        self.b.branch_if(pointer, found, full);
+        self.b.fill(full);
+        self.lost(Loss::StorageFull);
+        self.b.jump(missing, &[]);
+        self.b.fill(found);
+        Place { pointer, offset: 0 }
+    }
+
+    /// `@x[key]`, a number; 0 where there is no such key.
+    pub(super) fn map_value(&mut self, map: MapId, key: Option<&Expr>) -> Value {
+        let pointer = self.find(map, key);
+        let (found, missing, done) = (self.b.new_block(), self.b.new_block(), self.b.new_block());
+        let result = self.b.parameter(done);
+        self.b.branch_if(pointer, found, missing);
+        self.b.fill(found);
+        let value = self.load_plain(map, pointer);
+        self.b.jump(done, &[value]);
+        self.b.fill(missing);
+        let zero = self.b.constant(0);
+        self.b.jump(done, &[zero]);
+        self.b.fill(done);
+        result
+    }
+
+    /// `@x[key]`, a text or a tuple; zeros where there is no such key.
+    pub(super) fn write_map_value(&mut self, map: MapId, key: Option<&Expr>, to: Place) {
+        let size = self.plain_shape(map).size();
+        let pointer = self.find(map, key);
+        let (found, missing, done) = (self.b.new_block(), self.b.new_block(), self.b.new_block());
+        self.b.branch_if(pointer, found, missing);
+        self.b.fill(found);
+        self.copy(Place { pointer, offset: 0 }, to, size);
+        self.b.jump(done, &[]);
+        self.b.fill(missing);
+        self.zero(to, 0, size);
+        self.b.jump(done, &[]);
+        self.b.fill(done);
+    }
+
+    /// `@x[key] = value`.
+    pub(super) fn set_map(&mut self, map: MapId, key: Option<&Expr>, value: &Expr) {
+        let done = self.b.new_block();
+        let shape = self.plain_shape(map);
+        if self.map(map).storage == Storage::TaskStorage {
+            // Before the storage is looked up: the value may be made from what is in it.
+            match number(&shape) {
+                Some(Number { width, .. }) => {
+                    let value = self.value(value);
+                    let to = self.own_storage(map, done);
+                    self.b.store(to.pointer, to.offset, width, value);
+                }
+                None => {
+                    let from = self.place(value);
+                    let to = self.own_storage(map, done);
+                    self.copy(from, to, shape.size());
+                }
+            }
+        } else {
+            let key = self.key(map, key);
+            let size = self.map(map).value_size();
+            let place = self.temporary(size);
+            self.write(value, place);
+            self.zero(place, shape.size(), size);
+            let result = self.update(map, key, place.pointer, flags::ANY);
+            let (full, zero) = (self.b.new_cold_block(), self.b.constant(0));
+            self.b.branch(CompareOp::Ne, result, zero, full, done);
+            self.b.fill(full);
+            self.lost(Loss::MapFull);
+        }
+        self.b.jump(done, &[]);
+        self.b.fill(done);
+    }
+
+    fn update(&mut self, map: MapId, key: Value, value: Value, flags: i64) -> Value {
+        let (map, flags) = (self.b.map(map), self.b.constant(flags));
+        self.b.helper(Helper::MapUpdateElem, &[map, key, value, flags])
+    }
+
+    /// `@x[key]++` and its like: the value before or after. What is added is exact; of two CPUs that add at one time,
+    /// both may be told the same value.
+    pub(super) fn map_add(&mut self, map: MapId, key: Option<&Expr>, delta: i64, post: bool) -> Value {
+        let before = self.b.variable();
+        let zero = self.b.constant(0);
+        self.b.write(before, zero);
+        if self.map(map).storage == Storage::TaskStorage {
+            let done = self.b.new_block();
+            let value = self.own_storage(map, done);
+            self.add_to(map, value.pointer, delta, before);
+            self.b.jump(done, &[]);
+            self.b.fill(done);
+        } else {
+            self.add_to_hash(map, key, delta, before);
+        }
+        let before = self.b.read(before);
+        if post {
+            return before;
+        }
+        let sum = self.b.binary_with(BinaryOp::Add, before, delta);
+        let ty = self.plain_number(map);
+        self.narrow(sum, ty)
+    }
+
+    fn add_to_hash(&mut self, map: MapId, key: Option<&Expr>, delta: i64, before: Variable) {
+        let done = self.b.new_block();
+        let (found, absent) = (self.b.new_block(), self.b.new_cold_block());
+        let key = self.key(map, key);
+        let pointer = self.lookup(map, key);
+        self.b.branch_if(pointer, found, absent);
+        self.b.fill(found);
+        self.add_to(map, pointer, delta, before);
+        self.b.jump(done, &[]);
+
+        // Not there: made with the difference as its value, unless another CPU has just made it.
+        self.b.fill(absent);
+        let place = self.temporary(self.map(map).value_size());
+        let difference = self.b.constant(delta);
+        self.b.store(place.pointer, place.offset, Width::B8, difference);
+        let result = self.update(map, key, place.pointer, flags::NOEXIST);
+        let (again, zero) = (self.b.new_cold_block(), self.b.constant(0));
+        self.b.branch(CompareOp::Eq, result, zero, done, again);
+        self.b.fill(again);
+        let (other, full) = (self.b.new_cold_block(), self.b.new_cold_block());
+        let pointer = self.lookup(map, key);
+        self.b.branch_if(pointer, other, full);
+        self.b.fill(other);
+        self.add_to(map, pointer, delta, before);
+        self.b.jump(done, &[]);
+        self.b.fill(full);
+        self.lost(Loss::MapFull);
+        self.b.jump(done, &[]);
+        self.b.fill(done);
+    }
+
+    /// Adds to a value that is there, and keeps what it was before.
+    fn add_to(&mut self, map: MapId, pointer: Value, delta: i64, before: Variable) {
+        let value = self.load_plain(map, pointer);
+        self.b.write(before, value);
+        // There is no narrower atomic addition; what runs over into the bytes behind a small value is never looked at.
+        let width = self.plain_number(map).width.max(Width::B4);
+        let delta = self.b.constant(delta);
+        self.b.inst(Inst::AtomicAdd { pointer, offset: 0, width, value: delta });
+    }
+
+    /// `delete(@x[key])`.
+    pub(super) fn delete(&mut self, map: MapId, key: Option<&Expr>) {
+        match self.map(map).storage {
+            Storage::Hash | Storage::PerCpuHash => {
+                let key = self.key(map, key);
+                let map = self.b.map(map);
+                // It fails only where there is no such key.
+                self.b.helper(Helper::MapDeleteElem, &[map, key]);
+            }
+            Storage::TaskStorage => {
+                let size = self.map(map).value_size();
+                let pointer = self.task_storage(map, flags::ANY);
+                let (found, done) = (self.b.new_block(), self.b.new_block());
+                self.b.branch_if(pointer, found, done);
+                self.b.fill(found);
+                self.zero(Place { pointer, offset: 0 }, 0, size);
+                self.b.jump(done, &[]);
+                self.b.fill(done);
+            }
+            Storage::PerCpuArray { .. } => unreachable!("analysis keeps maps that are deleted from in hashes"),
+        }
+    }
+
+    /// Branches on whether a map has a key.
+    pub(super) fn branch_has_key(&mut self, map: MapId, key: Option<&Expr>, then: Block, otherwise: Block) {
+        let pointer = self.find(map, key);
+        self.b.branch_if(pointer, then, otherwise);
+    }
+
+    fn load_plain(&mut self, map: MapId, pointer: Value) -> Value {
+        let shape = self.plain_shape(map);
+        facts::load(self, Place { pointer, offset: 0 }, &shape)
+    }
+
+    fn plain_number(&self, map: MapId) -> Number {
+        number(&self.plain_shape(map)).expect("analysis lets only numbers be added to")
+    }
+
+    fn plain_shape(&self, map: MapId) -> Shape {
+        match &self.map(map).value {
+            plan::Value::Plain(shape) => shape.clone(),
+            plan::Value::Aggregation(_) => unreachable!("analysis does not let aggregations be read or assigned to"),
+        }
+    }
+}

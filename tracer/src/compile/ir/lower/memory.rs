@@ -1,0 +1,317 @@
+//! Values in memory: strings, tuples, keys; and the numbers inside them.
+//!
+//! Everything is written to a place that the consumer gives, in full, padding included. All places lie in memory whose
+//! start is 8-byte aligned, and accesses are as wide as the offset allows: the verifier wants those of the stack aligned.
+
+use super::{Local, Lowering, Number, facts, number, shape};
+use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Value, Width};
+use crate::compile::sema::typed::{Builtin, Expr, ExprKind};
+use crate::plan::Shape;
+
+/// Somewhere in memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// The start of a slot, a map's value or a record.
+    pub pointer: Value,
+    /// Bytes from there.
+    pub offset: i16,
+}
+
+impl Place {
+    /// The place so many bytes on.
+    pub fn at(self, bytes: u32) -> Place {
+        Place { pointer: self.pointer, offset: self.offset + bytes as i16 }
+    }
+
+    /// The widest access at `position`, not longer than what is left up to `end`.
+    fn width(self, position: u32, end: u32) -> Width {
+        let offset = self.offset as u32 + position;
+        [Width::B8, Width::B4, Width::B2]
+            .into_iter()
+            .find(|width| offset.is_multiple_of(width.bytes()) && position + width.bytes() <= end)
+            .unwrap_or(Width::B1)
+    }
+}
+
+impl Lowering<'_> {
+    /// Memory until the end of the statement.
+    pub(super) fn temporary(&mut self, size: u32) -> Place {
+        let slot = self.b.slot(size);
+        self.temporaries.push(slot);
+        Place { pointer: self.b.slot_address(slot), offset: 0 }
+    }
+
+    /// The address of a place, for helpers.
+    pub(super) fn address(&mut self, place: Place) -> Value {
+        self.b.binary_with(BinaryOp::Add, place.pointer, place.offset.into())
+    }
+
+    /// Writes zeros from `from` to `to`.
+    pub(super) fn zero(&mut self, place: Place, from: u32, to: u32) {
+        let mut position = from;
+        while position < to {
+            let width = place.width(position, to);
+            let zero = self.b.constant(0);
+            self.b.store(place.pointer, place.at(position).offset, width, zero);
+            position += width.bytes();
+        }
+    }
+
+    /// Copies so many bytes.
+    pub(super) fn copy(&mut self, from: Place, to: Place, size: u32) {
+        let mut position = 0;
+        while position < size {
+            let width = from.width(position, size).min(to.width(position, size));
+            let word = self.b.load(from.pointer, from.at(position).offset, width);
+            self.b.store(to.pointer, to.at(position).offset, width, word);
+            position += width.bytes();
+        }
+    }
+
+    /// Evaluates an expression into memory: all `size` bytes of its shape.
+    pub(super) fn write(&mut self, expr: &Expr, to: Place) {
+        let shape = shape(&expr.ty);
+        if let Some(number) = number(shape) {
+            let value = self.value(expr);
+            self.b.store(to.pointer, to.offset, number.width, value);
+            return;
+        }
+        match &expr.kind {
+            ExprKind::Str(text) => self.write_text(text, to, shape.size()),
+            ExprKind::Tuple(parts) => self.write_tuple(parts, to, shape),
+            ExprKind::ReadStr { address, user, length } => {
+                let address = self.value(address);
+                self.read_text(address, *user, length.as_deref(), to, shape.size());
+            }
+            ExprKind::Builtin(Builtin::Comm) => {
+                let comm = self.comm();
+                self.copy(comm, to, shape.size());
+            }
+            ExprKind::MapGet { map, key } => self.write_map_value(*map, key.as_deref(), to),
+            ExprKind::Convert(inner) => self.write_converted(inner, to, shape),
+            ExprKind::Ternary(condition, then, otherwise) => {
+                let (yes, no, done) = (self.b.new_block(), self.b.new_block(), self.b.new_block());
+                self.condition(condition, yes, no);
+                for (block, value) in [(yes, then), (no, otherwise)] {
+                    self.b.fill(block);
+                    self.write(value, to);
+                    self.b.jump(done, &[]);
+                }
+                self.b.fill(done);
+            }
+            ExprKind::Local(_) | ExprKind::Element(..) => {
+                let from = self.place(expr);
+                self.copy(from, to, shape.size());
+            }
+            _ => unreachable!("analysis gives {:?} the type of a number", expr.kind),
+        }
+    }
+
+    /// Where the value of an expression is: where it is kept, or a temporary that it is written to.
+    pub(super) fn place(&mut self, expr: &Expr) -> Place {
+        match &expr.kind {
+            ExprKind::Local(local) => match self.locals[local.0 as usize] {
+                Local::Memory(slot) => Place { pointer: self.b.slot_address(slot), offset: 0 },
+                Local::Number(_) => unreachable!("a number is not in memory"),
+            },
+            ExprKind::Element(tuple, index) => {
+                let Shape::Tuple(parts) = shape(&tuple.ty) else { unreachable!("only tuples have elements") };
+                let (offset, _) = Shape::offsets(parts).nth(*index as usize).expect("analysis checks the index");
+                self.place(tuple).at(offset)
+            }
+            ExprKind::Builtin(Builtin::Comm) => self.comm(),
+            _ => {
+                let place = self.temporary(shape(&expr.ty).size());
+                self.write(expr, place);
+                place
+            }
+        }
+    }
+
+    /// A number in a tuple.
+    pub(super) fn element(&mut self, expr: &Expr) -> Value {
+        let place = self.place(expr);
+        facts::load(self, place, shape(&expr.ty))
+    }
+
+    fn write_text(&mut self, text: &str, to: Place, size: u32) {
+        let mut position = 0;
+        while position < size {
+            let width = to.width(position, size);
+            let word = self.b.constant(word(text.as_bytes(), position, width));
+            self.b.store(to.pointer, to.at(position).offset, width, word);
+            position += width.bytes();
+        }
+    }
+
+    fn write_tuple(&mut self, parts: &[Expr], to: Place, tuple: &Shape) {
+        let shapes: Vec<Shape> = parts.iter().map(|part| shape(&part.ty).clone()).collect();
+        let mut end = 0;
+        for (part, (offset, shape)) in parts.iter().zip(Shape::offsets(&shapes)) {
+            self.zero(to, end, offset);
+            self.write(part, to.at(offset));
+            end = offset + shape.size();
+        }
+        self.zero(to, end, tuple.size());
+    }
+
+    /// A text to a longer size; a tuple to one of longer texts and wider numbers.
+    fn write_converted(&mut self, inner: &Expr, to: Place, target: &Shape) {
+        match (shape(&inner.ty), target) {
+            (Shape::Str { size: from }, Shape::Str { size }) => {
+                let from = *from.min(size);
+                self.write(inner, to);
+                self.zero(to, from, *size);
+            }
+            (Shape::Tuple(from_parts), Shape::Tuple(to_parts)) => {
+                let from = self.place(inner);
+                let mut end = 0;
+                let pairs = Shape::offsets(from_parts).zip(Shape::offsets(to_parts));
+                for ((from_offset, from_shape), (offset, shape)) in pairs {
+                    self.zero(to, end, offset);
+                    self.copy_converted(from.at(from_offset), from_shape, to.at(offset), shape);
+                    end = offset + shape.size();
+                }
+                self.zero(to, end, target.size());
+            }
+            (from, to) => unreachable!("analysis does not convert {from:?} to {to:?}"),
+        }
+    }
+
+    fn copy_converted(&mut self, from: Place, from_shape: &Shape, to: Place, to_shape: &Shape) {
+        if let Some(Number { width, .. }) = number(to_shape) {
+            let value = facts::load(self, from, from_shape);
+            self.b.store(to.pointer, to.offset, width, value);
+            return;
+        }
+        match (from_shape, to_shape) {
+            (Shape::Tuple(from_parts), Shape::Tuple(to_parts)) => {
+                let mut end = 0;
+                for ((from_offset, from_shape), (offset, shape)) in
+                    Shape::offsets(from_parts).zip(Shape::offsets(to_parts))
+                {
+                    self.zero(to, end, offset);
+                    self.copy_converted(from.at(from_offset), from_shape, to.at(offset), shape);
+                    end = offset + shape.size();
+                }
+                self.zero(to, end, to_shape.size());
+            }
+            _ => {
+                let size = from_shape.size().min(to_shape.size());
+                self.copy(from, to, size);
+                self.zero(to, size, to_shape.size());
+            }
+        }
+    }
+
+    /// `str(address, length)`: the helper writes the text and its NUL, so the rest has to be zero before.
+    fn read_text(&mut self, address: Value, user: bool, length: Option<&Expr>, to: Place, size: u32) {
+        let whole = self.b.constant(size.into());
+        let limit = match length {
+            None => whole,
+            Some(length) => {
+                let length = self.value(length);
+                self.at_most(length, whole)
+            }
+        };
+        self.zero(to, 0, size);
+        let pointer = self.address(to);
+        let helper = if user { Helper::ProbeReadUserStr } else { Helper::ProbeReadKernelStr };
+        let result = self.b.helper(helper, &[pointer, limit, address]);
+        self.count_failed_read(result);
+    }
+
+    /// The smaller of two unsigned numbers.
+    fn at_most(&mut self, value: Value, limit: Value) -> Value {
+        if let (Some(value), Some(limit)) = (self.b.as_constant(value), self.b.as_constant(limit)) {
+            return self.b.constant((value as u64).min(limit as u64) as i64);
+        }
+        let (within, beyond, done) = (self.b.new_block(), self.b.new_block(), self.b.new_block());
+        let result = self.b.parameter(done);
+        self.b.branch(CompareOp::ULe, value, limit, within, beyond);
+        self.b.fill(within);
+        self.b.jump(done, &[value]);
+        self.b.fill(beyond);
+        self.b.jump(done, &[limit]);
+        self.b.fill(done);
+        result
+    }
+
+    /// Branches on whether two texts are equal in the first `length` bytes or to their ends.
+    ///
+    /// Texts are zero behind their ends, so comparing as many bytes as both have compares them whole; a literal can be
+    /// compared in whole words, for the zeros behind it are known.
+    pub(super) fn branch_text_equal(
+        &mut self,
+        (a, b, length): (&Expr, &Expr, Option<u32>),
+        equal: Block,
+        different: Block,
+    ) {
+        let (a_size, b_size) = (shape(&a.ty).size(), shape(&b.ty).size());
+        let (a, b) = (self.text(a), self.text(b));
+        let both = a_size.min(b_size);
+        let mut end = length.map_or(both, |length| length.min(both));
+        if length.is_none_or(|length| length >= both) {
+            end = match (&a, &b) {
+                (Text::Literal(_), Text::Memory(_)) => end.next_multiple_of(8).min(b_size),
+                (Text::Memory(_), Text::Literal(_)) => end.next_multiple_of(8).min(a_size),
+                _ => end,
+            };
+        }
+        let mut position = 0;
+        while position < end {
+            let width = a.width(position, end).min(b.width(position, end));
+            let (x, y) = (self.text_word(&a, position, width), self.text_word(&b, position, width));
+            position += width.bytes();
+            let next = if position < end { self.b.new_block() } else { equal };
+            self.b.branch(CompareOp::Eq, x, y, next, different);
+            if next != equal {
+                self.b.fill(next);
+            }
+        }
+        if end == 0 {
+            self.b.jump(equal, &[]);
+        }
+    }
+
+    fn text<'a>(&mut self, expr: &'a Expr) -> Text<'a> {
+        match &expr.kind {
+            ExprKind::Str(text) => Text::Literal(text.as_bytes()),
+            // What is behind a converted text's own end is zero, and need not be looked at.
+            ExprKind::Convert(inner) if matches!(inner.kind, ExprKind::Str(_)) => self.text(inner),
+            _ => Text::Memory(self.place(expr)),
+        }
+    }
+
+    fn text_word(&mut self, text: &Text<'_>, position: u32, width: Width) -> Value {
+        match *text {
+            Text::Literal(bytes) => self.b.constant(word(bytes, position, width)),
+            Text::Memory(place) => self.b.load(place.pointer, place.at(position).offset, width),
+        }
+    }
+}
+
+/// A text to be compared.
+enum Text<'a> {
+    Literal(&'a [u8]),
+    Memory(Place),
+}
+
+impl Text<'_> {
+    fn width(&self, position: u32, end: u32) -> Width {
+        let anywhere = Place { pointer: Value(0), offset: 0 };
+        match self {
+            Self::Literal(_) => anywhere.width(position, end),
+            Self::Memory(place) => place.width(position, end),
+        }
+    }
+}
+
+/// The bytes of a text at `position` as a number, zeros behind its end.
+fn word(text: &[u8], position: u32, width: Width) -> i64 {
+    let mut bytes = [0; 8];
+    for (index, byte) in bytes.iter_mut().take(width.bytes() as usize).enumerate() {
+        *byte = text.get(position as usize + index).copied().unwrap_or(0);
+    }
+    i64::from_le_bytes(bytes)
+}

@@ -1,0 +1,186 @@
+//! Typed program → IR.
+//!
+//! In reading order: this module makes a function for each program (scope check, then its clauses one after the
+//! other); [`selector`] chooses clauses by system call; [`statement`] and [`expression`] follow the typed tree;
+//! [`facts`] is what the kernel knows, asked for once in a run; [`memory`] writes strings, tuples and keys; [`maps`] and
+//! [`aggregation`] update maps; [`record`] sends to user space.
+//!
+//! An expression whose value is a number becomes a [`Value`]; any other is written to a [`memory::Place`] that the
+//! consumer names, so that a string goes straight from the process's memory to the record that prints it.
+
+mod aggregation;
+mod expression;
+mod facts;
+mod maps;
+mod memory;
+mod record;
+mod selector;
+mod statement;
+
+use tracer_common::scope::{ProcessFilter, ScopeKind};
+
+use super::build::{Builder, Variable};
+use super::{Block, Function, Module, Runtime, SlotId, Value};
+use crate::compile::sema::typed;
+use crate::compile::target::Target;
+use crate::plan::{Map, MapId, ProbeId};
+
+/// A function for each program.
+pub fn lower(script: &typed::Script, target: &Target) -> Module {
+    let symbols = script.plan.programs.iter().map(|program| program.symbol.clone());
+    let functions = script
+        .programs
+        .iter()
+        .zip(symbols)
+        .map(|(program, symbol)| function(script, target, program, symbol))
+        .collect();
+    Module { functions }
+}
+
+fn function(script: &typed::Script, target: &Target, program: &typed::Program, symbol: String) -> Function {
+    let mut lowering = Lowering {
+        b: Builder::new(symbol),
+        script,
+        target,
+        program,
+        facts: Vec::new(),
+        locals: Vec::new(),
+        temporaries: Vec::new(),
+        probe: Probe::Fixed(ProbeId(0)),
+        end: Block(0),
+    };
+    lowering.scope_check();
+    if program.context == typed::Context::FollowFork {
+        let context = lowering.b.context();
+        lowering.b.runtime(Runtime::FollowFork, &[context]);
+    }
+    for clause in &program.clauses {
+        lowering.clause(clause);
+    }
+    lowering.b.ret();
+    lowering.b.finish()
+}
+
+/// A function being made, and what the statement at hand refers to.
+struct Lowering<'a> {
+    b: Builder,
+    script: &'a typed::Script,
+    target: &'a Target,
+    program: &'a typed::Program,
+    /// What the kernel has been asked for so far, and where.
+    facts: Vec<facts::Known>,
+    /// The clause's variables.
+    locals: Vec<Local>,
+    /// Slots to release after the statement.
+    temporaries: Vec<SlotId>,
+    /// The clause's probe.
+    probe: Probe,
+    /// Where the clause ends.
+    end: Block,
+}
+
+/// Where a variable is kept.
+#[derive(Clone, Copy)]
+enum Local {
+    /// Numbers.
+    Number(Variable),
+    /// The rest.
+    Memory(SlotId),
+}
+
+/// Which probe a clause runs for.
+#[derive(Clone, Copy)]
+enum Probe {
+    /// The only one it can be.
+    Fixed(ProbeId),
+    /// The one with this index.
+    Computed(Value),
+}
+
+impl Lowering<'_> {
+    /// Ends the program for events of others.
+    fn scope_check(&mut self) {
+        let scope = &self.target.scope;
+        let everyone = scope.kind == ScopeKind::Host as u32 && scope.filter == ProcessFilter::All as u32;
+        if !self.program.scoped || everyone {
+            return;
+        }
+        let (inside, outside) = (self.b.new_block(), self.b.new_block());
+        let in_scope = self.b.runtime(Runtime::InScope, &[]);
+        self.b.branch_if(in_scope, inside, outside);
+        self.b.fill(outside);
+        self.b.ret();
+        self.b.fill(inside);
+    }
+
+    /// Runs a clause if its selector and its predicate say so, and goes on behind it.
+    fn clause(&mut self, clause: &typed::Clause) {
+        self.b.span = clause.span;
+        self.end = self.b.new_block();
+        self.select(clause);
+        self.locals = clause.locals.iter().map(|local| self.local(local)).collect();
+        self.zero_locals(clause);
+        if let Some(predicate) = &clause.predicate {
+            let body = self.b.new_block();
+            self.condition(predicate, body, self.end);
+            self.release_temporaries(0);
+            self.b.fill(body);
+        }
+        self.block(&clause.body);
+        if self.b.reachable() {
+            self.b.jump(self.end, &[]);
+        }
+        for local in std::mem::take(&mut self.locals) {
+            if let Local::Memory(slot) = local {
+                self.b.release(slot);
+            }
+        }
+        self.b.fill(self.end);
+    }
+
+    fn local(&mut self, local: &typed::Local) -> Local {
+        let shape = shape(&local.ty);
+        match number(shape) {
+            Some(_) => Local::Number(self.b.variable()),
+            None => Local::Memory(self.b.slot(shape.size())),
+        }
+    }
+
+    fn map(&self, map: MapId) -> &Map {
+        &self.script.plan.maps[map.0 as usize]
+    }
+
+    fn release_temporaries(&mut self, keep: usize) {
+        for slot in self.temporaries.drain(keep..) {
+            self.b.release(slot);
+        }
+    }
+}
+
+/// The layout of a value.
+fn shape(ty: &typed::Type) -> &crate::plan::Shape {
+    match ty {
+        typed::Type::Data(shape) => shape,
+        typed::Type::Void => unreachable!("analysis lets no value of type void be used"),
+    }
+}
+
+/// Bytes and signedness of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Number {
+    width: super::Width,
+    signed: bool,
+}
+
+/// How a shape is represented as a value, if it is a number.
+fn number(shape: &crate::plan::Shape) -> Option<Number> {
+    use super::Width;
+    use crate::plan::Shape;
+    let (width, signed) = match *shape {
+        Shape::Int { size, signed } => (Width::of(size.into()), signed),
+        Shape::Bool => (Width::B1, false),
+        Shape::Pointer | Shape::Probe | Shape::Syscall => (Width::B8, false),
+        Shape::Str { .. } | Shape::Tuple(_) => return None,
+    };
+    Some(Number { width, signed })
+}

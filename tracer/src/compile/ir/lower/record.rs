@@ -1,0 +1,70 @@
+//! Records in the ring.
+//!
+//! The payload is written straight into the record. Between reserving and submitting nothing leaves the clause, so the
+//! verifier finds no way on which the reference is lost; and numbers are computed before the record is asked for, so
+//! that what they do (`@x++`) is done even when the ring is full.
+
+use super::{Lowering, memory::Place, number, shape};
+use crate::compile::ir::{Helper, Runtime, Value, Width};
+use crate::compile::sema::typed::{Expr, ExprKind};
+use crate::plan::{RecordId, Shape};
+
+/// An argument on its way into a record.
+enum Argument<'a> {
+    Number(Value),
+    /// Written already, to memory of ours.
+    Memory(Place),
+    /// Still to be evaluated, into the record.
+    Later(&'a Expr),
+}
+
+impl Lowering<'_> {
+    /// Sends a record with these arguments.
+    pub(super) fn emit(&mut self, record: RecordId, arguments: &[Expr]) {
+        let shapes: Vec<Shape> = arguments.iter().map(|argument| shape(&argument.ty).clone()).collect();
+        let head = tracer_common::record::HEADER_SIZE as u32;
+        let payload = Shape::Tuple(shapes.clone()).size();
+
+        // Where an argument changes something that another may read, they are evaluated strictly in order.
+        let in_order = arguments.iter().any(changes_something);
+        let arguments: Vec<Argument> = arguments
+            .iter()
+            .map(|argument| match number(shape(&argument.ty)) {
+                Some(_) => Argument::Number(self.value(argument)),
+                None if in_order => Argument::Memory(self.place(argument)),
+                None => Argument::Later(argument),
+            })
+            .collect();
+        let probe = self.probe();
+
+        let size = self.b.constant((head + payload).into());
+        let pointer = self.b.runtime(Runtime::Reserve, &[size]);
+        let (write, done) = (self.b.new_block(), self.b.new_block());
+        self.b.branch_if(pointer, write, done);
+        self.b.fill(write);
+        let id = self.b.constant(record.0.into());
+        self.b.store(pointer, 0, Width::B4, id);
+        self.b.store(pointer, 4, Width::B4, probe);
+        let place = Place { pointer, offset: head as i16 };
+        let mut end = 0;
+        for (argument, (offset, shape)) in arguments.into_iter().zip(Shape::offsets(&shapes)) {
+            self.zero(place, end, offset);
+            let to = place.at(offset);
+            match argument {
+                Argument::Number(value) => self.b.store(to.pointer, to.offset, Width::of(shape.size()), value),
+                Argument::Memory(from) => self.copy(from, to, shape.size()),
+                Argument::Later(expr) => self.write(expr, to),
+            }
+            end = offset + shape.size();
+        }
+        self.zero(place, end, payload);
+        let flags = self.b.constant(0);
+        self.b.helper(Helper::RingbufSubmit, &[pointer, flags]);
+        self.b.jump(done, &[]);
+        self.b.fill(done);
+    }
+}
+
+fn changes_something(expr: &Expr) -> bool {
+    expr.any(&mut |expr| matches!(expr.kind, ExprKind::MapAdd { .. } | ExprKind::LocalAdd { .. }))
+}

@@ -1,0 +1,128 @@
+//! Statements.
+
+use super::{Local, Lowering, memory::Place, shape};
+use crate::compile::sema::typed::{Clause, Expr, ExprKind, LocalId, Stmt, StmtKind};
+
+impl Lowering<'_> {
+    /// Statements in a row, as far as they can be reached.
+    pub(super) fn block(&mut self, statements: &[Stmt]) {
+        for statement in statements {
+            if !self.b.reachable() {
+                return;
+            }
+            let temporaries = self.temporaries.len();
+            self.b.span = statement.span;
+            self.statement(&statement.kind);
+            self.release_temporaries(temporaries);
+        }
+    }
+
+    fn statement(&mut self, statement: &StmtKind) {
+        match statement {
+            StmtKind::Expr(expr) => self.effect(expr),
+            StmtKind::SetLocal(local, value) => self.set_local(*local, value),
+            StmtKind::SetMap { map, key, value } => self.set_map(*map, key.as_ref(), value),
+            StmtKind::Aggregate { map, key, aggregation, argument, weight } => {
+                self.aggregate(*map, key.as_ref(), *aggregation, argument.as_ref(), weight.as_ref());
+            }
+            StmtKind::Delete { map, key } => self.delete(*map, key.as_ref()),
+            StmtKind::Emit { record, arguments } => self.emit(*record, arguments),
+            StmtKind::If { condition, then, otherwise } => {
+                let (yes, no, done) = (self.b.new_block(), self.b.new_block(), self.b.new_block());
+                self.condition(condition, yes, no);
+                for (block, statements) in [(yes, then), (no, otherwise)] {
+                    self.b.fill(block);
+                    self.block(statements);
+                    if self.b.reachable() {
+                        self.b.jump(done, &[]);
+                    }
+                }
+                self.b.fill(done);
+            }
+            StmtKind::Block(statements) => self.block(statements),
+            StmtKind::Return => self.b.jump(self.end, &[]),
+        }
+    }
+
+    /// Evaluates for effect only.
+    fn effect(&mut self, expr: &Expr) {
+        match super::number(shape(&expr.ty)) {
+            Some(_) => {
+                self.value(expr);
+            }
+            None => {
+                self.place(expr);
+            }
+        }
+    }
+
+    fn set_local(&mut self, local: LocalId, value: &Expr) {
+        let slot = match self.locals[local.0 as usize] {
+            Local::Number(variable) => {
+                let value = self.value(value);
+                self.b.write(variable, value);
+                return;
+            }
+            Local::Memory(slot) => slot,
+        };
+        let to = Place { pointer: self.b.slot_address(slot), offset: 0 };
+        if mentions(value, local) {
+            // A part may be read after it has been overwritten.
+            let size = shape(&value.ty).size();
+            let copy = self.temporary(size);
+            self.write(value, copy);
+            self.copy(copy, to, size);
+        } else {
+            self.write(value, to);
+        }
+    }
+
+    /// Variables start as zero. Those in memory that the body begins with assigning to need not be written twice.
+    pub(super) fn zero_locals(&mut self, clause: &Clause) {
+        for (index, local) in clause.locals.iter().enumerate() {
+            let id = LocalId(index as u32);
+            match self.locals[index] {
+                Local::Number(variable) => {
+                    let zero = self.b.constant(0);
+                    self.b.write(variable, zero);
+                }
+                Local::Memory(slot) => {
+                    let assigned_first = clause.predicate.as_ref().is_none_or(|predicate| !mentions(predicate, id))
+                        && clause.body.iter().find(|statement| names(statement, id)).is_none_or(
+                            |first| matches!(&first.kind, StmtKind::SetLocal(set, value) if *set == id && !mentions(value, id)),
+                        );
+                    if !assigned_first {
+                        let place = Place { pointer: self.b.slot_address(slot), offset: 0 };
+                        self.zero(place, 0, shape(&local.ty).size());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a variable is read or written in a statement.
+fn names(statement: &Stmt, local: LocalId) -> bool {
+    let any = |exprs: &[Expr]| exprs.iter().any(|expr| mentions(expr, local));
+    let option = |expr: &Option<Expr>| expr.as_ref().is_some_and(|expr| mentions(expr, local));
+    match &statement.kind {
+        StmtKind::Expr(expr) => mentions(expr, local),
+        StmtKind::SetLocal(set, value) => *set == local || mentions(value, local),
+        StmtKind::SetMap { key, value, .. } => option(key) || mentions(value, local),
+        StmtKind::Aggregate { key, argument, weight, .. } => option(key) || option(argument) || option(weight),
+        StmtKind::Delete { key, .. } => option(key),
+        StmtKind::Emit { arguments, .. } => any(arguments),
+        StmtKind::If { condition, then, otherwise } => {
+            mentions(condition, local) || then.iter().chain(otherwise).any(|statement| names(statement, local))
+        }
+        StmtKind::Block(statements) => statements.iter().any(|statement| names(statement, local)),
+        StmtKind::Return => false,
+    }
+}
+
+fn mentions(expr: &Expr, local: LocalId) -> bool {
+    expr.any(&mut |expr| match expr.kind {
+        ExprKind::Local(id) | ExprKind::LocalAdd { local: id, .. } => id == local,
+        _ => false,
+    })
+}

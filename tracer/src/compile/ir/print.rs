@@ -1,0 +1,172 @@
+//! The IR as text, for `--emit ir` and tests. Numbers and addresses stand where they are used, not where they are made.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::{
+    BinaryOp, Block, BlockData, CompareOp, Function, Helper, Inst, MapRef, Module, SlotId, Target, Terminator, Value,
+    Width,
+};
+
+impl Display for Module {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (index, function) in self.functions.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{function}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Function {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "program {} {{", self.symbol)?;
+        for (index, slot) in self.slots.iter().enumerate() {
+            writeln!(f, "  slot {}: {} bytes", SlotId(index as u32), slot.size)?;
+        }
+        for (index, block) in self.blocks.iter().enumerate() {
+            self.print_block(f, Block(index as u32), block)?;
+        }
+        writeln!(f, "}}")
+    }
+}
+
+impl Function {
+    fn print_block(&self, f: &mut Formatter<'_>, name: Block, block: &BlockData) -> fmt::Result {
+        write!(f, "  {name}")?;
+        if !block.parameters.is_empty() {
+            write!(f, "({})", list(block.parameters.iter()))?;
+        }
+        writeln!(f, "{}:", if block.cold { " cold" } else { "" })?;
+        for &value in &block.insts {
+            let Some(inst) = &self.values[value.0 as usize].inst else { continue };
+            if !is_inline(inst) {
+                writeln!(f, "    {}", self.inst(value, inst))?;
+            }
+        }
+        writeln!(f, "    {}", self.terminator(&block.terminator))
+    }
+
+    fn inst(&self, value: Value, inst: &Inst) -> String {
+        let operand = |value| self.operand(value);
+        let operands = |values: &[Value]| list(values.iter().map(|&value| operand(value)));
+        let text = match inst {
+            Inst::Const(_) | Inst::SlotAddress(_) | Inst::MapReference(_) => operand(value),
+            Inst::Binary { op, a, b } => format!("{} {}, {}", binary(*op), operand(*a), operand(*b)),
+            Inst::Compare { op, a, b } => format!("{} {}, {}", compare(*op), operand(*a), operand(*b)),
+            Inst::Extend { value, width, signed } => {
+                format!("extend {}{} {}", if *signed { "i" } else { "u" }, width.bytes() * 8, operand(*value))
+            }
+            Inst::Load { pointer, offset, width } => format!("load {width} {}", self.place(*pointer, *offset)),
+            Inst::Store { pointer, offset, width, value } => {
+                return format!("store {width} {}, {}", self.place(*pointer, *offset), operand(*value));
+            }
+            Inst::AtomicAdd { pointer, offset, width, value } => {
+                return format!("atomic_add {width} {}, {}", self.place(*pointer, *offset), operand(*value));
+            }
+            Inst::Generation(map) => format!("generation map_{}", map.0),
+            Inst::StartTime => "start_time".into(),
+            Inst::Helper { helper, arguments } => format!("{helper}({})", operands(arguments)),
+            Inst::Runtime { function, arguments } => format!("{}({})", function.symbol(), operands(arguments)),
+        };
+        format!("{value} = {text}")
+    }
+
+    fn place(&self, pointer: Value, offset: i16) -> String {
+        match offset {
+            0 => format!("[{}]", self.operand(pointer)),
+            _ => format!("[{} {offset:+}]", self.operand(pointer)),
+        }
+    }
+
+    fn operand(&self, value: Value) -> String {
+        match self.values.get(value.0 as usize).and_then(|data| data.inst.as_ref()) {
+            Some(Inst::Const(number)) => number.to_string(),
+            Some(Inst::SlotAddress(slot)) => format!("&{slot}"),
+            Some(Inst::MapReference(MapRef::Script(map))) => format!("map_{}", map.0),
+            Some(Inst::MapReference(MapRef::Runtime(name))) => (*name).into(),
+            _ => value.to_string(),
+        }
+    }
+
+    fn target(&self, target: &Target) -> String {
+        match target.arguments[..] {
+            [] => target.block.to_string(),
+            ref arguments => format!("{}({})", target.block, list(arguments.iter().map(|&value| self.operand(value)))),
+        }
+    }
+
+    fn terminator(&self, terminator: &Terminator) -> String {
+        match terminator {
+            Terminator::Jump(target) => format!("jump {}", self.target(target)),
+            Terminator::Branch { op, a, b, then, otherwise } => format!(
+                "if {} {}, {} jump {} else {}",
+                compare(*op),
+                self.operand(*a),
+                self.operand(*b),
+                self.target(then),
+                self.target(otherwise)
+            ),
+            Terminator::Switch { value, cases, default } => {
+                let cases = list(cases.iter().map(|(case, target)| format!("{case}: {}", self.target(target))));
+                format!("switch {} [{cases}] else {}", self.operand(*value), self.target(default))
+            }
+            Terminator::Return => "return".into(),
+        }
+    }
+}
+
+/// Whether an instruction is printed at its uses.
+fn is_inline(inst: &Inst) -> bool {
+    matches!(inst, Inst::Const(_) | Inst::SlotAddress(_) | Inst::MapReference(_))
+}
+
+fn list(items: impl Iterator<Item = impl Display>) -> String {
+    items.map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+impl Display for Value {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "v{}", self.0)
+    }
+}
+
+impl Display for Block {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "b{}", self.0)
+    }
+}
+
+impl Display for SlotId {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "s{}", self.0)
+    }
+}
+
+impl Display for Width {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "u{}", self.bytes() * 8)
+    }
+}
+
+/// As in `bpf_…`: `map_lookup_elem`.
+impl Display for Helper {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (index, letter) in format!("{self:?}").char_indices() {
+            if letter.is_ascii_uppercase() && index > 0 {
+                write!(f, "_")?;
+            }
+            write!(f, "{}", letter.to_ascii_lowercase())?;
+        }
+        Ok(())
+    }
+}
+
+fn binary(op: BinaryOp) -> String {
+    format!("{op:?}").to_lowercase()
+}
+
+fn compare(op: CompareOp) -> String {
+    format!("{op:?}").to_lowercase()
+}

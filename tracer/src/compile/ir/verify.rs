@@ -1,0 +1,190 @@
+//! Checks a function against the IR's contract. What it finds is a mistake of ours, never of the script.
+
+use thiserror::Error;
+
+use super::cfg::Dominators;
+use super::{Block, Function, Inst, Module, SlotId, Terminator, Value, Width};
+
+/// A breach of the contract.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Breach {
+    /// A function without blocks.
+    #[error("there is no entry block")]
+    NoEntry,
+    /// `Value` 0 is not the entry's one parameter.
+    #[error("the entry block does not have v0 as its one parameter")]
+    EntryParameters,
+    /// Something jumps to the entry.
+    #[error("{0} jumps to the entry block")]
+    JumpToEntry(Block),
+    /// A value, block or slot that is not there.
+    #[error("{0} names {1}, which does not exist")]
+    Missing(Block, String),
+    /// A value that is defined twice.
+    #[error("{0} is defined a second time in {1}")]
+    Redefined(Value, Block),
+    /// A parameter with an instruction, or an instruction's place without one.
+    #[error("{0} in {1} is a parameter and an instruction, or neither")]
+    Confused(Value, Block),
+    /// A use that the definition does not dominate.
+    #[error("{0} is used in {1}, but not defined on every way there")]
+    NotDominated(Value, Block),
+    /// A jump with too many or too few arguments.
+    #[error("{from} passes {passed} arguments to {to}, which has {expected} parameters")]
+    Arity {
+        /// Where the jump is.
+        from: Block,
+        /// Where it goes.
+        to: Block,
+        /// How many arguments it has.
+        passed: usize,
+        /// How many it should have.
+        expected: usize,
+    },
+    /// A call with more arguments than there are registers for.
+    #[error("{0} has more than five arguments")]
+    TooManyArguments(Value),
+    /// An atomic addition of 1 or 2 bytes.
+    #[error("{0} adds atomically to {1} bytes")]
+    AtomicWidth(Value, u32),
+    /// A slot whose size is no multiple of 8.
+    #[error("{0} is {1} bytes long")]
+    SlotSize(SlotId, u32),
+    /// A direct access to a slot that is out of its bounds.
+    #[error("{0} accesses bytes {1} to {2} of {3}")]
+    SlotBounds(Value, i32, i32, SlotId),
+    /// A switch whose cases are not in order.
+    #[error("the cases in {0} are not sorted and distinct")]
+    Cases(Block),
+}
+
+/// Checks every function; the error names the first breach, and the function.
+pub fn verify(module: &Module) -> Result<(), (String, Breach)> {
+    module.functions.iter().try_for_each(|function| check(function).map_err(|breach| (function.symbol.clone(), breach)))
+}
+
+/// Checks one function.
+pub fn check(function: &Function) -> Result<(), Breach> {
+    entry(function)?;
+    for (index, slot) in function.slots.iter().enumerate() {
+        if slot.size == 0 || slot.size % 8 != 0 {
+            return Err(Breach::SlotSize(SlotId(index as u32), slot.size));
+        }
+    }
+    let definitions = definitions(function)?;
+    edges(function)?;
+    let dominators = Dominators::compute(function);
+    for block in function.reverse_postorder() {
+        // Where in the block each use stands: definitions of the same block must come before.
+        for (position, &value) in function.block(block).insts.iter().enumerate() {
+            let inst = definition(function, value);
+            instruction(function, block, value, inst)?;
+            for operand in inst.operands() {
+                used(&definitions, &dominators, operand, (block, position))?;
+            }
+        }
+        for operand in function.block(block).terminator.operands() {
+            used(&definitions, &dominators, operand, (block, usize::MAX))?;
+        }
+    }
+    Ok(())
+}
+
+fn entry(function: &Function) -> Result<(), Breach> {
+    let entry = function.blocks.first().ok_or(Breach::NoEntry)?;
+    if entry.parameters != [Value(0)] {
+        return Err(Breach::EntryParameters);
+    }
+    match function.predecessors()[0].first() {
+        Some(&from) => Err(Breach::JumpToEntry(from)),
+        None => Ok(()),
+    }
+}
+
+/// Where each value is defined: its block, and its position there counted from 1; parameters are at 0.
+fn definitions(function: &Function) -> Result<Vec<Option<(Block, usize)>>, Breach> {
+    let mut definitions = vec![None; function.values.len()];
+    for block in function.block_ids() {
+        let data = function.block(block);
+        let parameters = data.parameters.iter().map(|&value| (value, 0));
+        let insts = data.insts.iter().enumerate().map(|(index, &value)| (value, index + 1));
+        for (value, position) in parameters.chain(insts) {
+            let place =
+                definitions.get_mut(value.0 as usize).ok_or_else(|| Breach::Missing(block, value.to_string()))?;
+            if place.replace((block, position)).is_some() {
+                return Err(Breach::Redefined(value, block));
+            }
+            if function.values[value.0 as usize].inst.is_some() != (position > 0) {
+                return Err(Breach::Confused(value, block));
+            }
+        }
+    }
+    Ok(definitions)
+}
+
+fn definition(function: &Function, value: Value) -> &Inst {
+    function.values[value.0 as usize].inst.as_ref().expect("checked with the definitions")
+}
+
+fn edges(function: &Function) -> Result<(), Breach> {
+    for block in function.block_ids() {
+        let terminator = &function.block(block).terminator;
+        for target in terminator.targets() {
+            let to = target.block;
+            let data = function.blocks.get(to.0 as usize).ok_or_else(|| Breach::Missing(block, to.to_string()))?;
+            let (passed, expected) = (target.arguments.len(), data.parameters.len());
+            if passed != expected {
+                return Err(Breach::Arity { from: block, to, passed, expected });
+            }
+        }
+        if let Terminator::Switch { cases, .. } = terminator
+            && !cases.is_sorted_by(|(a, _), (b, _)| a < b)
+        {
+            return Err(Breach::Cases(block));
+        }
+    }
+    Ok(())
+}
+
+fn instruction(function: &Function, block: Block, value: Value, inst: &Inst) -> Result<(), Breach> {
+    match *inst {
+        Inst::Helper { ref arguments, .. } | Inst::Runtime { ref arguments, .. } if arguments.len() > 5 => {
+            Err(Breach::TooManyArguments(value))
+        }
+        Inst::AtomicAdd { width: width @ (Width::B1 | Width::B2), .. } => {
+            Err(Breach::AtomicWidth(value, width.bytes()))
+        }
+        Inst::SlotAddress(slot) if slot.0 as usize >= function.slots.len() => {
+            Err(Breach::Missing(block, slot.to_string()))
+        }
+        Inst::Load { pointer, offset, width }
+        | Inst::Store { pointer, offset, width, .. }
+        | Inst::AtomicAdd { pointer, offset, width, .. } => slot_access(function, value, pointer, offset, width),
+        _ => Ok(()),
+    }
+}
+
+fn slot_access(function: &Function, value: Value, pointer: Value, offset: i16, width: Width) -> Result<(), Breach> {
+    let Some(Inst::SlotAddress(slot)) = function.values.get(pointer.0 as usize).and_then(|data| data.inst.as_ref())
+    else {
+        return Ok(());
+    };
+    let start = i32::from(offset);
+    let end = start + width.bytes() as i32;
+    let size = function.slots.get(slot.0 as usize).map_or(0, |slot| slot.size as i32);
+    if start < 0 || end > size { Err(Breach::SlotBounds(value, start, end, *slot)) } else { Ok(()) }
+}
+
+fn used(
+    definitions: &[Option<(Block, usize)>],
+    dominators: &Dominators,
+    value: Value,
+    (block, position): (Block, usize),
+) -> Result<(), Breach> {
+    match definitions.get(value.0 as usize).copied().flatten() {
+        None => Err(Breach::Missing(block, value.to_string())),
+        Some((defined, place)) if defined == block && place <= position => Ok(()),
+        Some((defined, _)) if defined != block && dominators.dominates(defined, block) => Ok(()),
+        Some(_) => Err(Breach::NotDominated(value, block)),
+    }
+}
