@@ -1,6 +1,7 @@
 //! ctrace as a library: the stages behind the program.
 
 pub mod compile;
+pub mod host;
 pub mod plan;
 pub mod report;
 pub mod run;

@@ -1,0 +1,15 @@
+//! Every read-only look at the machine, and what follows from it: who is traced, and whether that is allowed.
+//!
+//! [`facts`] reads /proc, /sys and what bpf(2) answers; [`scope`] and [`privilege`] decide on that data alone, so a test
+//! can make up any machine. [`btf`] reads the kernel's types.
+
+pub mod advice;
+pub mod btf;
+mod cgroupfs;
+pub mod facts;
+pub mod offsets;
+pub mod privilege;
+pub mod procfs;
+pub mod scope;
+
+pub use facts::Facts;

@@ -1,0 +1,24 @@
+//! Where the running kernel keeps what the scope check reads.
+
+use tracer_common::scope::KernelOffsets;
+
+use super::btf::{Btf, BtfError, Type};
+
+/// The offsets of this kernel.
+pub fn kernel_offsets(btf: &Btf) -> Result<KernelOffsets, BtfError> {
+    let offset = |structure, path| Ok(btf.field(btf.composite(structure)?, path)?.offset());
+    let numbers = btf.field(btf.composite("pid")?, "numbers")?;
+    let Type::Array { element, .. } = btf.ty(btf.resolve(numbers.ty)?)? else {
+        return Err(BtfError::Missing("pid.numbers as an array".to_owned()));
+    };
+    Ok(KernelOffsets {
+        task_thread_pid: offset("task_struct", "thread_pid")?,
+        task_group_leader: offset("task_struct", "group_leader")?,
+        pid_level: offset("pid", "level")?,
+        pid_numbers: numbers.offset(),
+        upid_size: btf.size(element)?,
+        upid_nr: offset("upid", "nr")?,
+        upid_ns: offset("upid", "ns")?,
+        pidns_inum: offset("pid_namespace", "ns.inum")?,
+    })
+}
