@@ -167,7 +167,7 @@ mod tests {
             render_all(&[diagnostic.clone(), diagnostic], &source, false),
             "\
 error: this block is never closed
- --> -e:2:9
+ --> -e:2:8
   |
 1 | BEGIN {
   |       - opened here
@@ -177,7 +177,7 @@ error: this block is never closed
   = help: add `}`
 
 error: this block is never closed
- --> -e:2:9
+ --> -e:2:8
   |
 1 | BEGIN {
   |       - opened here

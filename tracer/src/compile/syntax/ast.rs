@@ -516,3 +516,46 @@ pub enum BinaryOp {
     /// `||`
     Or,
 }
+
+impl UnaryOp {
+    /// As it is written, with `_` for the operand where that says which of two is meant.
+    pub fn spelling(self) -> &'static str {
+        match self {
+            Self::Not => "!",
+            Self::BitNot => "~",
+            Self::Negate => "-",
+            Self::Dereference => "*",
+            Self::AddressOf => "&",
+            Self::PreIncrement => "++_",
+            Self::PreDecrement => "--_",
+            Self::PostIncrement => "_++",
+            Self::PostDecrement => "_--",
+        }
+    }
+}
+
+impl BinaryOp {
+    /// As it is written.
+    pub fn spelling(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Sub => "-",
+            Self::Mul => "*",
+            Self::Div => "/",
+            Self::Mod => "%",
+            Self::BitAnd => "&",
+            Self::BitOr => "|",
+            Self::BitXor => "^",
+            Self::Shl => "<<",
+            Self::Shr => ">>",
+            Self::Eq => "==",
+            Self::Ne => "!=",
+            Self::Lt => "<",
+            Self::Le => "<=",
+            Self::Gt => ">",
+            Self::Ge => ">=",
+            Self::And => "&&",
+            Self::Or => "||",
+        }
+    }
+}
