@@ -26,6 +26,11 @@ pub static SCOPE: Scope = Scope {
     },
 };
 
+/// When the script began, on the boot-time clock in ns, written by user space before the object is loaded. Only generated
+/// code reads it.
+#[unsafe(no_mangle)]
+pub static START_TIME: u64 = 0;
+
 /// A field of [`SCOPE`] as it will be when the program runs, not as the compiler sees it.
 macro_rules! scope {
     ($($field:ident).+) => {{

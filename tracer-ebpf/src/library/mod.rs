@@ -22,6 +22,7 @@
 //! | symbol | section | what |
 //! |---|---|---|
 //! | `SCOPE` | `.rodata` | [`tracer_common::scope::Scope`], set before loading |
+//! | `START_TIME` | `.rodata` | `u64`: when the script began, set before loading; for generated code |
 //! | `GENERATIONS` | `.data` | `[u64; MAX_MAPS]`: the generation each map writes to, moved on by user space |
 //! | `EVENTS` | `maps` | the ring of records |
 //! | `LOSSES` | `maps` | per-CPU array of `u64`: how often each `Loss` occurred |

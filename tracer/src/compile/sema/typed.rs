@@ -131,7 +131,7 @@ pub enum StmtKind {
         aggregation: Aggregation,
         /// What is aggregated, an 8-byte integer; `None` for `count()`.
         argument: Option<Expr>,
-        /// How often it counts (`hist`, `lhist`, `hdr` with a weight): 1 unless said.
+        /// How often it counts (`hist` and `lhist` with a weight): 1 unless said.
         weight: Option<Expr>,
     },
     /// `delete(@x[key])`, of any map.

@@ -137,7 +137,7 @@ impl Lowering<'_> {
             }
             Aggregation::Hdr => {
                 let update = if self.program.preemptible { Runtime::HdrUpdateAtomic } else { Runtime::HdrUpdate };
-                self.b.runtime(update, &[value, argument(), weight]);
+                self.b.runtime(update, &[value, argument()]);
             }
         }
     }

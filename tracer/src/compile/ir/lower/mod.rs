@@ -50,9 +50,14 @@ fn function(script: &typed::Script, target: &Target, program: &typed::Program, s
         end: Block(0),
     };
     lowering.scope_check();
-    if program.context == typed::Context::FollowFork {
+    let whole = match program.context {
+        typed::Context::FollowFork => Some(Runtime::FollowFork),
+        typed::Context::ForgetTask => Some(Runtime::ForgetTask),
+        typed::Context::None | typed::Context::SysEnter | typed::Context::SysExit => None,
+    };
+    if let Some(function) = whole {
         let context = lowering.b.context();
-        lowering.b.runtime(Runtime::FollowFork, &[context]);
+        lowering.b.runtime(function, &[context]);
     }
     for clause in &program.clauses {
         lowering.clause(clause);
