@@ -2,6 +2,7 @@
 
 pub mod bpf;
 pub mod diagnostics;
+pub mod elf;
 pub mod ir;
 pub mod sema;
 pub mod source;

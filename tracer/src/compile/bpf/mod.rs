@@ -1,3 +1,141 @@
 //! IR → BPF instructions, with the functions of the runtime library that they call.
+//!
+//! In: the IR of all programs, the plan's maps, the runtime library and the scope. Out: everything that stands in the
+//! object, owned and by name; [`super::elf`] gives it its form. The stages, in the order of the modules:
+//!
+//!     IR ──select──▶ machine IR ──regalloc──▶ blocks on registers ──layout──▶ lines ──encode──▶ bytes
+//!
+//! Code is for kernels from 5.15 on: BPF ISA v3, and a verifier that follows bounds and null checks as
+//! [`regalloc`] says.
 
+mod dead;
+mod disasm;
+mod frame;
+mod insn;
+mod layout;
+mod link;
+mod liveness;
+mod maps;
+mod mir;
+mod moves;
+mod regalloc;
 pub mod runtime;
+mod select;
+mod spill;
+mod switch;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use tracer_common::scope::Scope;
+
+pub use disasm::disassemble;
+pub use insn::{Encoded, Target};
+pub use layout::Line;
+pub use maps::{MapDefinition, MapKind};
+
+use super::ir;
+use crate::plan::{Attach, Plan};
+use frame::{Frame, STACK, UNIT};
+use runtime::Library;
+
+/// Everything that stands in the object of a script.
+#[derive(Debug)]
+pub struct Object {
+    /// In the order of the plan's programs.
+    pub programs: Vec<Program>,
+    /// Functions of the runtime library by symbol: what programs call, and what these call in turn.
+    pub functions: BTreeMap<String, runtime::Function>,
+    /// Maps and variables of the runtime library by symbol: what code names, and [`ALWAYS`].
+    pub data: BTreeMap<String, runtime::Data>,
+    /// The script's maps, in the order of the plan's.
+    pub maps: Vec<MapDefinition>,
+}
+
+/// Maps of the runtime library that user space reads from whether programs write to them or not.
+const ALWAYS: [&str; 2] = ["EVENTS", "LOSSES"];
+
+/// A program's code.
+#[derive(Debug)]
+pub struct Program {
+    /// Its symbol, as in the plan.
+    pub symbol: String,
+    /// The section that it stands in, alone: `TYPE/SYMBOL`.
+    pub section: String,
+    /// Bytes of the frame.
+    pub frame: u32,
+    /// Its instructions, to be read.
+    pub lines: Vec<Line>,
+    /// Its instructions, to be run.
+    pub encoded: Encoded,
+}
+
+/// A script is too large for what it asks for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Limit {
+    /// The frame does not fit the kernel's stack.
+    #[error(
+        "`{symbol}` needs {needed} bytes of stack, of which the kernel leaves {available}; \
+         use shorter strings (config: max_strlen) or fewer of them in one action"
+    )]
+    Stack {
+        /// The program.
+        symbol: String,
+        /// Bytes.
+        needed: u32,
+        /// Bytes.
+        available: u32,
+    },
+    /// A jump is longer than an instruction can say.
+    #[error("`{symbol}` has a jump over more than 32767 instructions; attach to fewer probes or split the action")]
+    Jump {
+        /// The program.
+        symbol: String,
+    },
+}
+
+/// Generates the code of all programs.
+pub fn generate(module: &ir::Module, plan: &Plan, library: &Library, scope: &Scope) -> Result<Object, Limit> {
+    let programs = module
+        .functions
+        .iter()
+        .zip(&plan.programs)
+        .map(|(function, program)| generate_program(function, &program.attach, library))
+        .collect::<Result<Vec<_>, _>>()?;
+    let named =
+        programs.iter().flat_map(|program| &program.encoded.relocations).filter_map(|(_, target)| target.symbol());
+    let link::Linked { functions, data } = link::link(library, named.chain(ALWAYS), scope);
+    let maps = plan.maps.iter().enumerate().map(|(index, map)| MapDefinition::new(index, map)).collect();
+    Ok(Object { programs, functions, data, maps })
+}
+
+fn generate_program(function: &ir::Function, attach: &Attach, library: &Library) -> Result<Program, Limit> {
+    let selected = select::select(function);
+    let frame = Frame::new(function);
+    let allocated = regalloc::allocate(&selected, &frame);
+    let lines = layout::lay_out(allocated.blocks);
+    let encoded = insn::encode(lines.iter().map(|(insn, _)| insn))
+        .map_err(|insn::TooFar| Limit::Jump { symbol: function.symbol.clone() })?;
+
+    let callees = encoded.relocations.iter().filter_map(|(_, target)| match target {
+        Target::Runtime(callee) => Some(link::stack_depth(library, callee.symbol())),
+        Target::Map(_) | Target::Variable(_) => None,
+    });
+    let available = STACK.saturating_sub(callees.max().unwrap_or(0));
+    let needed = frame.size(allocated.spills);
+    if needed.next_multiple_of(UNIT) > available {
+        return Err(Limit::Stack { symbol: function.symbol.clone(), needed, available });
+    }
+    let section = format!("{}/{}", section_type(attach), function.symbol);
+    Ok(Program { symbol: function.symbol.clone(), section, frame: needed, lines, encoded })
+}
+
+/// What a section's name begins with, by which a loader knows the type of the program in it.
+fn section_type(attach: &Attach) -> &'static str {
+    match attach {
+        // User space runs them through BPF_PROG_TEST_RUN, which raw tracepoint programs allow.
+        Attach::Begin | Attach::End | Attach::Interval { .. } => "raw_tp",
+        Attach::RawTracepoint { .. } => "raw_tp",
+    }
+}

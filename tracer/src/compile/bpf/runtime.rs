@@ -23,7 +23,7 @@ pub struct Library {
 }
 
 /// A function of the library.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Function {
     /// Instructions, 8 bytes each. The immediate of one that refers to a symbol is to be replaced.
     pub code: Vec<u8>,

@@ -1,0 +1,176 @@
+//! Generated code as text, for `--emit bpf`: source, labels, and names for whatever is called and addressed.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::insn::{AluOp, Base, Bits, Callee, Condition, Insn, JumpOp, Operand, Reg, Variable, Wide};
+use super::layout::Line;
+use super::{Object, Program, maps};
+use crate::compile::ir::{MapRef, Width};
+use crate::compile::source::{Source, Span};
+
+/// All programs of an object, with the source that their instructions come from, and the functions linked to them.
+pub fn disassemble(object: &Object, source: &Source) -> String {
+    let mut text = String::new();
+    for program in &object.programs {
+        text += &disassemble_program(program, source);
+        text.push('\n');
+    }
+    for (symbol, function) in &object.functions {
+        text += &format!("; {symbol}: {} instructions of the runtime library\n", function.code.len() / 8);
+    }
+    text
+}
+
+fn disassemble_program(program: &Program, source: &Source) -> String {
+    let Program { section, frame, lines, encoded, .. } = program;
+    let labels = labels(lines);
+    let mut text = format!("{section}: {} instructions, {frame} bytes of frame\n", encoded.bytes.len() / 8);
+    let mut shown = Span::default();
+    for (index, (insn, span)) in lines.iter().enumerate() {
+        if let Some(label) = labels.get(&index) {
+            text += &format!("L{label}:\n");
+        }
+        if *span != shown && *span != Span::default() {
+            text += &format!("  ; {}\n", excerpt(source, *span));
+        }
+        shown = *span;
+        text += &format!("    {}\n", instruction(insn, &labels));
+    }
+    text
+}
+
+/// The lines that are jumped to, numbered from the top.
+fn labels(lines: &[Line]) -> BTreeMap<usize, usize> {
+    let mut labels: BTreeMap<usize, usize> = lines
+        .iter()
+        .filter_map(|(insn, _)| match insn {
+            Insn::Jump { to } | Insn::Branch { to, .. } => Some((*to, 0)),
+            _ => None,
+        })
+        .collect();
+    labels.values_mut().zip(1..).for_each(|(label, number)| *label = number);
+    labels
+}
+
+/// The first line of a span, with its place.
+fn excerpt(source: &Source, span: Span) -> String {
+    let text = source.text.get(span.range()).unwrap_or_default();
+    let number = source.text.get(..span.start as usize).unwrap_or_default().matches('\n').count() + 1;
+    let first = text.lines().next().unwrap_or_default().trim_end();
+    let more = if text.lines().nth(1).is_some() { " …" } else { "" };
+    format!("{number}: {first}{more}")
+}
+
+fn instruction(insn: &Insn, labels: &BTreeMap<usize, usize>) -> String {
+    match *insn {
+        Insn::Alu { bits, op: AluOp::Mov, dst, src } => format!("{} = {}", name(dst, bits), operand(src, bits)),
+        Insn::Alu { bits, op, dst, src } => format!("{} {}= {}", name(dst, bits), arithmetic(op), operand(src, bits)),
+        Insn::Neg { dst } => format!("{0} = -{0}", name(dst, Bits::B64)),
+        Insn::FrameAddress { dst } => format!("{} = fp", name(dst, Bits::B64)),
+        Insn::LoadWide { dst, value } => {
+            let value = match value {
+                Wide::Number(number) => format!("{number:#x}"),
+                Wide::Map(MapRef::Script(map)) => maps::symbol(map),
+                Wide::Map(MapRef::Runtime(symbol)) => symbol.to_owned(),
+                Wide::Address(Variable::Generation(map)) => format!("&generation of {}", maps::symbol(map)),
+                Wide::Address(Variable::StartTime) => "&start time".to_owned(),
+            };
+            format!("{} = {value}", name(dst, Bits::B64))
+        }
+        Insn::Load { width, dst, base, offset } => {
+            format!("{} = {}", name(dst, Bits::B64), memory(width, base, offset))
+        }
+        Insn::Store { width, base, offset, src } => {
+            format!("{} = {}", memory(width, base, offset), operand(src, Bits::B64))
+        }
+        Insn::AtomicAdd { bits, base, offset, src } => {
+            let width = match bits {
+                Bits::B32 => Width::B4,
+                Bits::B64 => Width::B8,
+            };
+            format!("lock {} += {}", memory(width, base, offset), name(src, Bits::B64))
+        }
+        Insn::Jump { to } => format!("goto L{}", labels[&to]),
+        Insn::Branch { condition: Condition { bits, op, a, b }, to } => {
+            format!("if {} {} {} goto L{}", name(a, bits), relation(op), operand(b, bits), labels[&to])
+        }
+        Insn::Call(Callee::Helper(helper)) => format!("call {}", helper_name(&format!("{helper:?}"))),
+        Insn::Call(Callee::Runtime(function)) => format!("call {}", function.symbol()),
+        Insn::Exit => "exit".to_owned(),
+    }
+}
+
+fn name(reg: Reg, bits: Bits) -> String {
+    match bits {
+        Bits::B32 => format!("w{}", reg as u8),
+        Bits::B64 => format!("r{}", reg as u8),
+    }
+}
+
+fn operand(operand: Operand, bits: Bits) -> String {
+    match operand {
+        Operand::Reg(reg) => name(reg, bits),
+        Operand::Imm(imm) => imm.to_string(),
+    }
+}
+
+fn memory(width: Width, base: Base, offset: i16) -> String {
+    let width = match width {
+        Width::B1 => "u8",
+        Width::B2 => "u16",
+        Width::B4 => "u32",
+        Width::B8 => "u64",
+    };
+    let base = match base {
+        Base::Reg(reg) => name(reg, Bits::B64),
+        Base::Frame => "fp".to_owned(),
+    };
+    let sign = if offset < 0 { '-' } else { '+' };
+    format!("*({width} *)({base} {sign} {})", offset.unsigned_abs())
+}
+
+fn arithmetic(op: AluOp) -> &'static str {
+    match op {
+        AluOp::Add => "+",
+        AluOp::Sub => "-",
+        AluOp::Mul => "*",
+        AluOp::Div => "/",
+        AluOp::Or => "|",
+        AluOp::And => "&",
+        AluOp::Lsh => "<<",
+        AluOp::Rsh => ">>",
+        AluOp::Mod => "%",
+        AluOp::Xor => "^",
+        AluOp::Mov => "",
+        AluOp::Arsh => "s>>",
+    }
+}
+
+fn relation(op: JumpOp) -> &'static str {
+    match op {
+        JumpOp::Eq => "==",
+        JumpOp::Gt => ">",
+        JumpOp::Ge => ">=",
+        JumpOp::Set => "&",
+        JumpOp::Ne => "!=",
+        JumpOp::Sgt => "s>",
+        JumpOp::Sge => "s>=",
+        JumpOp::Lt => "<",
+        JumpOp::Le => "<=",
+        JumpOp::Slt => "s<",
+        JumpOp::Sle => "s<=",
+    }
+}
+
+/// `GetCurrentPidTgid` → `get_current_pid_tgid`, as the kernel writes it.
+fn helper_name(variant: &str) -> String {
+    let mut name = String::new();
+    for letter in variant.chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        _ = write!(name, "{}", letter.to_ascii_lowercase());
+    }
+    name
+}

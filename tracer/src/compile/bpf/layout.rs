@@ -1,0 +1,174 @@
+//! Blocks of instructions → one sequence: jumps threaded, blocks that are not expected to run last.
+
+use super::insn::{AluOp, Bits, Condition, Insn, Operand, Reg};
+use crate::compile::source::Span;
+
+/// A basic block on registers.
+#[derive(Debug)]
+pub struct CodeBlock {
+    /// What it does, and the source of each step.
+    pub steps: Vec<(Step, Span)>,
+    /// How it ends.
+    pub exit: CodeExit,
+    /// Where the exit comes from.
+    pub exit_span: Span,
+    /// Not expected to run.
+    pub cold: bool,
+}
+
+/// Part of a block.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// An instruction that is no jump.
+    Insn(Insn),
+    /// Passes over the next step if the condition holds.
+    SkipNextIf(Condition),
+}
+
+/// How a block ends; targets are indices of blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeExit {
+    /// To another block.
+    Jump(usize),
+    /// To one of two.
+    Branch {
+        /// Decides.
+        condition: Condition,
+        /// Where it holds.
+        then: usize,
+        /// Where it does not.
+        otherwise: usize,
+    },
+    /// Ends the program with 0.
+    Return,
+}
+
+/// An instruction and the source that it comes from. Jumps name an index among the function's lines.
+pub type Line = (Insn, Span);
+
+impl CodeBlock {
+    /// A block that does nothing yet.
+    pub fn new(exit_span: Span, cold: bool) -> Self {
+        Self { steps: Vec::new(), exit: CodeExit::Return, exit_span, cold }
+    }
+}
+
+impl CodeExit {
+    /// Lets the target number `which` be another block.
+    pub fn redirect(&mut self, which: usize, to: usize) {
+        match (self, which) {
+            (Self::Jump(target), 0) | (Self::Branch { then: target, .. }, 0) => *target = to,
+            (Self::Branch { otherwise: target, .. }, 1) => *target = to,
+            (exit, which) => unreachable!("{exit:?} has no target {which}"),
+        }
+    }
+}
+
+/// Puts the blocks one after the other; the first one is the entry.
+pub fn lay_out(mut blocks: Vec<CodeBlock>) -> Vec<Line> {
+    thread(&mut blocks);
+    let order = order(&blocks);
+    let mut lines = Vec::new();
+    let mut starts = vec![usize::MAX; blocks.len()];
+    // Jumps name blocks until all of them have been placed.
+    for (position, &block) in order.iter().enumerate() {
+        let CodeBlock { steps, exit, exit_span, .. } = &blocks[block];
+        starts[block] = lines.len();
+        for &(step, span) in steps {
+            match step {
+                Step::Insn(insn) => lines.push((insn, span)),
+                Step::SkipNextIf(condition) => {
+                    lines.push((Insn::Branch { condition, to: blocks.len() + lines.len() + 2 }, span))
+                }
+            }
+        }
+        let next = order.get(position + 1).copied();
+        leave(&blocks, *exit, *exit_span, next, &mut lines);
+    }
+    for (insn, _) in &mut lines {
+        if let Insn::Jump { to } | Insn::Branch { to, .. } = insn {
+            *to = if *to < blocks.len() { starts[*to] } else { *to - blocks.len() };
+        }
+    }
+    lines
+}
+
+/// The end of a block that `next` is placed behind.
+fn leave(blocks: &[CodeBlock], exit: CodeExit, span: Span, next: Option<usize>, lines: &mut Vec<Line>) {
+    match exit {
+        CodeExit::Jump(to) if Some(to) == next => {}
+        CodeExit::Jump(to) if is_return(&blocks[to]) => leave(blocks, CodeExit::Return, span, next, lines),
+        CodeExit::Jump(to) => lines.push((Insn::Jump { to }, span)),
+        CodeExit::Branch { condition, then, otherwise } => {
+            let inverse = condition.op.negated().filter(|_| Some(then) == next);
+            if let Some(op) = inverse {
+                lines.push((Insn::Branch { condition: Condition { op, ..condition }, to: otherwise }, span));
+            } else {
+                lines.push((Insn::Branch { condition, to: then }, span));
+                leave(blocks, CodeExit::Jump(otherwise), span, next, lines);
+            }
+        }
+        CodeExit::Return => {
+            let src = Operand::Imm(0);
+            lines.push((Insn::Alu { bits: Bits::B64, op: AluOp::Mov, dst: Reg::RESULT, src }, span));
+            lines.push((Insn::Exit, span));
+        }
+    }
+}
+
+fn is_return(block: &CodeBlock) -> bool {
+    block.steps.is_empty() && block.exit == CodeExit::Return
+}
+
+/// Leads jumps to a block that only jumps to where that one goes, and makes a branch to one place a jump.
+fn thread(blocks: &mut [CodeBlock]) {
+    let end_of = |blocks: &[CodeBlock], start: usize| {
+        let mut at = start;
+        // An endless loop of empty blocks ends the search.
+        for _ in 0..blocks.len() {
+            match blocks[at] {
+                CodeBlock { ref steps, exit: CodeExit::Jump(to), .. } if steps.is_empty() => at = to,
+                _ => break,
+            }
+        }
+        at
+    };
+    for block in 0..blocks.len() {
+        blocks[block].exit = match blocks[block].exit {
+            CodeExit::Jump(to) => CodeExit::Jump(end_of(blocks, to)),
+            CodeExit::Branch { condition, then, otherwise } => {
+                let (then, otherwise) = (end_of(blocks, then), end_of(blocks, otherwise));
+                if then == otherwise { CodeExit::Jump(then) } else { CodeExit::Branch { condition, then, otherwise } }
+            }
+            CodeExit::Return => CodeExit::Return,
+        };
+    }
+}
+
+/// The blocks that can be reached, each followed where possible by one that it leads to; cold ones last.
+fn order(blocks: &[CodeBlock]) -> Vec<usize> {
+    let mut order = Vec::new();
+    let mut placed = vec![false; blocks.len()];
+    let (mut hot, mut cold) = (vec![0], Vec::new());
+    while let Some(start) = hot.pop().or_else(|| cold.pop()) {
+        let mut at = start;
+        while !std::mem::replace(&mut placed[at], true) {
+            order.push(at);
+            let targets = match blocks[at].exit {
+                CodeExit::Jump(to) => vec![to],
+                CodeExit::Branch { then, otherwise, .. } => vec![then, otherwise],
+                CodeExit::Return => vec![],
+            };
+            let is_next = |to: &usize| !placed[*to] && (!blocks[*to].cold || blocks[at].cold);
+            let next = targets.iter().copied().find(is_next);
+            for to in targets.into_iter().filter(|to| Some(*to) != next && !placed[*to]) {
+                if blocks[to].cold { cold.push(to) } else { hot.push(to) }
+            }
+            match next {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+    }
+    order
+}

@@ -1,0 +1,109 @@
+//! Linking: takes from the runtime library what programs call and name, and whatever that needs in turn.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::frame::UNIT;
+use super::insn::SLOT;
+use super::runtime::{Data, Function, Library};
+use tracer_common::scope::{KernelOffsets, Scope};
+
+/// What has been taken from the library.
+#[derive(Debug, Default)]
+pub struct Linked {
+    /// Functions by symbol.
+    pub functions: BTreeMap<String, Function>,
+    /// Maps and variables by symbol.
+    pub data: BTreeMap<String, Data>,
+}
+
+/// Takes the functions and data of these names, and all that they refer to. The variable `SCOPE` gets its value.
+///
+/// # Panics
+/// If the library lacks a name: it and the compiler are built together.
+pub fn link<'a>(library: &Library, wanted: impl IntoIterator<Item = &'a str>, scope: &Scope) -> Linked {
+    let mut linked = Linked::default();
+    let mut wanted: VecDeque<String> = wanted.into_iter().map(str::to_owned).collect();
+    let mut seen = BTreeSet::new();
+    while let Some(symbol) = wanted.pop_front() {
+        if !seen.insert(symbol.clone()) {
+            continue;
+        }
+        if let Some(function) = library.functions.get(&symbol) {
+            wanted.extend(function.references.iter().map(|reference| reference.symbol.clone()));
+            linked.functions.insert(symbol, function.clone());
+        } else if let Some(data) = library.data.get(&symbol) {
+            let mut data = data.clone();
+            if symbol == SCOPE {
+                data.bytes = scope_bytes(scope);
+            }
+            linked.data.insert(symbol, data);
+        } else {
+            panic!("the runtime library has no `{symbol}`");
+        }
+    }
+    linked
+}
+
+/// The runtime's configuration.
+const SCOPE: &str = "SCOPE";
+
+/// Bytes of the stack that a call of a library function takes, its callees included.
+pub fn stack_depth(library: &Library, symbol: &str) -> u32 {
+    let function = &library.functions[symbol];
+    let calls = function.references.iter().filter(|reference| library.functions.contains_key(&reference.symbol));
+    let deepest = calls.map(|call| stack_depth(library, &call.symbol)).max();
+    frame_size(&function.code).next_multiple_of(UNIT).max(UNIT) + deepest.unwrap_or(0)
+}
+
+/// The lowest address below the frame pointer that the code makes or accesses.
+fn frame_size(code: &[u8]) -> u32 {
+    const FRAME: u8 = 10;
+    const MOVE: u8 = 0xbf;
+    const ADD: u8 = 0x07;
+    let mut lowest = 0;
+    let mut previous: Option<[u8; SLOT]> = None;
+    for insn in code.chunks_exact(SLOT) {
+        let insn: [u8; SLOT] = insn.try_into().expect("chunks are of that size");
+        let [opcode, registers, o0, o1, i0, i1, i2, i3] = insn;
+        let (dst, src) = (registers & 15, registers >> 4);
+        let offset = i32::from(i16::from_le_bytes([o0, o1]));
+        let class = opcode & 7;
+        let (is_load, is_store) = (class == 1, class == 2 || class == 3);
+        if (is_load && src == FRAME) || (is_store && dst == FRAME) {
+            lowest = lowest.min(offset);
+        }
+        // An address in the frame is a copy of the frame pointer and an addition.
+        if let Some([MOVE, copy, ..]) = previous
+            && opcode == ADD
+            && copy == (dst | FRAME << 4)
+        {
+            lowest = lowest.min(i32::from_le_bytes([i0, i1, i2, i3]));
+        }
+        previous = Some(insn);
+    }
+    lowest.unsigned_abs()
+}
+
+/// The configuration as it lies in memory.
+fn scope_bytes(scope: &Scope) -> Vec<u8> {
+    let Scope { kind, filter, cgroup_id, cgroup_level, pidns_inum, pidns_level, tgid, offsets } = *scope;
+    let KernelOffsets {
+        task_thread_pid,
+        task_group_leader,
+        pid_level,
+        pid_numbers,
+        upid_size,
+        upid_nr,
+        upid_ns,
+        pidns_inum: pidns_inum_offset,
+    } = offsets;
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    [
+        words(&[kind, filter]),
+        cgroup_id.to_le_bytes().to_vec(),
+        words(&[cgroup_level, pidns_inum, pidns_level, tgid]),
+        words(&[task_thread_pid, task_group_leader, pid_level, pid_numbers]),
+        words(&[upid_size, upid_nr, upid_ns, pidns_inum_offset]),
+    ]
+    .concat()
+}

@@ -1,0 +1,72 @@
+//! How the script's maps are made in the kernel.
+
+use crate::plan::{Map, MapId, Storage};
+
+/// A map of the object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapDefinition {
+    /// Its symbol.
+    pub name: String,
+    /// Its type.
+    pub kind: MapKind,
+    /// Bytes.
+    pub key_size: u32,
+    /// Bytes.
+    pub value_size: u32,
+    /// Most keys that the kernel takes; 0 where it has no such limit.
+    pub max_entries: u32,
+    /// Room is made for each entry when it is added, not for all of them at the start (`BPF_F_NO_PREALLOC`).
+    pub on_demand: bool,
+}
+
+/// Types of maps, by their numbers in `include/uapi/linux/bpf.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum MapKind {
+    /// `BPF_MAP_TYPE_HASH`
+    Hash = 1,
+    /// `BPF_MAP_TYPE_PERCPU_HASH`
+    PerCpuHash = 5,
+    /// `BPF_MAP_TYPE_PERCPU_ARRAY`
+    PerCpuArray = 6,
+    /// `BPF_MAP_TYPE_TASK_STORAGE`: the kernel wants BTF for it.
+    TaskStorage = 29,
+}
+
+/// The most that a hash may take at the start, in bytes (of each CPU, if each has its own values).
+///
+/// Making room for an entry when it is added is slower, and before Linux 6.1 may fail where the allocator cannot be
+/// entered; but 4096 histograms of 8 KB on 64 CPUs would take 2 GB.
+const PREALLOCATED: u64 = 4 << 20;
+
+impl MapDefinition {
+    /// The kernel's map for the script's map number `index`.
+    pub fn new(index: usize, map: &Map) -> Self {
+        let (kind, max_entries) = match map.storage {
+            Storage::Hash => (MapKind::Hash, map.max_entries),
+            // While user space reads the entries of one generation, programs add those of the next.
+            Storage::PerCpuHash => (MapKind::PerCpuHash, map.max_entries.saturating_mul(2)),
+            Storage::PerCpuArray { entries } => (MapKind::PerCpuArray, entries * 2),
+            Storage::TaskStorage => (MapKind::TaskStorage, 0),
+        };
+        let size = u64::from(map.key_size() + map.value_size()) * u64::from(max_entries);
+        let on_demand = match kind {
+            MapKind::Hash | MapKind::PerCpuHash => size > PREALLOCATED,
+            MapKind::PerCpuArray => false,
+            MapKind::TaskStorage => true,
+        };
+        Self {
+            name: symbol(MapId(index as u32)),
+            kind,
+            key_size: map.key_size(),
+            value_size: map.value_size(),
+            max_entries,
+            on_demand,
+        }
+    }
+}
+
+/// The symbol of a script's map.
+pub fn symbol(map: MapId) -> String {
+    format!("map_{}", map.0)
+}

@@ -1,0 +1,101 @@
+//! Generated objects in the running kernel: aya parses them, the verifier accepts them, and they do what they should.
+
+use std::io;
+
+use aya::programs::RawTracePoint;
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use tracer_common::scope::Scope;
+
+use super::build::{Builder, target};
+use crate::compile::bpf::runtime::Library;
+use crate::compile::bpf::{disassemble, generate};
+use crate::compile::elf;
+use crate::compile::ir::{CompareOp, Function, Helper, Module, Runtime, Width};
+use crate::compile::source::Source;
+use crate::plan::{Aggregation, Attach, Map, Plan, Program, Shape, Storage, Value};
+
+/// A plan with these maps, and a raw tracepoint program for each function.
+fn plan(functions: &[Function], maps: Vec<Map>) -> Plan {
+    let programs = functions
+        .iter()
+        .map(|function| Program {
+            symbol: function.symbol.clone(),
+            attach: Attach::RawTracepoint { event: "sys_enter".to_owned() },
+            probes: Vec::new(),
+        })
+        .collect();
+    Plan { programs, maps, ..Plan::default() }
+}
+
+/// Loads all programs; `None`, with a word about it, where this process may not.
+fn load(functions: Vec<Function>, maps: Vec<Map>) -> Option<Ebpf> {
+    let plan = plan(&functions, maps);
+    let module = Module { functions };
+    let object = generate(&module, &plan, &Library::quiet(), &Scope::default()).expect("within all limits");
+    let source = Source { name: "test".to_owned(), text: String::new() };
+    let text = disassemble(&object, &source);
+    let bytes = elf::write(&object);
+    let mut loader = EbpfLoader::new();
+    loader.btf(None).verifier_log_level(VerifierLogLevel::STATS | VerifierLogLevel::VERBOSE).allow_unsupported_maps();
+    let mut ebpf = match loader.load(&bytes) {
+        Ok(ebpf) => ebpf,
+        Err(error) if denied(&error) => {
+            eprintln!("skipped: {error:?}");
+            return None;
+        }
+        Err(error) => panic!("{error:?}\n{text}"),
+    };
+    for (name, program) in ebpf.programs_mut() {
+        let program: &mut RawTracePoint = program.try_into().expect("a raw tracepoint program");
+        program.load().unwrap_or_else(|error| panic!("{name}: {error}\n{text}\n{error:?}"));
+    }
+    Some(ebpf)
+}
+
+/// Whether the kernel refuses bpf(2) itself.
+fn denied(error: &(dyn std::error::Error + 'static)) -> bool {
+    let own = error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    own || error.source().is_some_and(denied)
+}
+
+/// `if in_scope { @[pid_tgid] = count() }`
+fn count_by_thread() -> Function {
+    let mut b = Builder::new("count");
+    let (inside, out, missing, found) = (b.block(), b.block(), b.cold_block(), b.block());
+    let slot = b.slot(16);
+    let value = b.parameter(found);
+    let in_scope = b.runtime(Runtime::InScope, &[]);
+    let zero = b.number(0);
+    b.branch(CompareOp::Ne, in_scope, zero, target(inside, &[]), target(out, &[]));
+    b.enter(inside);
+    let generation = b.inst(crate::compile::ir::Inst::Generation(crate::plan::MapId(0)));
+    let thread = b.runtime(Runtime::PidTgid, &[]);
+    let key = b.address(slot);
+    b.store(key, 0, Width::B8, generation);
+    b.store(key, 8, Width::B8, thread);
+    let map = b.map(0);
+    let entry = b.helper(Helper::MapLookupElem, &[map, key]);
+    b.branch(CompareOp::Eq, entry, zero, target(missing, &[]), target(found, &[entry]));
+    b.enter(missing);
+    b.runtime(Runtime::Insert, &[map, key]);
+    let entry = b.helper(Helper::MapLookupElem, &[map, key]);
+    b.branch(CompareOp::Eq, entry, zero, target(out, &[]), target(found, &[entry]));
+    b.enter(found);
+    let count = b.load(value, 0, Width::B8);
+    let count = b.add(count, 1);
+    b.store(value, 0, Width::B8, count);
+    b.jump(out, &[]);
+    b.finish()
+}
+
+#[test]
+fn a_program_with_maps_and_runtime_functions_is_accepted() {
+    let map = Map {
+        name: "@".to_owned(),
+        storage: Storage::PerCpuHash,
+        key: Some(Shape::U64),
+        value: Value::Aggregation(Aggregation::Count),
+        max_entries: 4096,
+    };
+    load(vec![count_by_thread()], vec![map]);
+}

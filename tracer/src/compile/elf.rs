@@ -1,0 +1,148 @@
+//! The object of a script as an ELF file, as libbpf and aya read it.
+//!
+//! | section | what |
+//! |---|---|
+//! | `license` | lets programs call helpers that the kernel gives to GPL programs only |
+//! | `TYPE/SYMBOL` | a program |
+//! | `.text` | all functions of the runtime library |
+//! | `maps` | definitions of maps, one symbol each |
+//! | `.rodata`, `.data`, `.bss` | variables of the runtime library, one symbol each |
+
+use std::collections::BTreeMap;
+
+use object::write::{Object as Writer, Relocation, SectionId, Symbol, SymbolId, SymbolSection};
+use object::{
+    Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
+};
+
+use super::bpf::runtime::Section;
+use super::bpf::{MapDefinition, Object, Target};
+use super::ir::MapRef;
+
+/// Both sides of the kernel boundary are ours to give under either licence.
+const LICENSE: &[u8] = b"Dual MIT/GPL\0";
+
+/// Relocation of a 64-bit immediate, and of a call (`Documentation/bpf/llvm_reloc.rst`).
+const R_BPF_64_64: u32 = 1;
+const R_BPF_64_32: u32 = 10;
+
+/// The opcode of a call.
+const CALL: u8 = 0x85;
+
+/// `BPF_F_NO_PREALLOC`
+const NO_PREALLOC: u32 = 1;
+
+/// Writes the file.
+///
+/// # Panics
+/// If the object names a symbol that it does not hold: generation sees to it.
+pub fn write(object: &Object) -> Vec<u8> {
+    let mut file = File {
+        writer: Writer::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little),
+        sections: BTreeMap::new(),
+        symbols: BTreeMap::new(),
+    };
+    file.add("license", SectionKind::Data, "_license", SymbolKind::Data, LICENSE);
+    for (symbol, data) in &object.data {
+        file.add(data.section.name(), section_kind(data.section), symbol, SymbolKind::Data, &data.bytes);
+    }
+    for map in &object.maps {
+        file.add("maps", SectionKind::Data, &map.name, SymbolKind::Data, &legacy_definition(map));
+    }
+    let functions: Vec<_> = object
+        .functions
+        .iter()
+        .map(|(symbol, function)| {
+            let mut code = function.code.clone();
+            for reference in &function.references {
+                let at = reference.instruction * 8;
+                if code[at] == CALL {
+                    code[at + 4..at + 8].copy_from_slice(&(-1i32).to_le_bytes());
+                }
+            }
+            (file.add(".text", SectionKind::Text, symbol, SymbolKind::Text, &code), function)
+        })
+        .collect();
+    for ((section, start), function) in functions {
+        for reference in &function.references {
+            let at = reference.instruction * 8;
+            file.relocate(section, start + at as u64, function.code[at] == CALL, &reference.symbol);
+        }
+    }
+    for program in &object.programs {
+        let (section, start) =
+            file.add(&program.section, SectionKind::Text, &program.symbol, SymbolKind::Text, &program.encoded.bytes);
+        for (at, target) in &program.encoded.relocations {
+            let symbol = match target {
+                Target::Map(MapRef::Script(map)) => &object.maps[map.0 as usize].name,
+                other => other.symbol().expect("all else is the runtime's"),
+            };
+            file.relocate(section, start + *at as u64, matches!(target, Target::Runtime(_)), symbol);
+        }
+    }
+    file.writer.write().expect("an object in memory, of parts that ELF has")
+}
+
+/// A file in the making.
+struct File {
+    writer: Writer<'static>,
+    sections: BTreeMap<String, SectionId>,
+    symbols: BTreeMap<String, SymbolId>,
+}
+
+impl File {
+    /// Appends a symbol and what it names to a section. The result is where it lies.
+    fn add(
+        &mut self,
+        section: &str,
+        kind: SectionKind,
+        name: &str,
+        symbol: SymbolKind,
+        bytes: &[u8],
+    ) -> (SectionId, u64) {
+        let Self { writer, sections, symbols } = self;
+        let section = *sections
+            .entry(section.to_owned())
+            .or_insert_with(|| writer.add_section(Vec::new(), section.as_bytes().to_vec(), kind));
+        let start = if kind == SectionKind::UninitializedData {
+            writer.append_section_bss(section, bytes.len() as u64, 8)
+        } else {
+            writer.append_section_data(section, bytes, 8)
+        };
+        let id = writer.add_symbol(Symbol {
+            name: name.as_bytes().to_vec(),
+            value: start,
+            size: bytes.len() as u64,
+            kind: symbol,
+            scope: SymbolScope::Dynamic,
+            weak: false,
+            section: SymbolSection::Section(section),
+            flags: SymbolFlags::None,
+        });
+        symbols.insert(name.to_owned(), id);
+        (section, start)
+    }
+
+    fn relocate(&mut self, section: SectionId, offset: u64, is_call: bool, symbol: &str) {
+        let r_type = if is_call { R_BPF_64_32 } else { R_BPF_64_64 };
+        let symbol = self.symbols[symbol];
+        // What is added to the symbol stands in the instruction: BPF objects have REL sections.
+        let relocation = Relocation { offset, symbol, addend: 0, flags: RelocationFlags::Elf { r_type } };
+        self.writer.add_relocation(section, relocation).expect("a relocation that BPF has");
+    }
+}
+
+fn section_kind(section: Section) -> SectionKind {
+    match section {
+        Section::Maps | Section::Data => SectionKind::Data,
+        Section::ReadOnly => SectionKind::ReadOnlyData,
+        Section::Bss => SectionKind::UninitializedData,
+    }
+}
+
+/// A `bpf_map_def`: type, key size, value size, entries, flags, id, pinning.
+fn legacy_definition(map: &MapDefinition) -> Vec<u8> {
+    let flags = if map.on_demand { NO_PREALLOC } else { 0 };
+    let words = [map.kind as u32, map.key_size, map.value_size, map.max_entries, flags, 0, 0];
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
