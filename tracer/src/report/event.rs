@@ -96,8 +96,8 @@ pub struct Percentiles {
     pub buckets: Vec<(u64, u64, u64)>,
 }
 
-/// The percentiles that are reported.
-pub const PERCENTILES: [f64; 4] = [50.0, 90.0, 99.0, 99.9];
+/// The percentiles that are reported, by name and as a share of the values.
+pub const PERCENTILES: [(&str, f64); 4] = [("50", 0.5), ("90", 0.9), ("99", 0.99), ("99.9", 0.999)];
 
 /// A bucket of a histogram; a bound that is `None` is open.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -175,7 +175,7 @@ impl Serialize for Percentiles {
         for (name, number) in figures {
             object.serialize_entry(name, &number)?;
         }
-        let at: [_; PERCENTILES.len()] = std::array::from_fn(|index| (PERCENTILES[index].to_string(), self.at[index]));
+        let at: [_; PERCENTILES.len()] = std::array::from_fn(|index| (PERCENTILES[index].0, self.at[index]));
         object.serialize_entry("percentiles", &Object(at))?;
         object.serialize_entry("buckets", &self.buckets.iter().map(bucket).collect::<Vec<_>>())?;
         object.end()

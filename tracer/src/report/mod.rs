@@ -27,6 +27,9 @@ use store::{Accumulator, Store};
 use value::Value;
 use view::Selection;
 
+#[cfg(test)]
+mod tests;
+
 /// The format of everything that is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Style {

@@ -147,7 +147,7 @@ fn figures(kind: Aggregation, name: &str, cell: &Cell, unit: Unit, prefix: Strin
         Cell::Hdr(hdr) => {
             let mut figures = vec![count(&prefixed("count"), hdr.count)];
             let percentiles = PERCENTILES.iter().zip(hdr.at);
-            figures.extend(percentiles.map(|(percentile, at)| measure(prefixed(&format!("p{percentile}")), at)));
+            figures.extend(percentiles.map(|((name, _), at)| measure(prefixed(&format!("p{name}")), at)));
             figures.extend([measure(prefixed("max"), hdr.max), measure(prefixed("total"), hdr.total)]);
             figures
         }

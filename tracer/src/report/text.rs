@@ -98,7 +98,7 @@ fn histogram_text(buckets: &[Bucket]) -> String {
 /// A line of headings, then one line for each label, then an empty line.
 fn hdr_text(entries: Vec<(String, &Percentiles)>) -> String {
     let mut headings = vec![Field::left(String::new()), Field::right("count".to_owned())];
-    headings.extend(PERCENTILES.map(|percentile| Field::right(format!("p{percentile}"))));
+    headings.extend(PERCENTILES.map(|(name, _)| Field::right(format!("p{name}"))));
     headings.push(Field::right("max".to_owned()));
     let mut lines = vec![headings];
     for (label, hdr) in entries {

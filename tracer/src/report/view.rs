@@ -204,6 +204,6 @@ fn percentiles(value: &Accumulator) -> Percentiles {
         histogram.saturating_record_n(low, count);
         buckets.push((low, high, count));
     }
-    let at = PERCENTILES.map(|percentile| histogram.value_at_percentile(percentile).min(totals.max).max(totals.min));
+    let at = PERCENTILES.map(|(_, share)| histogram.value_at_quantile(share).min(totals.max).max(totals.min));
     Percentiles { count: totals.count, total: totals.total, min: totals.min, max: totals.max, at, buckets }
 }
