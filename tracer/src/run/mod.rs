@@ -1,3 +1,120 @@
 //! Object and plan → a live session.
+//!
+//! In: the object's bytes and the [`Plan`](crate::plan::Plan), and what the user wants besides (a command, a duration).
+//! Out: calls of a [`Sink`] as things happen, and an [`Outcome`] at the end. The only asynchronous part of ctrace: one
+//! thread, one tokio runtime, within [`run`]. Nothing is pinned and everything hangs on file descriptors, so however the
+//! process ends, the kernel takes all of it away.
+//!
+//! In reading order:
+//! - [`sys`]: system calls that no crate we use makes; the only `unsafe`
+//! - [`identity`]: asks the kernel where the caller lies
+//! - [`load`](mod@load): object → programs and maps in the kernel
+//! - [`maps`]: reading, emptying and changing the script's maps
+//! - [`command`]: the process of `-c`, which waits until everything is attached
+//! - [`session`]: begin, attach, the event loop, end
 
+use std::io;
+
+use aya::EbpfError;
+use aya::maps::MapError;
+use aya::programs::ProgramError;
+use thiserror::Error;
+
+pub mod command;
+pub mod identity;
+pub mod load;
+pub mod maps;
+pub mod session;
 pub mod sys;
+
+pub use load::{Loaded, load};
+pub use maps::Maps;
+pub use session::{Flow, Options, Outcome, Reason, Sink, run};
+
+/// Why a session cannot be, or cannot go on.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The verifier does not accept a program: a defect of ours, whatever the script.
+    #[error(
+        "the kernel's verifier rejects program {program} ({error}); this is a defect of ctrace, please report it with \
+         the script and this log:\n{log}"
+    )]
+    Verifier {
+        /// The program's symbol.
+        program: String,
+        /// What the system call returned.
+        error: io::Error,
+        /// What the verifier said.
+        log: String,
+    },
+    /// The kernel refuses to load a program without looking at it: privileges, a limit, a type that it does not know.
+    #[error("cannot load program {program}: {error}")]
+    Load {
+        /// The program's symbol.
+        program: String,
+        /// What the system call returned.
+        error: io::Error,
+    },
+    /// A program cannot be attached.
+    #[error("cannot attach to raw tracepoint {event}: {error}")]
+    Attach {
+        /// The tracepoint.
+        event: String,
+        /// Why.
+        error: ProgramError,
+    },
+    /// A program that user space runs cannot be run.
+    #[error("cannot run program {program}: {error}")]
+    TestRun {
+        /// The program's symbol.
+        program: String,
+        /// Why.
+        error: ProgramError,
+    },
+    /// Maps cannot be made.
+    #[error("cannot load the object: {0}")]
+    Object(#[from] EbpfError),
+    /// A map cannot be used.
+    #[error("map {name}: {error}")]
+    Map {
+        /// Its name.
+        name: String,
+        /// Why.
+        error: MapError,
+    },
+    /// The object has not what the plan speaks of: a defect of ours.
+    #[error("the object has no {name}")]
+    Missing {
+        /// The symbol.
+        name: String,
+    },
+    /// How many CPUs there may be is not known.
+    #[error("cannot read {path}: {error}")]
+    Cpus {
+        /// The file.
+        path: &'static str,
+        /// Why.
+        error: io::Error,
+    },
+    /// The command of `-c` cannot be started.
+    #[error(transparent)]
+    Command(#[from] command::Error),
+    /// A system call that does not usually fail.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+impl Error {
+    fn missing(name: &str) -> Self {
+        Self::Missing { name: name.to_owned() }
+    }
+
+    fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Io { what, error }
+    }
+}

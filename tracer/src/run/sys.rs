@@ -2,10 +2,17 @@
 
 #![expect(unsafe_code, reason = "bpf(2) takes a union of structures with addresses in them")]
 
+use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
+use aya::maps::{MapData, MapError, MapInfo, MapType};
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_map_type, bpf_prog_type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tracer_common::scope::Scope;
 
 /// An attribute of all zeros, which every command takes to mean "nothing asked for".
 fn attributes() -> bpf_attr {
@@ -63,4 +70,257 @@ pub fn try_program() -> io::Result<()> {
     program.insn_cnt = code.len() as u32;
     program.license = c"GPL".as_ptr() as u64;
     bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr).map(drop)
+}
+
+/// A map whose keys and values are bytes: aya's typed maps want to know sizes when they are compiled.
+#[derive(Debug)]
+pub struct RawMap {
+    fd: OwnedFd,
+    key_size: usize,
+    value_size: usize,
+}
+
+/// A place in a hash map from where the next batch is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor(u32);
+
+/// How a batch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batch {
+    /// So many entries were read, and there may be more from the cursor on.
+    More(usize, Cursor),
+    /// So many entries were read, the last ones.
+    Last(usize),
+    /// Nothing was read: the kernel hands over whole buckets, and the next one has more entries than there is room for.
+    TooSmall,
+}
+
+impl RawMap {
+    /// The same map, by a file descriptor of its own. `cpus` is how many CPUs a per-CPU map has values for.
+    pub fn new(map: &MapData, cpus: usize) -> Result<Self, MapError> {
+        let info: MapInfo = map.info()?;
+        let value_size = info.value_size() as usize;
+        let value_size = match info.map_type()? {
+            MapType::PerCpuHash | MapType::PerCpuArray => value_size.next_multiple_of(8) * cpus,
+            _ => value_size,
+        };
+        let fd = map.fd().as_fd().try_clone_to_owned().map_err(MapError::IoError)?;
+        Ok(Self { fd, key_size: info.key_size() as usize, value_size })
+    }
+
+    /// Bytes of a key.
+    pub fn key_size(&self) -> usize {
+        self.key_size
+    }
+
+    /// Bytes of a value; in a per-CPU map, of the values of all CPUs.
+    pub fn value_size(&self) -> usize {
+        self.value_size
+    }
+
+    /// Reads a value; `false` if there is no such key.
+    ///
+    /// # Panics
+    /// Here and below: if a slice is not of the map's size.
+    pub fn lookup(&self, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
+        assert_eq!((key.len(), value.len()), (self.key_size, self.value_size));
+        let mut attr = attributes();
+        attr.__bindgen_anon_2.map_fd = self.fd.as_raw_fd() as u32;
+        attr.__bindgen_anon_2.key = key.as_ptr() as u64;
+        attr.__bindgen_anon_2.__bindgen_anon_1.value = value.as_mut_ptr() as u64;
+        found(bpf(bpf_cmd::BPF_MAP_LOOKUP_ELEM, &mut attr))
+    }
+
+    /// Writes a value, in place of the old one if there is one.
+    pub fn update(&self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        assert_eq!((key.len(), value.len()), (self.key_size, self.value_size));
+        let mut attr = attributes();
+        attr.__bindgen_anon_2.map_fd = self.fd.as_raw_fd() as u32;
+        attr.__bindgen_anon_2.key = key.as_ptr() as u64;
+        attr.__bindgen_anon_2.__bindgen_anon_1.value = value.as_ptr() as u64;
+        bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr).map(drop)
+    }
+
+    /// Removes a key; `false` if there is no such key.
+    pub fn delete(&self, key: &[u8]) -> io::Result<bool> {
+        assert_eq!(key.len(), self.key_size);
+        let mut attr = attributes();
+        attr.__bindgen_anon_2.map_fd = self.fd.as_raw_fd() as u32;
+        attr.__bindgen_anon_2.key = key.as_ptr() as u64;
+        found(bpf(bpf_cmd::BPF_MAP_DELETE_ELEM, &mut attr))
+    }
+
+    /// Reads entries of a hash map, from the beginning or from where the last batch ended, one behind the other.
+    pub fn lookup_batch(&self, from: Option<Cursor>, keys: &mut [u8], values: &mut [u8]) -> io::Result<Batch> {
+        let room = keys.len() / self.key_size;
+        assert_eq!((keys.len(), values.len()), (room * self.key_size, room * self.value_size));
+        let from = from.map(|Cursor(bucket)| bucket);
+        let mut next = 0u32;
+        let mut attr = attributes();
+        attr.batch.map_fd = self.fd.as_raw_fd() as u32;
+        attr.batch.in_batch = from.as_ref().map_or(0, |bucket| std::ptr::from_ref(bucket) as u64);
+        attr.batch.out_batch = &raw mut next as u64;
+        attr.batch.keys = keys.as_mut_ptr() as u64;
+        attr.batch.values = values.as_mut_ptr() as u64;
+        attr.batch.count = room as u32;
+        let result = bpf(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attr);
+        // SAFETY: the member that this command uses; integers only.
+        let count = unsafe { attr.batch.count } as usize;
+        match result {
+            Ok(_) => Ok(Batch::More(count, Cursor(next))),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ENOENT) => Ok(Batch::Last(count)),
+                Some(libc::ENOSPC) => Ok(Batch::TooSmall),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Removes keys, one behind the other in `keys`; all of them must be there.
+    pub fn delete_batch(&self, keys: &[u8]) -> io::Result<()> {
+        assert_eq!(keys.len() % self.key_size, 0);
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut attr = attributes();
+        attr.batch.map_fd = self.fd.as_raw_fd() as u32;
+        attr.batch.keys = keys.as_ptr() as u64;
+        attr.batch.count = (keys.len() / self.key_size) as u32;
+        bpf(bpf_cmd::BPF_MAP_DELETE_BATCH, &mut attr).map(drop)
+    }
+}
+
+fn found(result: io::Result<i64>) -> io::Result<bool> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A way to wait until every program that is running now has ended.
+///
+/// The kernel waits for that whenever a map inside a map is replaced (`maybe_wait_bpf_programs` in
+/// kernel/bpf/syscall.c, since 4.20). membarrier(2) also waits, but not on a kernel with `nohz_full`, nor if it has only one
+/// CPU, where a program may be pre-empted all the same.
+#[derive(Debug)]
+pub struct Grace {
+    outer: OwnedFd,
+    inner: OwnedFd,
+}
+
+impl Grace {
+    /// Makes the two maps that it takes.
+    pub fn new() -> io::Result<Self> {
+        let inner = array(bpf_map_type::BPF_MAP_TYPE_ARRAY, None)?;
+        let outer = array(bpf_map_type::BPF_MAP_TYPE_ARRAY_OF_MAPS, Some(inner.as_fd()))?;
+        Ok(Self { outer, inner })
+    }
+
+    /// Returns when no program is running any more that was running at the call.
+    pub fn wait(&self) -> io::Result<()> {
+        let key = 0u32;
+        let value = self.inner.as_raw_fd() as u32;
+        let mut attr = attributes();
+        attr.__bindgen_anon_2.map_fd = self.outer.as_raw_fd() as u32;
+        attr.__bindgen_anon_2.key = &raw const key as u64;
+        attr.__bindgen_anon_2.__bindgen_anon_1.value = &raw const value as u64;
+        bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr).map(drop)
+    }
+}
+
+/// An array of one 4-byte entry.
+fn array(kind: bpf_map_type, inner: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+    let mut attr = attributes();
+    // SAFETY: the member of the union that this command reads; all of its fields are integers.
+    let map = unsafe { &mut attr.__bindgen_anon_1 };
+    map.map_type = kind as u32;
+    map.key_size = 4;
+    map.value_size = 4;
+    map.max_entries = 1;
+    map.inner_map_fd = inner.map_or(0, |fd| fd.as_raw_fd() as u32);
+    bpf_fd(bpf_cmd::BPF_MAP_CREATE, &mut attr)
+}
+
+/// Runs `action` while this process cannot open files.
+pub fn without_open_files<T>(action: impl FnOnce() -> T) -> io::Result<T> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: here and below, the structure is ours, and of the type that the call wants.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
+    let none = libc::rlimit { rlim_cur: 0, ..limit };
+    // SAFETY: as above.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &none) })?;
+    let result = action();
+    // SAFETY: as above.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) })?;
+    Ok(result)
+}
+
+/// Makes a file descriptor something to wait for.
+pub fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: it is ours, so it stays open and the same until it is dropped.
+    unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
+}
+
+/// Forks a child that waits for a byte from `go` and then becomes `path`. Returns its pid.
+///
+/// If `go` ends before that, so does the child. If it cannot become `path`, it writes the errno (4 bytes) to `failed`
+/// and ends with status 127. The pipe ends must be closed on exec.
+pub fn fork_waiting(
+    path: &CStr,
+    arguments: &[CString],
+    environment: &[CString],
+    go: (io::PipeReader, &io::PipeWriter),
+    failed: io::PipeWriter,
+) -> io::Result<u32> {
+    let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
+        strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    // Whatever allocates is done before the fork.
+    let (arguments, environment) = (pointers(arguments), pointers(environment));
+    let (go, go_writer) = (go.0.as_raw_fd(), go.1.as_raw_fd());
+    let _keep = &failed;
+    // SAFETY: the child calls only what is safe after a fork: close, read, signal, sigprocmask, execve, write, _exit.
+    let pid = unsafe { libc::fork() };
+    if pid != 0 {
+        return check(pid).map(|pid| pid as u32);
+    }
+    // SAFETY: as above. The pointers lead to NUL-terminated strings and arrays that the fork has copied.
+    unsafe {
+        libc::close(go_writer);
+        let mut byte = 0u8;
+        if libc::read(go, (&raw mut byte).cast(), 1) != 1 {
+            libc::_exit(127);
+        }
+        // Rust's runtime ignores SIGPIPE; a program expects its default.
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr());
+        let errno = *libc::__errno_location();
+        libc::write(failed.as_raw_fd(), (&raw const errno).cast(), size_of_val(&errno));
+        libc::_exit(127)
+    }
+}
+
+/// How a child has ended, or `None` if it still runs.
+pub fn try_wait(pid: u32) -> io::Result<Option<ExitStatus>> {
+    let mut status = 0;
+    // SAFETY: the status is ours to write to.
+    let ended = check(unsafe { libc::waitpid(pid as libc::pid_t, &mut status, libc::WNOHANG) })?;
+    Ok((ended != 0).then(|| ExitStatus::from_raw(status)))
+}
+
+/// Sends a signal to a child that has not been waited for, so the pid is still its own.
+pub fn signal_child(pid: u32, signal: i32) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::kill(pid as libc::pid_t, signal) }).map(drop)
+}
+
+fn check(result: i32) -> io::Result<i32> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// The bytes of the scope's configuration.
+pub fn scope_bytes(scope: &Scope) -> &[u8] {
+    // SAFETY: a `repr(C)` structure of integers without padding, as long as it is.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(scope).cast(), size_of::<Scope>()) }
 }

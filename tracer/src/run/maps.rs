@@ -1,0 +1,245 @@
+//! The script's maps in the kernel, read and changed as bytes.
+//!
+//! Aggregations are delta buffers: [`Maps::drain`] moves a map on to its other generation, waits until no program can still
+//! be writing to the old one, and takes everything out of that (see `tracer_common::agg`). Keys go out as the plan lays them
+//! out, without generation; the key of a map without a key is empty.
+
+use std::io;
+
+use aya::Ebpf;
+use aya::maps::{Map as AyaMap, MapData};
+use tracer_common::agg::{GENERATION_SIZE, MAX_MAPS};
+use tracer_common::loss::LOSS_KINDS;
+
+use super::Error;
+use super::sys::{Batch, Grace, RawMap};
+use crate::plan::{MapId, Plan, Storage};
+
+/// How much memory a batch may take, in bytes, unless one bucket of a hash map needs more.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Most entries in a batch.
+const BATCH_ENTRIES: usize = 1024;
+
+/// The maps of a session.
+#[derive(Debug)]
+pub struct Maps {
+    /// By `MapId`.
+    maps: Vec<Script>,
+    losses: RawMap,
+    /// The runtime's `.data`, which consists of the generations.
+    generations: Option<RawMap>,
+    /// Each map's generation, 0 or 1: of the eight bytes that programs read, only one ever changes.
+    generation: [u64; MAX_MAPS],
+    /// There while programs are attached: the way to wait for those that are running.
+    grace: Option<Grace>,
+}
+
+/// One of the script's maps.
+#[derive(Debug)]
+struct Script {
+    /// `None` for task storage, which is never read.
+    map: Option<RawMap>,
+    storage: Storage,
+    has_key: bool,
+}
+
+impl Maps {
+    /// The maps of a loaded object.
+    pub(super) fn new(ebpf: &Ebpf, plan: &Plan) -> Result<Self, Error> {
+        let cpus = aya::util::nr_cpus().map_err(|(path, error)| Error::Cpus { path, error })?;
+        let open = |name: &str| -> Result<Option<RawMap>, Error> {
+            let Some(data) = ebpf.map(name).and_then(data) else { return Ok(None) };
+            RawMap::new(data, cpus).map(Some).map_err(|error| Error::Map { name: name.to_owned(), error })
+        };
+        let maps = plan
+            .maps
+            .iter()
+            .enumerate()
+            .map(|(index, map)| {
+                let raw = match map.storage {
+                    Storage::TaskStorage => None,
+                    _ => Some(open(&format!("map_{index}"))?.ok_or_else(|| Error::missing(&map.name))?),
+                };
+                Ok(Script { map: raw, storage: map.storage, has_key: map.key.is_some() })
+            })
+            .collect::<Result<_, Error>>()?;
+        Ok(Self {
+            maps,
+            losses: open("LOSSES")?.ok_or_else(|| Error::missing("LOSSES"))?,
+            generations: open(".data")?,
+            generation: [0; MAX_MAPS],
+            grace: None,
+        })
+    }
+
+    /// Programs are about to be attached, so that from now on they may write at any time.
+    pub(super) fn attached(&mut self) -> io::Result<()> {
+        self.grace = Some(Grace::new()?);
+        Ok(())
+    }
+
+    /// All programs have been detached; returns when none is running any more.
+    pub(super) fn detached(&mut self) -> io::Result<()> {
+        self.grace.take().map_or(Ok(()), |grace| grace.wait())
+    }
+
+    /// Moves an aggregation on to its next generation and hands over what the old one held: each key with its partial
+    /// values, one for each CPU. An array hands over all its keys.
+    pub fn drain(&mut self, id: MapId, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+        let old = self.advance(id)?;
+        let Script { map, storage, has_key } = &self.maps[id.0 as usize];
+        let Some(map) = map else { return Ok(()) };
+        match *storage {
+            Storage::PerCpuArray { entries } => drain_array(map, old, entries, *has_key, merge),
+            Storage::PerCpuHash => drain_hash(map, old, merge),
+            Storage::Hash | Storage::TaskStorage => Ok(()),
+        }
+    }
+
+    /// Begins a generation; returns the one before, which nobody writes to any more.
+    fn advance(&mut self, id: MapId) -> io::Result<u64> {
+        let cell = &mut self.generation[id.0 as usize];
+        let old = *cell;
+        if let Some(grace) = &self.grace {
+            *cell = 1 - old;
+            let generations = self.generations.as_ref().ok_or(io::ErrorKind::NotFound)?;
+            generations.update(&[0; 4], self.generation.map(u64::to_ne_bytes).as_flattened())?;
+            grace.wait()?;
+        }
+        Ok(old)
+    }
+
+    /// All keys and values of a map that is not an aggregation.
+    pub fn entries(&self, id: MapId) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let Script { map: Some(map), has_key, .. } = &self.maps[id.0 as usize] else { return Ok(Vec::new()) };
+        let mut entries = Vec::new();
+        for_each_batch(map, &mut |keys, values| {
+            let pairs = keys.chunks_exact(map.key_size()).zip(values.chunks_exact(map.value_size()));
+            entries
+                .extend(pairs.map(|(key, value)| (if *has_key { key.to_vec() } else { Vec::new() }, value.to_vec())));
+        })?;
+        Ok(entries)
+    }
+
+    /// The value of one key of a map that is not an aggregation.
+    pub fn lookup(&self, id: MapId, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let Script { map: Some(map), .. } = &self.maps[id.0 as usize] else { return Ok(None) };
+        let mut value = vec![0; map.value_size()];
+        let found = map.lookup(&padded(key, map.key_size()), &mut value)?;
+        Ok(found.then_some(value))
+    }
+
+    /// Deletes all keys of a map that is not an aggregation.
+    pub fn clear(&self, id: MapId) -> io::Result<()> {
+        self.for_each_key(id, |map, key| map.delete(key).map(drop))
+    }
+
+    /// Overwrites all values of a map that is not an aggregation with zeros.
+    pub fn zero(&self, id: MapId) -> io::Result<()> {
+        self.for_each_key(id, |map, key| map.update(key, &vec![0; map.value_size()]))
+    }
+
+    fn for_each_key(&self, id: MapId, action: impl Fn(&RawMap, &[u8]) -> io::Result<()>) -> io::Result<()> {
+        let Script { map: Some(map), .. } = &self.maps[id.0 as usize] else { return Ok(()) };
+        let mut all = Vec::new();
+        for_each_batch(map, &mut |keys, _| {
+            all.extend_from_slice(keys);
+        })?;
+        all.chunks_exact(map.key_size()).try_for_each(|key| action(map, key))
+    }
+
+    /// How often each kind of loss has occurred so far, indexed by `tracer_common::loss::Loss`.
+    pub fn losses(&self) -> io::Result<[u64; LOSS_KINDS]> {
+        let mut losses = [0; LOSS_KINDS];
+        let mut values = vec![0; self.losses.value_size()];
+        for (kind, sum) in (0u32..).zip(&mut losses) {
+            self.losses.lookup(&kind.to_ne_bytes(), &mut values)?;
+            *sum = words(&values).sum();
+        }
+        Ok(losses)
+    }
+}
+
+/// What aya knows of a map that can be read.
+fn data(map: &AyaMap) -> Option<&MapData> {
+    match map {
+        AyaMap::Array(data) | AyaMap::HashMap(data) | AyaMap::PerCpuArray(data) | AyaMap::PerCpuHashMap(data) => {
+            Some(data)
+        }
+        _ => None,
+    }
+}
+
+fn padded(key: &[u8], size: usize) -> Vec<u8> {
+    let mut key = key.to_vec();
+    key.resize(size, 0);
+    key
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    bytes.as_chunks().0.iter().map(|&word| u64::from_ne_bytes(word))
+}
+
+/// Hands over one half of an array and empties it.
+fn drain_array(
+    map: &RawMap,
+    generation: u64,
+    entries: u32,
+    has_key: bool,
+    merge: &mut dyn FnMut(&[u8], &[u8]),
+) -> io::Result<()> {
+    let zeros = vec![0; map.value_size()];
+    let mut values = zeros.clone();
+    for key in 0..entries {
+        let index = (generation as u32 * entries + key).to_ne_bytes();
+        map.lookup(&index, &mut values)?;
+        if values != zeros {
+            let key = u64::from(key).to_ne_bytes();
+            merge(if has_key { &key } else { &[] }, &values);
+            map.update(&index, &zeros)?;
+        }
+    }
+    Ok(())
+}
+
+/// Hands over the entries of one generation of a hash map and deletes them.
+fn drain_hash(map: &RawMap, generation: u64, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+    let generation = generation.to_ne_bytes();
+    let mut old = Vec::new();
+    for_each_batch(map, &mut |keys, values| {
+        for (key, values) in keys.chunks_exact(map.key_size()).zip(values.chunks_exact(map.value_size())) {
+            if key[..GENERATION_SIZE] == generation {
+                merge(&key[GENERATION_SIZE..], values);
+                old.extend_from_slice(key);
+            }
+        }
+    })?;
+    map.delete_batch(&old)
+}
+
+/// Hands over all entries of a hash map, some at a time: their keys one behind the other, and so their values.
+fn for_each_batch(map: &RawMap, action: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+    let entry = map.key_size() + map.value_size();
+    let mut room = (BATCH_BYTES / entry).clamp(1, BATCH_ENTRIES);
+    let mut keys = vec![0; room * map.key_size()];
+    let mut values = vec![0; room * map.value_size()];
+    let mut from = None;
+    loop {
+        let (count, next) = match map.lookup_batch(from, &mut keys, &mut values)? {
+            Batch::More(count, cursor) => (count, Some(cursor)),
+            Batch::Last(count) => (count, None),
+            Batch::TooSmall => {
+                room *= 2;
+                keys.resize(room * map.key_size(), 0);
+                values.resize(room * map.value_size(), 0);
+                continue;
+            }
+        };
+        action(&keys[..count * map.key_size()], &values[..count * map.value_size()]);
+        if next.is_none() {
+            return Ok(());
+        }
+        from = next;
+    }
+}

@@ -1,0 +1,361 @@
+//! A session: begin, attach, the event loop, end.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use aya::Ebpf;
+use aya::maps::{Map, MapData, RingBuf};
+use aya::programs::raw_trace_point::RawTracePointLink;
+use aya::programs::{RawTracePointRunOptions, TestRun};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracer_common::loss::LOSS_KINDS;
+
+use super::Error;
+use super::command::Command;
+use super::load::{Loaded, raw_tracepoint};
+use super::maps::Maps;
+use super::sys;
+use crate::plan::{Attach, Plan, ProbeId, Program};
+
+/// Most records that are handled before timers, signals and the command are looked at again.
+const RECORDS_AT_ONCE: usize = 4096;
+
+/// Whoever is told what happens, in order.
+pub trait Sink {
+    /// What makes it impossible to go on.
+    type Error: From<Error>;
+
+    /// Everything is attached, so many probes in all.
+    fn attached(&mut self, probes: usize) -> Result<(), Self::Error>;
+
+    /// User space is about to run the program of a probe.
+    fn action(&mut self, probe: ProbeId);
+
+    /// A record of the ring, header included.
+    fn record(&mut self, record: &[u8], maps: &mut Maps) -> Result<Flow, Self::Error>;
+
+    /// No more records for now: the moment to flush.
+    fn idle(&mut self) -> Result<(), Self::Error>;
+}
+
+/// Whether to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// End, for this reason.
+    End(Reason),
+}
+
+/// Why a session has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The script called `exit` with this code.
+    Exit(i64),
+    /// This signal came.
+    Signal(i32),
+    /// The duration asked for is over.
+    Duration,
+    /// The command has ended, like this.
+    CommandEnded(ExitStatus),
+    /// Nobody reads the output any more.
+    OutputClosed,
+    /// There is nothing to wait for: the script has begin and end probes only.
+    Complete,
+}
+
+/// What a session is asked for besides its script.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Ends the session after this time.
+    pub duration: Option<Duration>,
+    /// A process to start once everything is attached, with whose end the session ends.
+    pub command: Option<Command>,
+    /// Where the sink writes to: once nobody reads that any more, the session ends.
+    pub output: Option<OwnedFd>,
+}
+
+/// What there is to say at the end.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Why it ended.
+    pub reason: Reason,
+    /// From the first attachment to the last detachment.
+    pub duration: Duration,
+    /// Probes that were attached.
+    pub probes: usize,
+    /// How often each kind of loss occurred, indexed by `tracer_common::loss::Loss`.
+    pub losses: [u64; LOSS_KINDS],
+}
+
+/// Runs a session to its end. The maps are handed back for a last look: nothing writes to them any more.
+pub fn run<S: Sink>(loaded: Loaded, plan: &Plan, options: Options, sink: &mut S) -> Result<(Outcome, Maps), S::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::io("cannot make an event loop"))?;
+    runtime.block_on(async {
+        let mut session = Session::new(loaded, plan, sink)?;
+        let outcome = session.run(options).await?;
+        Ok((outcome, session.maps))
+    })
+}
+
+struct Session<'a, S> {
+    ebpf: Ebpf,
+    maps: Maps,
+    ring: RingBuf<MapData>,
+    /// Ready when there is something in the ring.
+    records: AsyncFd<OwnedFd>,
+    links: Vec<RawTracePointLink>,
+    plan: &'a Plan,
+    sink: &'a mut S,
+}
+
+impl<'a, S: Sink> Session<'a, S> {
+    fn new(Loaded { mut ebpf, maps }: Loaded, plan: &'a Plan, sink: &'a mut S) -> Result<Self, Error> {
+        let ring = match ebpf.take_map("EVENTS") {
+            Some(map @ Map::RingBuf(_)) => {
+                RingBuf::try_from(map).map_err(|error| Error::Map { name: "EVENTS".to_owned(), error })?
+            }
+            _ => return Err(Error::missing("EVENTS")),
+        };
+        let records = ring.as_fd().try_clone_to_owned().and_then(|fd| sys::watch(fd, Interest::READABLE));
+        let records = records.map_err(Error::io("cannot wait for the ring"))?;
+        Ok(Self { ebpf, maps, ring, records, links: Vec::new(), plan, sink })
+    }
+
+    async fn run(&mut self, options: Options) -> Result<Outcome, S::Error> {
+        // Before anything is attached: from here on a signal ends the session, and not the process.
+        let mut events = Events::new(&options)?;
+        let Options { duration, mut command, .. } = options;
+
+        self.run_programs(|attach| *attach == Attach::Begin)?;
+        let begun = self.take_records()?;
+
+        let start = Instant::now();
+        let reason = match begun {
+            Flow::End(reason) => reason,
+            Flow::Continue => {
+                self.attach()?;
+                self.sink.attached(self.plan.probes.len())?;
+                if let Some(command) = &mut command {
+                    command.start().map_err(Error::from)?;
+                }
+                self.wait_for_end(&mut events, command.as_ref(), duration).await?
+            }
+        };
+        self.links.clear();
+        let duration = start.elapsed();
+        self.maps.detached().map_err(Error::io("cannot wait for the programs to end"))?;
+
+        if let (Some(command), false) = (&command, matches!(reason, Reason::CommandEnded(_))) {
+            command.terminate().map_err(Error::from)?;
+        }
+        self.run_programs(|attach| *attach == Attach::End)?;
+        while self.take_records()? != Flow::Continue {}
+        let losses = self.maps.losses().map_err(Error::io("cannot read the loss counters"))?;
+        Ok(Outcome { reason, duration, probes: self.plan.probes.len(), losses })
+    }
+
+    /// The event loop.
+    async fn wait_for_end(
+        &mut self,
+        events: &mut Events,
+        command: Option<&Command>,
+        duration: Option<Duration>,
+    ) -> Result<Reason, S::Error> {
+        let mut timers = Timers::new(self.plan);
+        if self.links.is_empty() && timers.is_empty() && command.is_none() {
+            return Ok(Reason::Complete);
+        }
+        let end = duration.map(|duration| Instant::now() + duration);
+        loop {
+            // The ring comes last: however full it is, the rest is seen to.
+            let records = tokio::select! {
+                biased;
+                reason = events.next(command) => return Ok(reason?),
+                () = sleep_until(end) => return Ok(Reason::Duration),
+                () = sleep_until(timers.next()) => None,
+                guard = self.records.readable() => Some(guard.map_err(Error::io("cannot wait for the ring"))?),
+            };
+            let flow = match records {
+                Some(mut guard) => {
+                    let (count, flow) = take(&mut self.ring, &mut self.maps, self.sink, RECORDS_AT_ONCE)?;
+                    if count < RECORDS_AT_ONCE && flow == Flow::Continue {
+                        guard.clear_ready();
+                        self.sink.idle()?;
+                    }
+                    flow
+                }
+                None => {
+                    for program in timers.due() {
+                        self.run_program(program)?;
+                    }
+                    Flow::Continue
+                }
+            };
+            if let Flow::End(reason) = flow {
+                return Ok(reason);
+            }
+        }
+    }
+
+    /// Attaches whatever is to be attached.
+    fn attach(&mut self) -> Result<(), Error> {
+        let plan = self.plan;
+        for Program { symbol, attach, .. } in &plan.programs {
+            let Attach::RawTracepoint { event } = attach else { continue };
+            if self.links.is_empty() {
+                self.maps.attached().map_err(Error::io("cannot make a map of maps"))?;
+            }
+            let program = raw_tracepoint(&mut self.ebpf, symbol)?;
+            let link = program.attach(event).and_then(|link| program.take_link(link));
+            self.links.push(link.map_err(|error| Error::Attach { event: event.clone(), error })?);
+        }
+        Ok(())
+    }
+
+    /// Runs the programs that are attached to nothing and chosen so.
+    fn run_programs(&mut self, chosen: impl Fn(&Attach) -> bool) -> Result<(), Error> {
+        let plan = self.plan;
+        plan.programs.iter().filter(|program| chosen(&program.attach)).try_for_each(|program| self.run_program(program))
+    }
+
+    /// Runs a program here and now, in our own context.
+    fn run_program(&mut self, Program { symbol, probes, .. }: &Program) -> Result<(), Error> {
+        probes.iter().for_each(|&probe| self.sink.action(probe));
+        raw_tracepoint(&mut self.ebpf, symbol)?
+            .test_run(RawTracePointRunOptions::new())
+            .map(drop)
+            .map_err(|error| Error::TestRun { program: symbol.clone(), error })
+    }
+
+    /// Takes all records that are in the ring, but for those after one that ends the session.
+    fn take_records(&mut self) -> Result<Flow, S::Error> {
+        let (_, flow) = take(&mut self.ring, &mut self.maps, self.sink, usize::MAX)?;
+        self.sink.idle()?;
+        Ok(flow)
+    }
+}
+
+/// Hands at most so many records to the sink; says how many, and whether to go on.
+fn take<S: Sink>(
+    ring: &mut RingBuf<MapData>,
+    maps: &mut Maps,
+    sink: &mut S,
+    most: usize,
+) -> Result<(usize, Flow), S::Error> {
+    let mut count = 0;
+    while count < most
+        && let Some(record) = ring.next()
+    {
+        count += 1;
+        if let Flow::End(reason) = sink.record(&record, maps)? {
+            return Ok((count, Flow::End(reason)));
+        }
+    }
+    Ok((count, Flow::Continue))
+}
+
+/// What ends a session from outside.
+struct Events {
+    interrupt: Signal,
+    terminate: Signal,
+    child: Signal,
+    /// Where our output goes, if that can be watched: a pipe or a terminal.
+    output: Option<AsyncFd<OwnedFd>>,
+}
+
+impl Events {
+    fn new(options: &Options) -> Result<Self, Error> {
+        let signal = |kind| signal(kind).map_err(Error::io("cannot handle signals"));
+        let output = match &options.output {
+            Some(output) => Some(output.try_clone().map_err(Error::io("cannot watch the output"))?),
+            None => None,
+        };
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            child: signal(SignalKind::child())?,
+            // A regular file cannot be watched, and is never closed by its reader.
+            output: output.and_then(|output| sys::watch(output, Interest::ERROR).ok()),
+        })
+    }
+
+    async fn next(&mut self, command: Option<&Command>) -> Result<Reason, Error> {
+        let Self { interrupt, terminate, child, output } = self;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => return Ok(Reason::Signal(libc::SIGINT)),
+                _ = terminate.recv() => return Ok(Reason::Signal(libc::SIGTERM)),
+                () = closed(output.as_ref()) => return Ok(Reason::OutputClosed),
+                _ = child.recv() => {
+                    if let Some(status) = command.map(Command::try_wait).transpose()?.flatten() {
+                        return Ok(Reason::CommandEnded(status));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Returns when the reader of a pipe is gone; never, if there is nothing to watch.
+async fn closed(output: Option<&AsyncFd<OwnedFd>>) {
+    let ready = match output {
+        Some(output) => output.ready(Interest::ERROR).await.is_ok(),
+        None => false,
+    };
+    if !ready {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Returns at an instant; never, if there is none.
+async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The interval programs, each with its period and when it is to run next.
+struct Timers<'a>(Vec<(&'a Program, Duration, Instant)>);
+
+impl<'a> Timers<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let now = Instant::now();
+        let timer = |program: &'a Program| match program.attach {
+            Attach::Interval { period } => Some((program, Duration::from_nanos(period))),
+            _ => None,
+        };
+        Self(plan.programs.iter().filter_map(timer).map(|(program, period)| (program, period, now + period)).collect())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// When the first of them is to run.
+    fn next(&self) -> Option<Instant> {
+        self.0.iter().map(|&(_, _, next)| next).min()
+    }
+
+    /// Those that are to run now. Runs that have been missed are left out, and the rhythm is kept.
+    fn due(&mut self) -> Vec<&'a Program> {
+        let now = Instant::now();
+        let mut due = Vec::new();
+        for (program, period, next) in &mut self.0 {
+            if *next <= now {
+                due.push(*program);
+                let missed = (now - *next).as_nanos() / period.as_nanos().max(1);
+                *next += period.saturating_mul(missed as u32 + 1);
+            }
+        }
+        due
+    }
+}
