@@ -1,5 +1,6 @@
 //! ctrace as a library: the stages behind the program.
 
+pub mod cli;
 pub mod compile;
 pub mod host;
 pub mod plan;

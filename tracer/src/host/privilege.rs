@@ -138,6 +138,11 @@ pub fn examine(facts: &Facts, needs: Needs) -> Vec<Check> {
     ]
 }
 
+/// The check for a scope that cannot be found out.
+pub fn no_scope(why: String) -> Check {
+    Check::blocked("scope", why, &[])
+}
+
 fn kernel(facts: &Facts) -> Check {
     let (major, minor, _) = facts.kernel.version;
     let release = &facts.kernel.release;

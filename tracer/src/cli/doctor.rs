@@ -1,0 +1,101 @@
+//! `ctrace doctor`: the whole picture of what may be traced here, for people or as one JSON object.
+
+use serde::Serialize;
+
+use crate::host::facts::{Facts, Layout, Runtime};
+use crate::host::privilege::{Check, Needs, Verdict, examine, remedies};
+use crate::host::{advice, privilege};
+use crate::report::Style;
+
+/// What doctor says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Diagnosis {
+    /// Of ctrace.
+    version: &'static str,
+    /// As `uname -r` prints it.
+    kernel: String,
+    /// Whether this is a container, as far as it can be told.
+    container: bool,
+    /// Which container runtime has left traces.
+    runtime: Option<Runtime>,
+    /// How the machine's cgroups are laid out.
+    cgroups: Layout,
+    /// Whether scripts can be run here.
+    pub allowed: bool,
+    /// Who would be traced; `None` where that cannot be found out.
+    scope: Option<String>,
+    /// One for each thing that can stand in the way.
+    checks: Vec<Check>,
+    /// The way out, line by line; empty where nothing stands in the way.
+    advice: Vec<String>,
+}
+
+impl Diagnosis {
+    /// From the facts, and the scope that was found: a sentence, or why there is none.
+    pub fn new(facts: &Facts, scope: Option<Result<String, String>>) -> Self {
+        let mut checks = examine(facts, Needs::of_any(facts));
+        let scope = scope.and_then(|scope| match scope {
+            Ok(sentence) => Some(sentence.trim_start_matches("scope: ").to_owned()),
+            Err(why) => {
+                checks.push(privilege::no_scope(why));
+                None
+            }
+        });
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            kernel: facts.kernel.release.clone(),
+            container: facts.in_container(),
+            runtime: facts.runtime,
+            cgroups: facts.cgroup.layout(),
+            allowed: checks.iter().all(|check| check.verdict != Verdict::Blocked),
+            scope,
+            advice: advice::lines(&remedies(&checks), facts),
+            checks,
+        }
+    }
+
+    /// As text or JSON; ends with a newline.
+    pub fn render(&self, style: Style) -> Result<String, serde_json::Error> {
+        match style {
+            Style::Text => Ok(self.text()),
+            Style::Json => Ok(serde_json::to_string(self)? + "\n"),
+        }
+    }
+
+    fn text(&self) -> String {
+        let place = match (self.container, self.runtime) {
+            (true, Some(Runtime::Kubernetes)) => "in a container of Kubernetes",
+            (true, Some(Runtime::Docker)) => "in a container of Docker",
+            (true, Some(Runtime::Podman)) => "in a container of Podman",
+            (true, None) => "in a container",
+            (false, _) => "outside of containers",
+        };
+        let cgroups = match self.cgroups {
+            Layout::Unified => "v2",
+            Layout::Hybrid => "v1 with v2 beside it",
+            Layout::Legacy => "v1",
+        };
+        let mut lines =
+            vec![format!("ctrace {}, Linux {}, {place}; cgroups {cgroups}", self.version, self.kernel), String::new()];
+        let width = self.checks.iter().map(|check| check.subject.len()).max().unwrap_or(0);
+        for check in &self.checks {
+            let verdict = match check.verdict {
+                Verdict::Ok => "ok",
+                Verdict::Note => "note",
+                Verdict::Blocked => "BLOCKED",
+            };
+            lines.push(format!("  {verdict:7}  {:width$}  {}", check.subject, check.found));
+        }
+        lines.push(String::new());
+        lines.push(match (&self.scope, self.allowed) {
+            (Some(scope), true) => format!("Scripts and tools can be run here. They trace {scope}."),
+            (None, true) => "Scripts and tools can be run here.".to_owned(),
+            (_, false) => "Scripts and tools cannot be run here.".to_owned(),
+        });
+        lines.extend(self.advice.iter().cloned());
+        lines.join("\n") + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests;
