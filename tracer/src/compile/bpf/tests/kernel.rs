@@ -2,11 +2,17 @@
 
 use std::io;
 
-use aya::programs::RawTracePoint;
+use aya::maps::HashMap;
+use aya::programs::{RawTracePoint, RawTracePointRunOptions, TestRun};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use tracer_common::scope::Scope;
 
+use proptest::prelude::Rng;
+use proptest::test_runner::{RngAlgorithm, TestRng};
+
 use super::build::{Builder, target};
+use super::random::Flavour;
+use super::{interpret, machine, random};
 use crate::compile::bpf::runtime::Library;
 use crate::compile::bpf::{disassemble, generate};
 use crate::compile::elf;
@@ -98,4 +104,39 @@ fn a_program_with_maps_and_runtime_functions_is_accepted() {
         max_entries: 4096,
     };
     load(vec![count_by_thread()], vec![map]);
+}
+
+#[test]
+fn random_programs_pass_the_verifier_and_do_what_the_ir_means() {
+    let map = Map {
+        name: "@".to_owned(),
+        storage: Storage::Hash,
+        key: None,
+        value: Value::Plain(Shape::Str { size: random::MEMORY as u32 }),
+        max_entries: 1,
+    };
+    let mut source = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut functions = Vec::new();
+    while functions.len() < 48 {
+        let choices: Vec<u32> = (0..40 + 6 * functions.len()).map(|_| source.next_u32()).collect();
+        let function = random::function(&format!("random_{}", functions.len()), &choices, Flavour::Kernel);
+        if machine::compile(&function).1 <= 320 {
+            functions.push(function);
+        }
+    }
+    let Some(mut ebpf) = load(functions.clone(), vec![map]) else { return };
+    for function in &functions {
+        let (mut expected, start) = (super::memory(), super::memory());
+        interpret::run(function, &mut expected);
+        let value: [u8; random::MEMORY] = start.try_into().expect("as many bytes");
+        let map = ebpf.map_mut("map_0").expect("the map");
+        let mut map = HashMap::<_, u64, [u8; random::MEMORY]>::try_from(map).expect("a hash of that shape");
+        map.insert(0, value, 0).expect("room for one");
+        let program = ebpf.program(&function.symbol).expect("a program for each function");
+        let program: &RawTracePoint = program.try_into().expect("a raw tracepoint program");
+        program.test_run(RawTracePointRunOptions::new()).expect("raw tracepoint programs can be run");
+        let map = HashMap::<_, u64, [u8; random::MEMORY]>::try_from(ebpf.map("map_0").expect("the map"));
+        let found = map.expect("a hash of that shape").get(&0, 0).expect("an entry");
+        assert_eq!(found[..], expected[..], "{}", function.symbol);
+    }
 }
