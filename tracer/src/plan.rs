@@ -74,9 +74,12 @@ pub enum Storage {
     /// A per-CPU hash of an aggregation: keys have the generation (`u64`) before them.
     PerCpuHash,
     /// A per-CPU array of an aggregation, for small integer keys: twice `entries` long, the index being
-    /// `(generation & 1) * entries + key`. A map without a key has one entry.
+    /// `(generation & 1) * entries + key - first`. A map without a key has one entry. A key that is not in the array
+    /// is counted as `Loss::MapFull`.
     PerCpuArray {
-        /// Keys are less than this.
+        /// The least key: -1 for numbers of system calls, which the kernel forgets when a signal handler returns.
+        first: i32,
+        /// Keys are less than `first` and this.
         entries: u32,
     },
     /// Storage of the current task, for maps keyed by `tid` that are never printed.

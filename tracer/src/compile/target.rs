@@ -1,5 +1,6 @@
 //! The facts of the machine that a script is compiled for. Plain data: gathered elsewhere, or made up by a test.
 
+use super::sema::policy::Level;
 use tracer_common::scope::Scope;
 
 /// What the compiler needs to know of the kernel, the scope and the command line.
@@ -24,4 +25,6 @@ pub struct Target {
     pub command_pid: Option<u32>,
     /// `--unsafe` was given.
     pub allow_unsafe: bool,
+    /// `--level`: what the user is trusted with.
+    pub level: Level,
 }

@@ -1,3 +1,88 @@
 //! Syntax tree → typed program and plan: names, types, built-ins, probes, policy.
+//!
+//! In: what the parser has read, and the facts of the machine. Out: a [`typed::Script`] that lowering can trust, or
+//! everything that is wrong with the script.
 
+pub mod builtins;
+mod check;
+mod clauses;
+mod events;
+mod format;
+pub mod policy;
+mod probes;
+mod programs;
+mod storage;
+pub mod syscalls;
 pub mod typed;
+mod types;
+mod unsupported;
+
+use crate::compile::diagnostics::{Diagnostic, Severity};
+use crate::compile::syntax::ast;
+use crate::compile::target::Target;
+use crate::plan::{MapId, Plan, Record, Shape, Value};
+
+/// What analysis hands on.
+#[derive(Clone, Debug)]
+pub struct Analysed {
+    /// The script, ready for lowering.
+    pub script: typed::Script,
+    /// What is likely not meant.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Analyses a script for a machine. On failure, all errors and warnings, in order of place.
+pub fn analyse(script: &ast::Script, target: &Target) -> Result<Analysed, Vec<Diagnostic>> {
+    let mut diagnostics = unsupported::check(script);
+    let (instances, probes, errors) = clauses::instances(script);
+    diagnostics.extend(errors);
+    let checked = check::check(&instances, target);
+    diagnostics.extend(checked.diagnostics);
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
+    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+        return Err(diagnostics);
+    }
+    let maps: Vec<_> = checked.maps.iter().filter_map(|map| storage::map(map, probes.len(), target)).collect();
+    debug_assert_eq!(maps.len(), checked.maps.len(), "without errors, all types are known");
+    let print_at_end = (0..).map(MapId).zip(&maps).filter(|(_, map)| storage::printed_at_end(map)).map(|(id, _)| id);
+    let print_at_end = print_at_end.collect();
+    let (programs, plan_programs) = programs::assemble(&instances, checked.clauses, target);
+    let syscalls = syscall_names(&maps, &checked.records);
+    let plan = Plan { probes, programs: plan_programs, maps, records: checked.records, print_at_end, syscalls };
+    Ok(Analysed { script: typed::Script { programs, plan }, warnings: diagnostics })
+}
+
+/// The names of the system calls by number, if any value is shown as such.
+fn syscall_names(maps: &[crate::plan::Map], records: &[Record]) -> Vec<Option<String>> {
+    let in_maps = maps.iter().any(|map| {
+        let value = match &map.value {
+            Value::Plain(shape) => names_syscalls(shape),
+            Value::Aggregation(_) => false,
+        };
+        value || map.key.as_ref().is_some_and(names_syscalls)
+    });
+    let in_records = records.iter().any(|record| match record {
+        Record::Printf { arguments, .. } => arguments.iter().any(names_syscalls),
+        Record::PrintValue { value } => names_syscalls(value),
+        _ => false,
+    });
+    let table = syscalls::all();
+    match table.last() {
+        Some(last) if in_maps || in_records => {
+            let mut names = vec![None; last.number as usize + 1];
+            for syscall in table {
+                names[syscall.number as usize] = Some(syscall.name.to_string());
+            }
+            names
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn names_syscalls(shape: &Shape) -> bool {
+    match shape {
+        Shape::Syscall => true,
+        Shape::Tuple(parts) => parts.iter().any(names_syscalls),
+        _ => false,
+    }
+}

@@ -1,0 +1,266 @@
+//! The built-ins and functions of the language, one row each: what it takes, what it gives, how it becomes typed, and
+//! what it reads or does, which the policy is asked about.
+
+use super::check::{Argument, Checker, Operand, calls, output};
+use super::policy::{Action, Data};
+use super::typed::{Builtin, StmtKind};
+use super::types::{COMM_SIZE, Ty};
+use crate::compile::source::Span;
+
+/// A built-in or function.
+pub struct Row {
+    /// As scripts call it.
+    pub name: &'static str,
+    /// What is between the parentheses, in order. A row without parameters is written without parentheses too.
+    pub parameters: &'static [Parameter],
+    /// How many of them must be given.
+    pub required: usize,
+    /// The last parameter may be given any number of times.
+    pub variadic: bool,
+    /// What it reads.
+    pub data: Data,
+    /// What it does.
+    pub action: Action,
+    /// Its typed form.
+    pub becomes: Becomes,
+}
+
+/// What an argument must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parameter {
+    /// Any value.
+    Value,
+    /// An integer.
+    Integer,
+    /// A text.
+    Text,
+    /// A number that is written out.
+    Number,
+    /// A text that is written out.
+    Literal,
+    /// A map, without a key.
+    Map,
+    /// A map or an entry of one, not evaluated.
+    Entry,
+    /// A map without a key, or any value.
+    MapOrValue,
+}
+
+/// What checks a call and gives its typed form.
+pub type Expression = fn(&mut Checker<'_>, Vec<Argument<'_>>, Span) -> Operand;
+
+/// What checks a call that gives no value.
+pub type Statement = fn(&mut Checker<'_>, Vec<Argument<'_>>, Span) -> Vec<StmtKind>;
+
+/// How a row becomes typed.
+pub enum Becomes {
+    /// A value that the kernel has.
+    Value {
+        /// Which.
+        builtin: Builtin,
+        /// As the kernel gives it.
+        kernel: Ty,
+        /// As the language has it.
+        ty: Ty,
+    },
+    /// A value.
+    Expression(Expression),
+    /// An effect.
+    Statement(Statement),
+    /// What a map is assigned to count, sum up, ….
+    Aggregation(Function),
+}
+
+/// The functions that make aggregations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// How many.
+    Count,
+    /// The total.
+    Sum,
+    /// The mean.
+    Avg,
+    /// The smallest.
+    Min,
+    /// The largest.
+    Max,
+    /// Count, mean, total.
+    Stats,
+    /// Powers of two.
+    Hist,
+    /// Equal steps.
+    Lhist,
+    /// Percentiles; ours.
+    Hdr,
+}
+
+/// A value that needs no arguments.
+const fn value(name: &'static str, builtin: Builtin, kernel: Ty, ty: Ty, data: Data) -> Row {
+    row(name, &[], 0, data, Becomes::Value { builtin, kernel, ty })
+}
+
+const fn row(
+    name: &'static str,
+    parameters: &'static [Parameter],
+    required: usize,
+    data: Data,
+    becomes: Becomes,
+) -> Row {
+    Row { name, parameters, required, variadic: false, data, action: Action::Report, becomes }
+}
+
+/// A function whose last parameter may be given any number of times.
+const fn variadic(name: &'static str, parameters: &'static [Parameter], becomes: Becomes) -> Row {
+    Row { name, parameters, required: 1, variadic: true, data: Data::Machine, action: Action::Report, becomes }
+}
+
+const fn aggregation(name: &'static str, parameters: &'static [Parameter], required: usize, function: Function) -> Row {
+    row(name, parameters, required, Data::Machine, Becomes::Aggregation(function))
+}
+
+use Becomes::{Expression as Gives, Statement as Does};
+use Parameter as P;
+
+/// The table. Widths are bpftrace's: `uid` and its like are 8 bytes there, though the kernel has 4.
+static TABLE: [Row; 36] = [
+    // Who and where.
+    value("pid", Builtin::Pid, Ty::U32, Ty::U32, Data::Identity),
+    value("tid", Builtin::Tid, Ty::U32, Ty::U32, Data::Identity),
+    value("uid", Builtin::Uid, Ty::U32, Ty::U64, Data::Identity),
+    value("gid", Builtin::Gid, Ty::U32, Ty::U64, Data::Identity),
+    value("comm", Builtin::Comm, Ty::Str(COMM_SIZE), Ty::Str(COMM_SIZE), Data::Identity),
+    value("cgroup", Builtin::Cgroup, Ty::U64, Ty::U64, Data::Identity),
+    row("cpid", &[], 0, Data::Identity, Gives(calls::cpid)),
+    // When, and with what luck.
+    value("nsecs", Builtin::Nsecs, Ty::U64, Ty::U64, Data::Machine),
+    value("elapsed", Builtin::Elapsed, Ty::U64, Ty::U64, Data::Machine),
+    value("cpu", Builtin::Cpu, Ty::U32, Ty::U64, Data::Machine),
+    value("rand", Builtin::Rand, Ty::U32, Ty::U64, Data::Machine),
+    // The probe, and what it is about.
+    value("probe", Builtin::Probe, Ty::Probe, Ty::Probe, Data::Machine),
+    row("retval", &[], 0, Data::Arguments, Gives(calls::retval)),
+    row("curtask", &[], 0, Data::KernelMemory, Gives(calls::curtask)),
+    row("syscall_name", &[P::Integer], 1, Data::Machine, Gives(calls::syscall_name)),
+    // Texts.
+    row("str", &[P::Value, P::Integer], 1, Data::Machine, Gives(calls::str)),
+    row("strncmp", &[P::Text, P::Text, P::Number], 3, Data::Machine, Gives(calls::strncmp)),
+    // Maps.
+    row("has_key", &[P::Map, P::Value], 2, Data::Machine, Gives(calls::has_key)),
+    row("delete", &[P::Entry, P::Value], 1, Data::Machine, Does(calls::delete)),
+    row("clear", &[P::Map], 1, Data::Machine, Does(output::clear)),
+    row("zero", &[P::Map], 1, Data::Machine, Does(output::zero)),
+    aggregation("count", &[], 0, Function::Count),
+    aggregation("sum", &[P::Integer], 1, Function::Sum),
+    aggregation("avg", &[P::Integer], 1, Function::Avg),
+    aggregation("min", &[P::Integer], 1, Function::Min),
+    aggregation("max", &[P::Integer], 1, Function::Max),
+    aggregation("stats", &[P::Integer], 1, Function::Stats),
+    aggregation("hist", &[P::Integer, P::Number], 1, Function::Hist),
+    aggregation("lhist", &[P::Integer, P::Number, P::Number, P::Number], 4, Function::Lhist),
+    aggregation("hdr", &[P::Integer], 1, Function::Hdr),
+    // Output.
+    variadic("printf", &[P::Literal, P::Value], Does(output::printf)),
+    row("print", &[P::MapOrValue, P::Number, P::Number], 1, Data::Machine, Does(output::print)),
+    variadic("table", &[P::Map, P::MapOrValue], Does(output::table)),
+    row("exit", &[P::Integer], 0, Data::Machine, Does(output::exit)),
+    // As words that older scripts may write as calls.
+    row("kptr", &[P::Value], 1, Data::Machine, Gives(calls::kptr)),
+    row("uptr", &[P::Value], 1, Data::Machine, Gives(calls::uptr)),
+];
+
+/// What bpftrace has besides, and this compiler does not yet.
+const NOT_YET: [&str; 54] = [
+    "bswap",
+    "buf",
+    "cat",
+    "cgroup_path",
+    "cgroupid",
+    "ctx",
+    "debugf",
+    "errorf",
+    "fail",
+    "find",
+    "func",
+    "getopt",
+    "jiffies",
+    "join",
+    "kaddr",
+    "kstack",
+    "ksym",
+    "len",
+    "macaddr",
+    "memcmp",
+    "ncpus",
+    "ntop",
+    "numaid",
+    "offsetof",
+    "override",
+    "path",
+    "percpu_kaddr",
+    "ppid",
+    "pton",
+    "reg",
+    "sarg0",
+    "signal",
+    "signal_name",
+    "signal_thread",
+    "sizeof",
+    "skboutput",
+    "socket_cookie",
+    "stack_len",
+    "strcap",
+    "strcontains",
+    "strerror",
+    "strftime",
+    "strlen",
+    "strstr",
+    "system",
+    "time",
+    "tseries",
+    "uaddr",
+    "unwatch",
+    "usermode",
+    "username",
+    "ustack",
+    "usym",
+    "warnf",
+];
+
+/// The row of a word that is written without parentheses.
+pub fn word(name: &str) -> Option<&'static Row> {
+    function(name).filter(|row| row.parameters.is_empty() && !matches!(row.becomes, Becomes::Aggregation(_)))
+}
+
+/// The row of this name.
+pub fn function(name: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.name == name)
+}
+
+/// Whether bpftrace knows it, though this compiler does not yet.
+pub fn is_known(name: &str) -> bool {
+    NOT_YET.contains(&name)
+}
+
+/// The names of all words, for proposals.
+pub fn words() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|row| row.name).filter(|name| word(name).is_some()).chain(["args"])
+}
+
+/// The names of all functions, for proposals.
+pub fn functions() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().filter(|row| word(row.name).is_none()).map(|row| row.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_one_row() {
+        for (i, row) in TABLE.iter().enumerate() {
+            assert!(TABLE[i + 1..].iter().all(|other| other.name != row.name), "{}", row.name);
+            assert!(!NOT_YET.contains(&row.name), "{}", row.name);
+            assert!(row.required <= row.parameters.len(), "{}", row.name);
+        }
+    }
+}

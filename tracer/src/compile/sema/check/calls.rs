@@ -1,0 +1,388 @@
+//! Calls: their arguments by the table, and the functions that give values.
+
+use super::expr::{binary, bool_literal, constant, convert, integer, string};
+use super::maps::{MapValue, UseKind};
+use super::{Checker, Domain, Operand};
+use crate::compile::diagnostics::{Diagnostic, did_you_mean};
+use crate::compile::sema::builtins::{self, Becomes, Parameter, Row};
+use crate::compile::sema::policy::Data;
+use crate::compile::sema::probes::Event;
+use crate::compile::sema::typed::{self, Builtin, ExprKind, StmtKind};
+use crate::compile::sema::types::Ty;
+use crate::compile::source::Span;
+use crate::compile::syntax::ast;
+use crate::plan::{MapId, Record};
+
+/// Bytes of a text that is read from memory, the NUL included.
+pub const MAX_STRLEN: u32 = 64;
+
+/// An argument, as its parameter asks for it.
+pub enum Argument<'e> {
+    /// A value.
+    Value(Operand),
+    /// A number that is written out.
+    Number(i64, Span),
+    /// A text that is written out.
+    Literal(String, Span),
+    /// A map.
+    Map(MapId, Span),
+    /// An entry of a map that has not been evaluated.
+    Entry(&'e str, Option<&'e ast::Expr>, Span),
+}
+
+impl<'a> Checker<'a> {
+    /// A call where a value is wanted.
+    pub(super) fn call(&mut self, name: &ast::Name, arguments: &[ast::Expr], span: Span) -> Operand {
+        if name.text == "str" {
+            if let Some(text) = self.text_of_positional(arguments, span) {
+                return text;
+            }
+        }
+        if arguments.is_empty() && builtins::word(&name.text).is_some() {
+            return self.word(&name.text, span);
+        }
+        let Some(row) = builtins::function(&name.text) else {
+            let error = if builtins::is_known(&name.text) {
+                Diagnostic::error(name.span, format!("`{}()` is not supported yet", name.text))
+            } else {
+                let error = Diagnostic::error(name.span, format!("unknown function `{}()`", name.text));
+                match did_you_mean(&name.text, builtins::functions()) {
+                    Some(near) => error.help(format!("did you mean `{near}()`?")),
+                    None => error,
+                }
+            };
+            for argument in arguments {
+                self.expr(argument);
+            }
+            return self.refuse_with(error);
+        };
+        self.allow_action(row.data, row.action, &format!("`{}`", row.name), span);
+        let Some(arguments) = self.arguments(row, arguments, span) else {
+            return Operand::unknown(span);
+        };
+        match &row.becomes {
+            Becomes::Expression(check) => check(self, arguments, span),
+            Becomes::Value { .. } => self.not_yet(span, &format!("arguments of `{}`", row.name)),
+            Becomes::Statement(_) => {
+                let error = Diagnostic::error(span, format!("`{}()` gives no value", row.name));
+                self.refuse_with(error)
+            }
+            Becomes::Aggregation(_) => {
+                let error = Diagnostic::error(span, format!("`{}()` can only be assigned to a map", row.name));
+                self.refuse_with(error.help(format!("write `@ = {}(…)`", row.name)))
+            }
+        }
+    }
+
+    /// The arguments of a call, each as its parameter asks for it; `None` after an error.
+    pub(super) fn arguments<'e>(
+        &mut self,
+        row: &Row,
+        arguments: &'e [ast::Expr],
+        span: Span,
+    ) -> Option<Vec<Argument<'e>>> {
+        let most = if row.variadic { usize::MAX } else { row.parameters.len() };
+        let given = arguments.len();
+        if given < row.required || given > most {
+            let error = Diagnostic::error(span, format!("`{}()` takes {}, not {given}", row.name, takes(row)));
+            self.report(error);
+            return None;
+        }
+        let parameters = row.parameters.iter().chain(row.parameters.last().into_iter().cycle());
+        // All of them are checked, so that several errors are found at once.
+        let arguments: Vec<Option<Argument>> = arguments
+            .iter()
+            .zip(parameters)
+            .map(|(argument, &parameter)| self.argument_of(row, argument, parameter))
+            .collect();
+        arguments.into_iter().collect()
+    }
+
+    fn argument_of<'e>(&mut self, row: &Row, argument: &'e ast::Expr, parameter: Parameter) -> Option<Argument<'e>> {
+        let span = argument.span;
+        let wrong = |checker: &mut Self, expected: &str, found: Option<&Ty>| {
+            let error = Diagnostic::error(span, format!("`{}()` expects {expected} here", row.name));
+            checker.report(match found {
+                Some(ty) => error.label(format!("this is of type `{ty}`")),
+                None => error,
+            });
+            None
+        };
+        if let (ast::ExprKind::Map { name, key }, Parameter::Map | Parameter::MapOrValue | Parameter::Entry) =
+            (&argument.kind, parameter)
+        {
+            match key {
+                _ if parameter == Parameter::Entry => return Some(Argument::Entry(name, key.as_deref(), span)),
+                None => return Some(Argument::Map(self.map(name, span), span)),
+                Some(_) if parameter == Parameter::Map => return wrong(self, "a map without a key", None),
+                Some(_) => {}
+            }
+        }
+        match parameter {
+            Parameter::Map => return wrong(self, "a map", None),
+            Parameter::Entry => return wrong(self, "a map", None),
+            Parameter::Literal => {
+                return match &argument.kind {
+                    ast::ExprKind::String(text) => Some(Argument::Literal(text.clone(), span)),
+                    _ => {
+                        let operand = self.expr(argument);
+                        match operand.expr.kind {
+                            ExprKind::Str(text) => Some(Argument::Literal(text, span)),
+                            _ => wrong(self, "a text that is written out", None),
+                        }
+                    }
+                };
+            }
+            Parameter::MapOrValue if self.is_aggregation_entry(argument) => {
+                let ast::ExprKind::Map { name, key } = &argument.kind else { unreachable!("an entry of a map") };
+                return Some(Argument::Entry(name, key.as_deref(), span));
+            }
+            Parameter::Value | Parameter::MapOrValue | Parameter::Integer | Parameter::Text | Parameter::Number => {}
+        }
+        let operand = self.expr(argument);
+        let ty = operand.ty.clone();
+        if ty.is_unknown() {
+            return if parameter == Parameter::Number { None } else { Some(Argument::Value(operand)) };
+        }
+        match parameter {
+            Parameter::Integer if !ty.is_int() => wrong(self, "an integer", Some(&ty)),
+            Parameter::Text if !matches!(ty, Ty::Str(_)) => wrong(self, "a text", Some(&ty)),
+            Parameter::Number => match operand.expr.kind {
+                ExprKind::Int(value) if operand.literal && ty.is_int() => Some(Argument::Number(value, span)),
+                _ => wrong(self, "a number that is written out", None),
+            },
+            _ => Some(Argument::Value(operand)),
+        }
+    }
+
+    /// Whether an expression is an entry of a map that is known to be an aggregation.
+    fn is_aggregation_entry(&self, expr: &ast::Expr) -> bool {
+        let ast::ExprKind::Map { name, key: Some(_) } = &expr.kind else { return false };
+        let known = self.maps.iter().find(|map| map.name[1..] == **name);
+        known.is_some_and(|map| matches!(map.value, MapValue::Aggregation(..)))
+    }
+
+    /// `str($1)` is the text that was given, `str($1, 3)` its beginning.
+    fn text_of_positional(&mut self, arguments: &[ast::Expr], span: Span) -> Option<Operand> {
+        let ast::ExprKind::Positional(index) = arguments.first()?.kind else { return None };
+        let text = self.positional_text(index).unwrap_or_default().to_string();
+        let Some(length) = arguments.get(1) else { return Some(string(&text, span)) };
+        let length = self.expr(length);
+        match length.expr.kind {
+            ExprKind::Int(length) if arguments.len() == 2 && length >= 0 => {
+                let end =
+                    text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|&end| end <= length as usize);
+                Some(string(&text[..end.last().unwrap_or(0)], span))
+            }
+            _ => Some(self.refuse(span, "`str($n)` takes at most a length that is written out")),
+        }
+    }
+}
+
+/// "one argument", "2 to 3 arguments", …
+fn takes(row: &Row) -> String {
+    let arguments = |n: usize| match n {
+        0 => "no arguments".to_string(),
+        1 => "one argument".to_string(),
+        n => format!("{n} arguments"),
+    };
+    match (row.required, row.parameters.len()) {
+        (least, _) if row.variadic => format!("at least {}", arguments(least)),
+        (least, most) if least == most => arguments(most),
+        (0, most) => format!("up to {}", arguments(most)),
+        (least, most) => format!("{least} to {}", arguments(most)),
+    }
+}
+
+/// The values among the arguments, where the row has nothing else.
+fn values(arguments: Vec<Argument<'_>>) -> impl Iterator<Item = Operand> {
+    arguments.into_iter().filter_map(|argument| match argument {
+        Argument::Value(operand) => Some(operand),
+        _ => None,
+    })
+}
+
+/// `cpid`: the process that `-c` has started.
+pub fn cpid(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
+    match checker.target.command_pid {
+        Some(pid) => Operand::new(Ty::U64, ExprKind::Int(pid.into()), span),
+        None => {
+            let error = Diagnostic::error(span, "`cpid` is the pid of the command of `-c`, and there is none");
+            checker.refuse_with(error.help("run with `-c COMMAND`"))
+        }
+    }
+}
+
+/// `retval`: what a system call returned.
+pub fn retval(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
+    match checker.event() {
+        Event::AnySyscall { exit: true, .. } | Event::Syscall { exit: true, .. } => {
+            Operand::new(Ty::I64, ExprKind::Builtin(Builtin::SyscallResult), span)
+        }
+        _ => checker.refuse(span, "`retval` can only be used where a system call returns"),
+    }
+}
+
+/// `curtask`: the address of the current task.
+pub fn curtask(_: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
+    let ty = Ty::Pointer { to: Box::new(Ty::Named("struct task_struct".into())), user: false };
+    Operand::new(ty, ExprKind::Builtin(Builtin::CurrentTask), span)
+}
+
+/// `syscall_name(n)`.
+pub fn syscall_name(_: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    match values(arguments).next() {
+        Some(number) if !number.ty.is_unknown() => {
+            let kind = ExprKind::Convert(Box::new(convert(number, &Ty::I64)));
+            Operand::new(Ty::Syscall, kind, span)
+        }
+        _ => Operand::unknown(span),
+    }
+}
+
+/// `str(address)`, `str(address, length)`.
+pub fn str(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    let mut arguments = values(arguments);
+    let Some(address) = arguments.next() else { return Operand::unknown(span) };
+    let length = arguments.next();
+    let user = match &address.ty {
+        Ty::Unknown => return Operand::unknown(span),
+        Ty::Str(_) => return address,
+        Ty::Probe => return string(&checker.instance().sites[0].name.clone(), span),
+        Ty::Int { .. } if address.literal => match address.expr.kind {
+            // What is written out is text, as a positional parameter would be.
+            ExprKind::Int(number) => return string(&number.to_string(), span),
+            _ => unreachable!("a literal integer"),
+        },
+        Ty::Int { .. } => true,
+        Ty::Pointer { user, .. } => *user,
+        other => {
+            let error = Diagnostic::error(span, "`str()` expects an address or a text");
+            return checker.refuse_with(error.label(format!("this is of type `{other}`")));
+        }
+    };
+    checker.allow(if user { Data::UserMemory } else { Data::KernelMemory }, "reading text from memory", span);
+    let (size, length) = match length {
+        None => (MAX_STRLEN, None),
+        Some(length) => match length.expr.kind {
+            ExprKind::Int(negative) if length.literal && negative < 0 => {
+                return checker.refuse(length.span(), format!("a length cannot be negative ({negative})"));
+            }
+            ExprKind::Int(length) if length + 1 < i64::from(MAX_STRLEN) => (length as u32 + 1, None),
+            ExprKind::Int(_) if length.literal => {
+                let message = format!("the length is cut to {} bytes, the most that a text can have", MAX_STRLEN - 1);
+                checker.report(Diagnostic::warning(length.span(), message));
+                (MAX_STRLEN, None)
+            }
+            _ => {
+                let at = length.span();
+                let one = constant(&Ty::U64, 1, at);
+                let length = binary(typed::BinaryOp::Add, convert(length, &Ty::U64), one, &Ty::U64, at);
+                (MAX_STRLEN, Some(Box::new(length)))
+            }
+        },
+    };
+    let address = match address.ty {
+        Ty::Int { .. } => convert(address, &Ty::U64),
+        _ => address.expr,
+    };
+    Operand::new(Ty::Str(size), ExprKind::ReadStr { address: Box::new(address), user, length }, span)
+}
+
+/// `strncmp(a, b, n)`: 0 if the first n characters are equal.
+pub fn strncmp(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    let mut arguments = arguments.into_iter();
+    let (Some(Argument::Value(a)), Some(Argument::Value(b)), Some(Argument::Number(length, at))) =
+        (arguments.next(), arguments.next(), arguments.next())
+    else {
+        return Operand::unknown(span);
+    };
+    if a.ty.is_unknown() || b.ty.is_unknown() {
+        return Operand::new(Ty::U64, ExprKind::Int(0), span);
+    }
+    let Some(length) = u32::try_from(length).ok().filter(|&length| length <= 1024) else {
+        return checker.refuse(at, format!("`strncmp()` compares 0 to 1024 characters, not {length}"));
+    };
+    if let (ExprKind::Str(a), ExprKind::Str(b)) = (&a.expr.kind, &b.expr.kind) {
+        let head = |text: &str| text.bytes().take(length as usize).collect::<Vec<u8>>();
+        let differ = head(a) != head(b);
+        return Operand { ty: Ty::U64, ..integer(differ.into(), true, span) };
+    }
+    if length == 0 {
+        return integer(0, true, span);
+    }
+    let equal = ExprKind::StrEqual { a: Box::new(a.expr), b: Box::new(b.expr), length: Some(length) };
+    let equal = typed::Expr { kind: equal, ty: Ty::Bool.typed(), span };
+    let differ = Operand::new(Ty::Bool, ExprKind::Unary(typed::UnaryOp::Not, Box::new(equal)), span);
+    Operand { expr: convert(differ, &Ty::U64), ty: Ty::U64, literal: false }
+}
+
+/// `has_key(@x, key)`.
+pub fn has_key(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    let mut arguments = arguments.into_iter();
+    let (Some(Argument::Map(map, _)), Some(Argument::Value(key))) = (arguments.next(), arguments.next()) else {
+        return Operand::unknown(span);
+    };
+    if let MapValue::Aggregation(_, place) = checker.maps[map.0 as usize].value {
+        let error = Diagnostic::error(span, "asking an aggregation for a key is not supported yet");
+        return checker.refuse_with(error.also(place, "an aggregation from here on"));
+    }
+    match checker.entry_of(map, Some((key, Vec::new())), span) {
+        Some(key) => Operand::new(Ty::Bool, ExprKind::HasKey { map, key: Some(Box::new(key)) }, span),
+        None => bool_literal(false, span),
+    }
+}
+
+/// `delete(@x[key])`, `delete(@x, key)`, `delete(@x)`.
+pub fn delete(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Vec<StmtKind> {
+    let mut arguments = arguments.into_iter();
+    let Some(Argument::Entry(name, key, at)) = arguments.next() else { return Vec::new() };
+    let (map, key) = match (key, arguments.next()) {
+        (key, None) => checker.entry(name, key, at),
+        (None, Some(Argument::Value(key))) => {
+            let map = checker.map(name, at);
+            (map, checker.entry_of(map, Some((key, Vec::new())), at))
+        }
+        _ => {
+            checker.error(span, "`delete()` takes one entry: `delete(@x[key])` or `delete(@x, key)`");
+            return Vec::new();
+        }
+    };
+    let mut stmts = vec![StmtKind::Delete { map, key: key.clone() }];
+    if matches!(checker.maps[map.0 as usize].value, MapValue::Aggregation(..)) {
+        // User space forgets what it has merged so far.
+        stmts.push(checker.emit(Record::Delete { map }, key.into_iter().collect()));
+    }
+    stmts
+}
+
+/// `kptr(p)`: an address of the kernel.
+pub fn kptr(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    address_of(checker, arguments, false, span)
+}
+
+/// `uptr(p)`: an address of the process.
+pub fn uptr(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    address_of(checker, arguments, true, span)
+}
+
+fn address_of(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, user: bool, span: Span) -> Operand {
+    let Some(address) = values(arguments).next() else { return Operand::unknown(span) };
+    match address.ty.clone() {
+        Ty::Unknown => Operand::unknown(span),
+        Ty::Pointer { to, .. } => Operand { ty: Ty::Pointer { to, user }, ..address },
+        Ty::Int { .. } => {
+            let ty = Ty::Pointer { to: Box::new(Ty::U64), user };
+            Operand { expr: convert(address, &ty), ty, literal: false }
+        }
+        other => {
+            let error = Diagnostic::error(span, "an address is expected here");
+            checker.refuse_with(error.label(format!("this is of type `{other}`")))
+        }
+    }
+}
+
+/// A use of a whole map by a function that does not look at entries.
+pub fn use_whole(checker: &mut Checker<'_>, map: MapId) {
+    checker.used(map, UseKind::Whole, Domain::Any);
+}

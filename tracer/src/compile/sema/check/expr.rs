@@ -1,0 +1,493 @@
+//! Expressions: names, literals, access to arguments and tuples, conversions.
+
+use super::{Checker, Operand};
+use crate::compile::diagnostics::{Diagnostic, did_you_mean};
+use crate::compile::sema::builtins::{self, Becomes};
+use crate::compile::sema::events::{self, Field, Source};
+use crate::compile::sema::policy::Data;
+use crate::compile::sema::typed::{self, Builtin, ExprKind};
+use crate::compile::sema::types::Ty;
+use crate::compile::source::Span;
+use crate::compile::syntax::ast;
+use crate::plan::Shape;
+
+impl Checker<'_> {
+    /// Any expression that gives a value.
+    pub fn expr(&mut self, expr: &ast::Expr) -> Operand {
+        let span = expr.span;
+        use ast::ExprKind as E;
+        match &expr.kind {
+            &E::Integer { value, unsigned } => integer(value, unsigned, span),
+            E::String(text) => string(text, span),
+            &E::Bool(value) => bool_literal(value, span),
+            E::Identifier(name) => self.word(name, span),
+            E::Variable(name) => self.variable(name, span),
+            E::Map { name, key } => self.map_value(name, key.as_deref(), span),
+            &E::Positional(index) => self.positional(index, span),
+            E::PositionalCount => integer(self.target.positional.len() as u64, false, span),
+            E::Call { name, arguments } => self.call(name, arguments, span),
+            E::Unary { op, operand } => self.unary(*op, operand, span),
+            E::Binary { op, op_span, left, right } => self.binary(*op, *op_span, left, right, span),
+            E::Ternary { condition, then, otherwise } => self.ternary(condition, then.as_deref(), otherwise, span),
+            E::Cast { ty, operand } => self.cast(ty, operand, span),
+            E::Field { base, field } | E::Arrow { base, field } => self.field(base, field, span),
+            E::Index { base, index } => self.index(base, index, span),
+            E::Tuple(parts) => self.tuple(parts, span),
+            E::Comptime(operand) => {
+                let operand = self.expr(operand);
+                if !operand.literal && !operand.ty.is_unknown() {
+                    return self.refuse(span, "this is not known when the script is compiled");
+                }
+                operand
+            }
+            E::Record(_) => self.not_yet(span, "records"),
+            E::Block(_) => self.not_yet(span, "blocks as values"),
+            E::If { .. } => self.not_yet(span, "`if` as a value").with_help(self, "use `condition ? a : b`"),
+            E::TypeQuery { .. } => self.not_yet(span, "`sizeof`, `offsetof` and `typeinfo`"),
+            E::Error => Operand::unknown(span), // the parser has reported it
+        }
+    }
+
+    /// An expression of the language that is refused so far.
+    pub fn not_yet(&mut self, span: Span, what: &str) -> Operand {
+        self.refuse(span, format!("{what} are not supported yet").replace("value are", "value is"))
+    }
+
+    /// What `if`, `?:`, predicates and `!` test.
+    pub fn condition(&mut self, expr: &ast::Expr) -> typed::Expr {
+        let operand = self.expr(expr);
+        if !operand.ty.is_condition() {
+            let error = Diagnostic::error(expr.span, format!("a condition cannot be of type `{}`", operand.ty))
+                .label("expected a number");
+            self.report(error);
+        }
+        truth(operand)
+    }
+
+    /// A number; an error if it is something else.
+    pub fn number(&mut self, expr: &ast::Expr) -> Operand {
+        let operand = self.expr(expr);
+        if !operand.ty.is_number() && !operand.ty.is_unknown() {
+            let error = Diagnostic::error(expr.span, "a number is expected here");
+            return self.refuse_with(error.label(format!("this is of type `{}`", operand.ty)));
+        }
+        operand
+    }
+
+    fn variable(&mut self, name: &str, span: Span) -> Operand {
+        let Some(id) = self.find_local(name) else {
+            let error = Diagnostic::error(span, format!("undefined or undeclared variable `${name}`"));
+            let in_sight: Vec<String> = self.scopes.iter().flatten().map(|(name, _)| name.clone()).collect();
+            return self.refuse_with(match did_you_mean(name, in_sight.iter().map(String::as_str)) {
+                Some(near) => error.help(format!("did you mean `${near}`?")),
+                None => error,
+            });
+        };
+        let local = self.local(id);
+        let (ty, assigned) = (local.ty.clone(), local.assigned);
+        if !assigned {
+            self.report(Diagnostic::warning(span, format!("`${name}` is used before anything is assigned to it")));
+        }
+        Operand::new(ty, ExprKind::Local(id), span)
+    }
+
+    /// `pid`, `args`, `true`: a word without a sigil.
+    pub(super) fn word(&mut self, name: &str, span: Span) -> Operand {
+        if name == "args" {
+            return Operand::new(Ty::Args, ExprKind::Int(0), span);
+        }
+        if let Some(register) = raw_argument(name) {
+            return self.raw_argument(name, register, span);
+        }
+        let Some(row) = builtins::word(name) else {
+            let error = if builtins::is_known(name) {
+                Diagnostic::error(span, format!("`{name}` is not supported yet"))
+            } else if builtins::function(name).is_some() {
+                Diagnostic::error(span, format!("`{name}` is a function")).help(format!("write `{name}(…)`"))
+            } else {
+                let error = Diagnostic::error(span, format!("unknown identifier `{name}`"));
+                match did_you_mean(name, builtins::words()) {
+                    Some(near) => error.help(format!("did you mean `{near}`?")),
+                    None => error,
+                }
+            };
+            return self.refuse_with(error);
+        };
+        self.allow_action(row.data, row.action, &format!("`{name}`"), span);
+        match &row.becomes {
+            Becomes::Value { builtin, kernel, ty } => {
+                let value = Operand::new(kernel.clone(), ExprKind::Builtin(*builtin), span);
+                Operand { expr: convert(value, ty), ty: ty.clone(), literal: false }
+            }
+            Becomes::Expression(check) => check(self, Vec::new(), span),
+            Becomes::Statement(_) | Becomes::Aggregation(_) => self.refuse(span, format!("`{name}` gives no value")),
+        }
+    }
+
+    /// `arg0`, … of a raw tracepoint, as the kernel passes them: `(regs, id)` and `(regs, ret)`.
+    fn raw_argument(&mut self, name: &str, index: u32, span: Span) -> Operand {
+        use crate::compile::sema::probes::Event;
+        let builtin = match (self.event(), index) {
+            (Event::AnySyscall { raw: true, exit: false }, 1) => Builtin::SyscallNumber,
+            (Event::AnySyscall { raw: true, exit: true }, 1) => Builtin::SyscallResult,
+            (Event::AnySyscall { raw: true, .. }, 0) => return self.not_yet(span, "registers (`arg0`)"),
+            (Event::AnySyscall { raw: true, .. }, _) => {
+                return self.refuse(span, format!("this raw tracepoint has two arguments, `{name}` is none of them"));
+            }
+            _ => return self.refuse(span, format!("`{name}` can only be used in raw tracepoints")),
+        };
+        self.allow(Data::Arguments, &format!("`{name}`"), span);
+        let value = Operand::new(Ty::I64, ExprKind::Builtin(builtin), span);
+        Operand { expr: convert(value, &Ty::U64), ty: Ty::U64, literal: false }
+    }
+
+    /// `$1` as a number; `str($1)` is text.
+    fn positional(&mut self, index: u32, span: Span) -> Operand {
+        let Some(text) = self.positional_text(index) else {
+            return Operand { ty: Ty::I64, ..integer(0, false, span) };
+        };
+        let text = text.to_string();
+        let (digits, negative) = text.strip_prefix('-').map_or((text.as_str(), false), |digits| (digits, true));
+        let value = match digits.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16),
+            None => digits.parse(),
+        };
+        match value {
+            Ok(value) if negative => negated(value, span),
+            Ok(value) => integer(value, false, span),
+            Err(_) => {
+                let error =
+                    Diagnostic::error(span, format!("`${index}` is not a number")).label(format!("it is `{text}`"));
+                self.refuse_with(error.help(format!("use `str(${index})` for its text")))
+            }
+        }
+    }
+
+    /// What was given for `$index`.
+    pub fn positional_text(&self, index: u32) -> Option<&str> {
+        let at = usize::try_from(index).ok()?.checked_sub(1)?;
+        self.target.positional.get(at).map(String::as_str)
+    }
+
+    fn field(&mut self, base: &ast::Expr, name: &ast::Name, span: Span) -> Operand {
+        let base = self.expr(base);
+        match &base.ty {
+            Ty::Args => self.argument(name, span),
+            Ty::Tuple(parts) => {
+                let element = name.text.parse::<usize>().ok();
+                let Some((index, ty)) = element.and_then(|index| parts.get(index).map(|ty| (index, ty.clone()))) else {
+                    let error = Diagnostic::error(name.span, format!("`{}` has no element `{}`", base.ty, name.text));
+                    return self.refuse_with(error.label(format!("it has {} elements, from 0 on", parts.len())));
+                };
+                Operand::new(ty, ExprKind::Element(Box::new(base.expr), index as u32), span)
+            }
+            Ty::Unknown => Operand::unknown(span),
+            Ty::Pointer { .. } => self.not_yet(span, "fields of C structs"),
+            other => {
+                let error = Diagnostic::error(name.span, format!("`{other}` has no fields"));
+                self.refuse_with(error)
+            }
+        }
+    }
+
+    /// `args.name`.
+    fn argument(&mut self, name: &ast::Name, span: Span) -> Operand {
+        let event = self.event();
+        let site = &self.instance().sites[0].name;
+        match events::field(event, &name.text) {
+            Some(Field { ty, source }) => {
+                self.allow(Data::Arguments, "arguments", span);
+                match source {
+                    Source::Register(register) => Operand::new(ty, ExprKind::SyscallArgument(register), span),
+                    Source::Registers => Operand::new(ty, ExprKind::Int(0), span),
+                    Source::Number | Source::Result => {
+                        let builtin =
+                            if source == Source::Number { Builtin::SyscallNumber } else { Builtin::SyscallResult };
+                        let value = Operand::new(Ty::I64, ExprKind::Builtin(builtin), span);
+                        Operand { expr: convert(value, &ty), ty, literal: false }
+                    }
+                }
+            }
+            None => {
+                let known = events::fields(event);
+                let names = known.iter().map(|(name, _)| name.as_str());
+                let error = Diagnostic::error(name.span, format!("`{site}` has no argument `{}`", name.text));
+                let error = match did_you_mean(&name.text, names.clone()) {
+                    Some(near) => error.help(format!("did you mean `{near}`?")),
+                    None if known.is_empty() => error.help("probes of this kind have no arguments"),
+                    None => error.help(format!(
+                        "it has {}",
+                        names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+                    )),
+                };
+                self.refuse_with(error)
+            }
+        }
+    }
+
+    fn index(&mut self, base: &ast::Expr, index: &ast::Expr, span: Span) -> Operand {
+        let base = self.expr(base);
+        let index = self.expr(index);
+        let known = match &index.expr.kind {
+            ExprKind::Int(value) if index.literal => Some(*value),
+            _ => None,
+        };
+        match (&base.ty, known) {
+            (Ty::Unknown, _) => Operand::unknown(span),
+            (Ty::Array(of, length), Some(at)) => match u8::try_from(at) {
+                Ok(register) if u32::from(register) < *length => {
+                    Operand::new((**of).clone(), ExprKind::SyscallArgument(register), span)
+                }
+                _ => {
+                    let error = Diagnostic::error(index.span(), format!("there is no element {at}"));
+                    self.refuse_with(error.label(format!("an array of {length}, from 0 on")))
+                }
+            },
+            (Ty::Array(..), None) => self.not_yet(span, "indices that are not known when the script is compiled"),
+            (Ty::Tuple(parts), Some(at)) => match usize::try_from(at).ok().and_then(|at| parts.get(at)) {
+                Some(ty) => Operand::new(ty.clone(), ExprKind::Element(Box::new(base.expr), at as u32), span),
+                None => self.refuse(index.span(), format!("`{}` has no element {at}", base.ty)),
+            },
+            (Ty::Pointer { .. }, _) => self.element_in_memory(base, index, span),
+            (Ty::Str(_), _) => self.not_yet(span, "characters of a text"),
+            (other, _) => {
+                let error = Diagnostic::error(span, format!("`{other}` has no elements"));
+                self.refuse_with(error)
+            }
+        }
+    }
+
+    /// `pointer[index]`: reads memory.
+    fn element_in_memory(&mut self, base: Operand, index: Operand, span: Span) -> Operand {
+        if !index.ty.is_int() {
+            return self.refuse(index.span(), format!("an index cannot be of type `{}`", index.ty));
+        }
+        let Ty::Pointer { to, .. } = &base.ty else { unreachable!("only pointers come here") };
+        let Some(size) = to.shape().map(|shape| shape.size()) else {
+            return self.not_yet(span, "elements of C structs");
+        };
+        let address_ty = base.ty.clone();
+        let index = convert(index, &Ty::I64);
+        let index_span = index.span;
+        let scaled =
+            binary(typed::BinaryOp::Mul, index, constant(&Ty::I64, i64::from(size), index_span), &Ty::I64, index_span);
+        let offset =
+            typed::Expr { kind: ExprKind::Convert(Box::new(scaled)), ty: address_ty.typed(), span: index_span };
+        let address = binary(typed::BinaryOp::Add, base.expr, offset, &address_ty, span);
+        self.read(Operand { ty: address_ty, expr: address, literal: false }, span)
+    }
+
+    /// `*pointer`: reads an integer or a pointer from memory.
+    pub fn read(&mut self, pointer: Operand, span: Span) -> Operand {
+        let (to, user) = match &pointer.ty {
+            Ty::Pointer { to, user } => ((**to).clone(), *user),
+            Ty::Int { .. } => (Ty::U64, self.event().has_subject()),
+            Ty::Args => return pointer, // `*args`, as older scripts write it
+            Ty::Unknown => return Operand::unknown(span),
+            other => {
+                let message = format!("cannot dereference type `{other}`, it is not a pointer");
+                return self.refuse(span, message);
+            }
+        };
+        if !matches!(to, Ty::Int { .. } | Ty::Pointer { .. }) {
+            return self.not_yet(span, "C structs");
+        }
+        let data = if user { Data::UserMemory } else { Data::KernelMemory };
+        self.allow(data, "reading memory", span);
+        let address = Box::new(pointer.expr);
+        Operand::new(to, ExprKind::Read { address, user }, span)
+    }
+
+    fn tuple(&mut self, parts: &[ast::Expr], span: Span) -> Operand {
+        let parts: Vec<Operand> = parts.iter().map(|part| self.expr(part)).collect();
+        for part in &parts {
+            if part.ty.shape().is_none() && !part.ty.is_unknown() {
+                self.error(part.span(), format!("a value of type `{}` cannot be part of a tuple", part.ty));
+                return Operand::unknown(span);
+            }
+        }
+        let (types, parts) = parts.into_iter().map(|part| (part.ty, part.expr)).unzip();
+        Operand::new(Ty::Tuple(types), ExprKind::Tuple(parts), span)
+    }
+
+    fn cast(&mut self, name: &ast::TypeName, operand: &ast::Expr, span: Span) -> Operand {
+        let operand = self.expr(operand);
+        let Some(ty) = self.type_name(name) else {
+            return Operand::unknown(span);
+        };
+        match (&operand.ty, &ty) {
+            (Ty::Unknown, _) => Operand::unknown(span),
+            (from, to) if from == to => {
+                let warning = Diagnostic::warning(span, format!("unnecessary cast: this is of type `{from}` already"));
+                self.report(warning);
+                Operand { literal: false, ..operand }
+            }
+            (Ty::Int { .. } | Ty::Bool | Ty::Pointer { .. } | Ty::Syscall, Ty::Int { .. }) => {
+                Operand { expr: convert(operand, &ty), ty, literal: false }
+            }
+            (Ty::Int { .. } | Ty::Pointer { .. }, Ty::Bool) => {
+                Operand { expr: truth_value(operand), ty, literal: false }
+            }
+            (Ty::Str(from), Ty::Str(to)) if from <= to => Operand { expr: convert(operand, &ty), ty, literal: false },
+            (from, to) => {
+                let message = format!("cannot cast from `{from}` to `{to}`");
+                self.refuse(span, message)
+            }
+        }
+    }
+
+    /// A type as it is written; an error if it cannot be had.
+    pub fn type_name(&mut self, name: &ast::TypeName) -> Option<Ty> {
+        use ast::TypeNameKind as T;
+        match &name.kind {
+            T::Named(text) => match Ty::named(text) {
+                Some(ty) => Some(ty),
+                None if text == "string" => Some(Ty::Str(0)),
+                None => {
+                    self.error(name.span, format!("the type `{text}` is not known, or not supported yet"));
+                    None
+                }
+            },
+            T::Sized(text, size) if text == "string" && (1..=u64::from(super::calls::MAX_STRLEN)).contains(size) => {
+                Some(Ty::Str(*size as u32))
+            }
+            T::Sized(text, size) if text == "string" => {
+                self.error(
+                    name.span,
+                    format!("a text of {size} bytes is too long: at most {}", super::calls::MAX_STRLEN),
+                );
+                None
+            }
+            T::Tuple(parts) => {
+                let parts: Vec<Option<Ty>> = parts.iter().map(|part| self.type_name(part)).collect();
+                parts.into_iter().collect::<Option<Vec<Ty>>>().map(Ty::Tuple)
+            }
+            T::Struct(_) | T::Union(_) | T::Enum(_) | T::Sized(..) | T::Pointer(_) | T::Array(..) | T::TypeOf(_) => {
+                self.error(
+                    name.span,
+                    "only integers, `bool`, `string` and tuples of them are supported as types so far",
+                );
+                None
+            }
+        }
+    }
+}
+
+impl Operand {
+    /// Adds help to the error that this operand stands for.
+    fn with_help(self, checker: &mut Checker<'_>, help: &str) -> Self {
+        if let Some(last) = checker.diagnostics.last_mut() {
+            last.help.push(help.into());
+        }
+        self
+    }
+}
+
+/// `arg0` → 0.
+fn raw_argument(name: &str) -> Option<u32> {
+    name.strip_prefix("arg")?.parse().ok()
+}
+
+/// A number as it is written.
+pub fn integer(value: u64, unsigned: bool, span: Span) -> Operand {
+    let ty = match Ty::of_literal(value) {
+        Ty::Int { .. } if unsigned => Ty::U64,
+        ty => ty,
+    };
+    Operand { literal: true, ..Operand::new(ty, ExprKind::Int(value as i64), span) }
+}
+
+/// A negative number as it is written.
+pub fn negated(value: u64, span: Span) -> Operand {
+    let value = (value as i64).wrapping_neg();
+    Operand { literal: true, ..Operand::new(Ty::of_negative_literal(value), ExprKind::Int(value), span) }
+}
+
+/// A text as it is written.
+pub fn string(text: &str, span: Span) -> Operand {
+    let ty = Ty::Str(text.len() as u32 + 1);
+    Operand { literal: true, ..Operand::new(ty, ExprKind::Str(text.into()), span) }
+}
+
+/// `true` or `false`.
+pub fn bool_literal(value: bool, span: Span) -> Operand {
+    Operand { literal: true, ..Operand::new(Ty::Bool, ExprKind::Int(value.into()), span) }
+}
+
+/// A number of a given type.
+pub fn constant(ty: &Ty, value: i64, span: Span) -> typed::Expr {
+    typed::Expr { kind: ExprKind::Int(value), ty: ty.typed(), span }
+}
+
+/// An operator applied to operands of one type, which is the result's.
+pub fn binary(op: typed::BinaryOp, left: typed::Expr, right: typed::Expr, ty: &Ty, span: Span) -> typed::Expr {
+    typed::Expr { kind: ExprKind::Binary(op, Box::new(left), Box::new(right)), ty: ty.typed(), span }
+}
+
+/// Whether something is true, for a condition: integers and `Bool` as they are.
+pub fn truth(operand: Operand) -> typed::Expr {
+    if matches!(operand.ty, Ty::Pointer { .. }) { truth_value(operand) } else { operand.expr }
+}
+
+/// Whether something is true, as a `Bool`.
+pub fn truth_value(operand: Operand) -> typed::Expr {
+    let span = operand.span();
+    if operand.ty == Ty::Bool {
+        return operand.expr;
+    }
+    let zero = constant(&operand.ty, 0, span);
+    binary(typed::BinaryOp::Ne, operand.expr, zero, &Ty::Bool, span)
+}
+
+/// The same value in another type that holds it, or is meant to cut it.
+pub fn convert(operand: Operand, to: &Ty) -> typed::Expr {
+    let Operand { ty, expr, .. } = operand;
+    convert_expr(expr, &ty, to)
+}
+
+fn convert_expr(expr: typed::Expr, from: &Ty, to: &Ty) -> typed::Expr {
+    if from.typed() == to.typed() {
+        return expr;
+    }
+    let span = expr.span;
+    let kind = match (expr.kind, to) {
+        (ExprKind::Int(value), Ty::Int { size, signed, .. }) => ExprKind::Int(cut(value, *size, *signed)),
+        (ExprKind::Str(text), Ty::Str(_)) => ExprKind::Str(text),
+        (kind, Ty::Tuple(to)) => {
+            let Ty::Tuple(from) = from else { unreachable!("only a tuple becomes a tuple") };
+            ExprKind::Tuple(convert_parts(typed::Expr { kind, ..expr }, from, to))
+        }
+        (kind, _) => ExprKind::Convert(Box::new(typed::Expr { kind, ..expr })),
+    };
+    typed::Expr { kind, ty: to.typed(), span }
+}
+
+/// The elements of a tuple, each converted.
+fn convert_parts(tuple: typed::Expr, from: &[Ty], to: &[Ty]) -> Vec<typed::Expr> {
+    let span = tuple.span;
+    let parts: Vec<typed::Expr> = match tuple.kind {
+        ExprKind::Tuple(parts) => parts,
+        _ => (from.iter().enumerate())
+            .map(|(i, ty)| typed::Expr {
+                kind: ExprKind::Element(Box::new(tuple.clone()), i as u32),
+                ty: ty.typed(),
+                span,
+            })
+            .collect(),
+    };
+    parts.into_iter().zip(from.iter().zip(to)).map(|(part, (from, to))| convert_expr(part, from, to)).collect()
+}
+
+/// What is left of a number in so many bytes.
+fn cut(value: i64, size: u8, signed: bool) -> i64 {
+    let unused = 64 - 8 * u32::from(size);
+    if signed { value << unused >> unused } else { ((value as u64) << unused >> unused) as i64 }
+}
+
+/// Whether a typed expression is of a shape that can be stored and compared byte by byte.
+pub fn shape_of(expr: &typed::Expr) -> Option<&Shape> {
+    match &expr.ty {
+        typed::Type::Data(shape) => Some(shape),
+        typed::Type::Void => None,
+    }
+}

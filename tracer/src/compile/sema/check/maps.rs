@@ -1,0 +1,379 @@
+//! Maps: their keys' and values' types, how they are used, and reading them.
+
+use super::expr::convert;
+use super::{Checker, Operand};
+use crate::compile::diagnostics::{Diagnostic, did_you_mean};
+use crate::compile::sema::typed::{self, Builtin, ExprKind, Selector};
+use crate::compile::sema::types::Ty;
+use crate::compile::source::Span;
+use crate::compile::syntax::ast;
+use crate::plan::{Aggregation, MapId, Shape};
+
+/// What is known of a map.
+#[derive(Clone, Debug)]
+pub struct MapState {
+    /// As the script names it, with the `@`.
+    pub name: String,
+    /// Where it is first mentioned.
+    pub place: Span,
+    /// Whether it has keys, and where that was decided; `None` as long as no entry of it is used.
+    pub keyed: Option<(bool, Span)>,
+    /// The type of its keys, and where the first one is.
+    pub key: Option<(Ty, Span)>,
+    /// What it holds.
+    pub value: MapValue,
+    /// Names for the parts of the key, from the first use of an entry; empty where the script uses none.
+    pub headings: Vec<String>,
+    /// All uses, in script order.
+    pub uses: Vec<Use>,
+}
+
+/// What a map holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MapValue {
+    /// Nothing has been assigned so far.
+    Unknown,
+    /// Values of this type; where the first one was assigned.
+    Plain(Ty, Span),
+    /// An aggregation; the first call of its function.
+    Aggregation(Aggregation, Span),
+}
+
+/// One use of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// What is done.
+    pub kind: UseKind,
+    /// What is known of the key.
+    pub domain: Domain,
+    /// In a probe that fires in tasks of the scope.
+    pub in_task: bool,
+    /// In an `end` probe, unconditionally.
+    pub at_end: bool,
+}
+
+/// What is done with a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UseKind {
+    /// An entry is read, written, counted up, asked for or deleted.
+    Entry,
+    /// `clear(@x)`.
+    Clear,
+    /// Anything else with the whole map: `print`, `zero`, `len`.
+    Whole,
+}
+
+/// What is known of the values of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Domain {
+    /// The current thread's id.
+    Tid,
+    /// The current CPU.
+    Cpu,
+    /// The number of a probe.
+    Probe,
+    /// The number of a system call: -1 where the kernel has forgotten it, else no more than this.
+    Syscall(u32),
+    /// Nothing.
+    Any,
+}
+
+/// Numbers of system calls are less than this, 32-bit programs' included, for years to come.
+const SYSCALL_NUMBERS: u32 = 511;
+
+impl Checker<'_> {
+    /// `@x`, `@x[key]` as a value.
+    pub(super) fn map_value(&mut self, name: &str, key: Option<&ast::Expr>, span: Span) -> Operand {
+        let (map, key) = self.entry(name, key, span);
+        match self.maps[map.0 as usize].value.clone() {
+            MapValue::Unknown => Operand::unknown(span),
+            MapValue::Plain(ty, _) => Operand::new(ty, ExprKind::MapGet { map, key: key.map(Box::new) }, span),
+            MapValue::Aggregation(_, place) => {
+                let error = Diagnostic::error(span, "reading the value of an aggregation is not supported yet")
+                    .also(place, format!("`@{name}` is an aggregation from here on"))
+                    .help("aggregations can be printed, cleared, zeroed and deleted");
+                self.refuse_with(error)
+            }
+        }
+    }
+
+    /// An entry of a map that is about to be used: the map and the key, in the map's type.
+    pub(super) fn entry(&mut self, name: &str, key: Option<&ast::Expr>, span: Span) -> (MapId, Option<typed::Expr>) {
+        let map = self.map(name, span);
+        let key = key.map(|key| (self.expr(key), headings(key)));
+        (map, self.entry_of(map, key, span))
+    }
+
+    /// The same for a key that has been checked, with the names of its parts.
+    pub(super) fn entry_of(
+        &mut self,
+        map: MapId,
+        key: Option<(Operand, Vec<String>)>,
+        span: Span,
+    ) -> Option<typed::Expr> {
+        self.keyed(map, key.is_some(), span);
+        let domain = key.as_ref().map_or(Domain::Any, |(key, _)| self.domain(&key.expr));
+        self.used(map, UseKind::Entry, domain);
+        key.and_then(|(key, headings)| self.key(map, key, headings))
+    }
+
+    /// The map of this name, without a look at its entries; it is made if need be.
+    pub(super) fn map(&mut self, name: &str, place: Span) -> MapId {
+        let full = format!("@{name}");
+        let at = self.maps.iter().position(|map| map.name == full).unwrap_or_else(|| {
+            self.maps.push(MapState {
+                name: full,
+                place,
+                keyed: None,
+                key: None,
+                value: MapValue::Unknown,
+                headings: Vec::new(),
+                uses: Vec::new(),
+            });
+            self.changed = true;
+            self.maps.len() - 1
+        });
+        MapId(at as u32)
+    }
+
+    /// Notes a use of a map.
+    pub(super) fn used(&mut self, map: MapId, kind: UseKind, domain: Domain) {
+        let event = self.event();
+        let at_end = event == super::Event::End && self.scopes.len() == 2 && self.instance().probe.predicate.is_none();
+        self.maps[map.0 as usize].uses.push(Use { kind, domain, in_task: event.has_subject(), at_end });
+    }
+
+    fn keyed(&mut self, map: MapId, keyed: bool, span: Span) {
+        let state = &mut self.maps[map.0 as usize];
+        match state.keyed {
+            None => {
+                state.keyed = Some((keyed, span));
+                self.changed = true;
+            }
+            Some((before, place)) if before != keyed => {
+                let (now, then) = if keyed { ("with", "without") } else { ("without", "with") };
+                let error = Diagnostic::error(span, format!("`{}` is used {now} a key here", state.name))
+                    .also(place, format!("used {then} a key before"));
+                self.report(error);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Takes a key into the type of the map's keys.
+    fn key(&mut self, map: MapId, key: Operand, headings: Vec<String>) -> Option<typed::Expr> {
+        let span = key.span();
+        if key.ty.is_unknown() {
+            return None;
+        }
+        if key.ty.shape().is_none() {
+            self.error(span, format!("a key of a map cannot be of type `{}`", key.ty));
+            return None;
+        }
+        let state = &mut self.maps[map.0 as usize];
+        if state.headings.is_empty() {
+            state.headings = headings;
+        }
+        let (ty, place) = state.key.get_or_insert_with(|| {
+            self.changed = true;
+            (key.ty.clone(), span)
+        });
+        match Checker::widen(&mut self.changed, ty, &key.ty) {
+            Some(ty) => Some(convert(key, &ty)),
+            None => {
+                let error = Diagnostic::error(
+                    span,
+                    format!("`{}` is used with a key of type `{}`, but has keys of type `{ty}`", state.name, key.ty),
+                )
+                .also(*place, format!("`{ty}` here"));
+                self.report(error);
+                None
+            }
+        }
+    }
+
+    /// Takes a value into the type of a plain map's values; `None` after an error.
+    pub(super) fn value(&mut self, map: MapId, value: Operand, span: Span) -> Option<typed::Expr> {
+        if value.ty.is_unknown() {
+            return None;
+        }
+        let state = &mut self.maps[map.0 as usize];
+        if value.ty.shape().is_none() {
+            let message = format!("a value of type `{}` cannot be assigned to a map", value.ty);
+            self.error(value.span(), message);
+            return None;
+        }
+        match &mut state.value {
+            empty @ MapValue::Unknown => {
+                *empty = MapValue::Plain(value.ty.clone(), span);
+                self.changed = true;
+                Some(value.expr)
+            }
+            MapValue::Plain(ty, place) => match Checker::widen(&mut self.changed, ty, &value.ty) {
+                Some(ty) => {
+                    self.warn_of_sign(&value, &ty);
+                    Some(convert(value, &ty))
+                }
+                None => {
+                    let message = format!("type mismatch: `{}` cannot hold a value of type `{}`", state.name, value.ty);
+                    let error = Diagnostic::error(value.span(), message)
+                        .label(format!("`{}`", value.ty))
+                        .also(*place, format!("`{}` has values of type `{ty}`", state.name));
+                    self.report(error);
+                    None
+                }
+            },
+            MapValue::Aggregation(aggregation, place) => {
+                let message =
+                    format!("type mismatch: `{}` is an aggregation, nothing else can be assigned", state.name);
+                let error = Diagnostic::error(value.span(), message)
+                    .label(format!("`{}`", value.ty))
+                    .also(*place, format!("`{}` here", function(*aggregation)));
+                self.report(error);
+                None
+            }
+        }
+    }
+
+    /// Takes an aggregation into the map's; `None` after an error.
+    pub(super) fn aggregation(&mut self, map: MapId, aggregation: Aggregation, span: Span) -> Option<Aggregation> {
+        let state = &mut self.maps[map.0 as usize];
+        match &mut state.value {
+            empty @ MapValue::Unknown => {
+                *empty = MapValue::Aggregation(aggregation, span);
+                self.changed = true;
+                Some(aggregation)
+            }
+            MapValue::Aggregation(known, place) => match merged(*known, aggregation) {
+                Some(merged) => {
+                    self.changed |= merged != *known;
+                    *known = merged;
+                    Some(merged)
+                }
+                None => {
+                    let message = if function(*known) == function(aggregation) {
+                        format!("`{}` has one `{}` with other buckets already", state.name, function(*known))
+                    } else {
+                        format!(
+                            "type mismatch: `{}` is a `{}` here and a `{}` elsewhere",
+                            state.name,
+                            function(aggregation),
+                            function(*known)
+                        )
+                    };
+                    let error = Diagnostic::error(span, message).also(*place, format!("`{}` here", function(*known)));
+                    self.report(error);
+                    None
+                }
+            },
+            MapValue::Plain(ty, place) => {
+                let error = Diagnostic::error(
+                    span,
+                    format!(
+                        "type mismatch: `{}` is a `{}` here and holds plain values elsewhere",
+                        state.name,
+                        function(aggregation)
+                    ),
+                )
+                .also(*place, format!("a value of type `{ty}` here"));
+                self.report(error);
+                None
+            }
+        }
+    }
+
+    /// Maps that are only ever counted up or read hold numbers; whether there were any.
+    pub(super) fn settle_counters(&mut self) -> bool {
+        let mut settled = false;
+        for map in &mut self.maps {
+            if map.value == MapValue::Unknown && map.keyed.is_some() {
+                map.value = MapValue::Plain(Ty::I8, map.place);
+                settled = true;
+            }
+        }
+        settled
+    }
+
+    /// A map of which no entry is ever used is a mistake.
+    pub(super) fn check_maps_are_defined(&mut self) {
+        let (known, unknown): (Vec<&MapState>, Vec<&MapState>) = self.maps.iter().partition(|map| map.keyed.is_some());
+        let names = || known.iter().map(|map| map.name.as_str());
+        let errors = unknown.iter().map(|map| {
+            let error = Diagnostic::error(map.place, format!("undefined map `{}`", map.name));
+            match did_you_mean(&map.name, names()) {
+                Some(near) => error.help(format!("did you mean `{near}`?")),
+                None => error.label("nothing is ever assigned to it"),
+            }
+        });
+        let errors: Vec<Diagnostic> = errors.collect();
+        self.diagnostics.extend(errors);
+    }
+
+    /// What is known of the values of an expression.
+    fn domain(&self, expr: &typed::Expr) -> Domain {
+        match &expr.kind {
+            ExprKind::Builtin(Builtin::Tid) => Domain::Tid,
+            ExprKind::Builtin(Builtin::Cpu) => Domain::Cpu,
+            ExprKind::Builtin(Builtin::Probe) => Domain::Probe,
+            ExprKind::Builtin(Builtin::SyscallNumber) => Domain::Syscall(match self.instance().selector() {
+                Selector::Always => SYSCALL_NUMBERS,
+                Selector::Syscalls(numbers) => numbers.last().copied().unwrap_or(0),
+            }),
+            ExprKind::Convert(inner) if expr.ty == typed::Type::Data(Shape::Syscall) || wide(&expr.ty) => {
+                self.domain(inner)
+            }
+            _ => Domain::Any,
+        }
+    }
+}
+
+/// Whether a type holds any pid, CPU and system call number.
+fn wide(ty: &typed::Type) -> bool {
+    matches!(ty, typed::Type::Data(Shape::Int { size: 4 | 8, .. }))
+}
+
+/// What the script calls the parts of a key.
+fn headings(key: &ast::Expr) -> Vec<String> {
+    let name = |expr: &ast::Expr| match &expr.kind {
+        ast::ExprKind::Identifier(name) | ast::ExprKind::Variable(name) => name.clone(),
+        ast::ExprKind::Field { field, .. } | ast::ExprKind::Arrow { field, .. }
+            if field.text.starts_with(|c: char| c.is_alphabetic()) =>
+        {
+            field.text.clone()
+        }
+        _ => String::new(),
+    };
+    match &key.kind {
+        ast::ExprKind::Tuple(parts) => parts.iter().map(name).collect(),
+        _ => vec![name(key)],
+    }
+}
+
+/// One aggregation for both, which differ in nothing but signedness.
+fn merged(a: Aggregation, b: Aggregation) -> Option<Aggregation> {
+    use Aggregation as A;
+    Some(match (a, b) {
+        (A::Sum { signed }, A::Sum { signed: other }) => A::Sum { signed: signed || other },
+        (A::Avg { signed }, A::Avg { signed: other }) => A::Avg { signed: signed || other },
+        (A::Min { signed }, A::Min { signed: other }) => A::Min { signed: signed || other },
+        (A::Max { signed }, A::Max { signed: other }) => A::Max { signed: signed || other },
+        (A::Stats { signed }, A::Stats { signed: other }) => A::Stats { signed: signed || other },
+        (a, b) if a == b => a,
+        _ => return None,
+    })
+}
+
+/// The function that makes an aggregation.
+pub fn function(aggregation: Aggregation) -> &'static str {
+    match aggregation {
+        Aggregation::Count => "count()",
+        Aggregation::Sum { .. } => "sum()",
+        Aggregation::Avg { .. } => "avg()",
+        Aggregation::Min { .. } => "min()",
+        Aggregation::Max { .. } => "max()",
+        Aggregation::Stats { .. } => "stats()",
+        Aggregation::Hist { .. } => "hist()",
+        Aggregation::Linear { .. } => "lhist()",
+        Aggregation::Hdr => "hdr()",
+    }
+}

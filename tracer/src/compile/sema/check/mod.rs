@@ -1,0 +1,259 @@
+//! Checks every clause and turns it into its typed form.
+//!
+//! Types are inferred to a fixed point: all clauses are checked again and again, each time with the types of variables
+//! and maps that the last pass has found, until nothing changes. Types only ever grow, so this ends. What the last pass
+//! has found wrong, and what it has built, is the result; before that, anything whose type is not known yet passes.
+
+pub(super) mod calls;
+mod expr;
+mod maps;
+mod operators;
+pub(super) mod output;
+mod stmt;
+
+pub use calls::Argument;
+pub use maps::{Domain, MapState, MapValue, Use, UseKind};
+
+use super::clauses::Instance;
+use super::policy::{self, Action, Data};
+use super::probes::Event;
+use super::typed::{self, LocalId};
+use super::types::Ty;
+use crate::compile::diagnostics::Diagnostic;
+use crate::compile::source::Span;
+use crate::compile::target::Target;
+use crate::plan::{Record, RecordId};
+
+/// What checking has found out.
+pub struct Checked {
+    /// One for each instance.
+    pub clauses: Vec<CheckedClause>,
+    /// The script's maps, in order of first use.
+    pub maps: Vec<MapState>,
+    /// What the clauses emit.
+    pub records: Vec<Record>,
+    /// Errors and warnings, in order of place.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// The typed form of one instance of a clause.
+pub struct CheckedClause {
+    /// Its variables.
+    pub locals: Vec<typed::Local>,
+    /// Its condition.
+    pub predicate: Option<typed::Expr>,
+    /// Its action.
+    pub body: Vec<typed::Stmt>,
+}
+
+/// Checks all clauses.
+pub fn check(instances: &[Instance<'_>], target: &Target) -> Checked {
+    let mut checker = Checker {
+        target,
+        instances,
+        here: 0,
+        locals: instances.iter().map(|_| Vec::new()).collect(),
+        scopes: Vec::new(),
+        maps: Vec::new(),
+        records: Vec::new(),
+        diagnostics: Vec::new(),
+        changed: false,
+    };
+    let clauses = loop {
+        let clauses = checker.pass();
+        if !checker.changed && !checker.settle_counters() {
+            break clauses;
+        }
+    };
+    checker.finish(clauses)
+}
+
+/// The state of checking.
+pub struct Checker<'a> {
+    pub target: &'a Target,
+    instances: &'a [Instance<'a>],
+    /// The instance that is being checked.
+    here: usize,
+    /// The variables of each instance; they outlive a pass.
+    locals: Vec<Vec<LocalState>>,
+    /// Variables in sight, by block, innermost last.
+    scopes: Vec<Vec<(String, LocalId)>>,
+    /// The maps; their types outlive a pass.
+    maps: Vec<MapState>,
+    records: Vec<Record>,
+    diagnostics: Vec<Diagnostic>,
+    /// Whether this pass has learnt something.
+    changed: bool,
+}
+
+/// What is known of a variable.
+struct LocalState {
+    name: String,
+    ty: Ty,
+    /// Its type was declared, so assignments do not widen it.
+    fixed: bool,
+    /// Something has been assigned in this pass, so far.
+    assigned: bool,
+    /// Where it was first assigned or declared; this is what tells variables apart.
+    place: Span,
+}
+
+/// A checked expression, with what only the checker wants to know.
+#[derive(Clone, Debug)]
+pub struct Operand {
+    /// The type in the language.
+    pub ty: Ty,
+    /// The typed form; of no meaning where the type is not known yet.
+    pub expr: typed::Expr,
+    /// Written out, or folded from what is.
+    pub literal: bool,
+}
+
+impl Operand {
+    fn new(ty: Ty, kind: typed::ExprKind, span: Span) -> Self {
+        Self { expr: typed::Expr { kind, ty: ty.typed(), span }, ty, literal: false }
+    }
+
+    /// Of a type that is not known, or not to be had since there was an error.
+    fn unknown(span: Span) -> Self {
+        Self::new(Ty::Unknown, typed::ExprKind::Int(0), span)
+    }
+
+    fn span(&self) -> Span {
+        self.expr.span
+    }
+}
+
+impl<'a> Checker<'a> {
+    /// Checks everything once.
+    fn pass(&mut self) -> Vec<CheckedClause> {
+        self.changed = false;
+        self.records.clear();
+        self.diagnostics.clear();
+        for map in &mut self.maps {
+            map.uses.clear();
+        }
+        (0..self.instances.len()).map(|here| self.clause(here)).collect()
+    }
+
+    fn clause(&mut self, here: usize) -> CheckedClause {
+        self.here = here;
+        for local in &mut self.locals[here] {
+            local.assigned = false;
+        }
+        let probe = self.instances[here].probe;
+        self.allow(Data::Machine, "this probe", probe.specs[0].span);
+        self.scopes.push(Vec::new());
+        let predicate = probe.predicate.as_ref().map(|predicate| self.condition(predicate));
+        let body = self.block(&probe.body);
+        self.scopes.pop();
+        let locals = (self.locals[here].iter())
+            .map(|local| typed::Local { name: local.name.clone(), ty: local.ty.typed() })
+            .collect();
+        CheckedClause { locals, predicate, body }
+    }
+
+    fn finish(mut self, clauses: Vec<CheckedClause>) -> Checked {
+        self.check_maps_are_defined();
+        for local in self.locals.iter().flatten().filter(|local| !local.assigned) {
+            self.diagnostics.push(
+                Diagnostic::warning(local.place, format!("nothing is ever assigned to `${}`", local.name))
+                    .label("declared here"),
+            );
+        }
+        self.diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
+        self.diagnostics.dedup(); // a clause with several instances is checked several times
+        Checked { clauses, maps: self.maps, records: self.records, diagnostics: self.diagnostics }
+    }
+
+    /// Where the clause attaches.
+    fn instance(&self) -> &'a Instance<'a> {
+        &self.instances[self.here]
+    }
+
+    /// What the clause fires on. All sites of an instance are alike but for which system call it is.
+    fn event(&self) -> Event {
+        self.instance().sites[0].event
+    }
+
+    fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn error(&mut self, span: Span, message: impl Into<String>) {
+        self.report(Diagnostic::error(span, message));
+    }
+
+    /// Reports an error; what stands there has no type.
+    fn refuse(&mut self, span: Span, message: impl Into<String>) -> Operand {
+        self.error(span, message);
+        Operand::unknown(span)
+    }
+
+    fn refuse_with(&mut self, diagnostic: Diagnostic) -> Operand {
+        let span = diagnostic.span;
+        self.report(diagnostic);
+        Operand::unknown(span)
+    }
+
+    /// Reports what the policy does not allow at this level.
+    fn allow(&mut self, data: Data, what: &str, span: Span) {
+        self.allow_action(data, Action::Report, what, span);
+    }
+
+    fn allow_action(&mut self, data: Data, action: Action, what: &str, span: Span) {
+        match policy::rule_for(self.event().kind(), data, action) {
+            Some(rule) if rule.level <= self.target.level => {}
+            Some(rule) => self.report(
+                Diagnostic::error(span, format!("{what} is not allowed at level `{}`", self.target.level))
+                    .label(rule.summary)
+                    .help(format!("run with `--level {}`", rule.level)),
+            ),
+            None => self.error(span, format!("{what} is not possible in a probe of this kind")),
+        }
+    }
+
+    /// Adds a record and emits it with these arguments.
+    fn emit(&mut self, record: Record, arguments: Vec<typed::Expr>) -> typed::StmtKind {
+        let id = RecordId(self.records.len() as u32);
+        self.records.push(record);
+        typed::StmtKind::Emit { record: id, arguments }
+    }
+
+    fn local(&self, id: LocalId) -> &LocalState {
+        &self.locals[self.here][id.0 as usize]
+    }
+
+    fn local_mut(&mut self, id: LocalId) -> &mut LocalState {
+        &mut self.locals[self.here][id.0 as usize]
+    }
+
+    /// The variable in sight that has this name.
+    fn find_local(&self, name: &str) -> Option<LocalId> {
+        let all = self.scopes.iter().rev().flatten();
+        all.clone().find(|(known, _)| known == name).map(|&(_, id)| id)
+    }
+
+    /// Makes a variable visible from here to the end of the block.
+    fn declare_local(&mut self, name: &str, place: Span) -> LocalId {
+        let locals = &mut self.locals[self.here];
+        let known = locals.iter().position(|local| local.place == place && local.name == name);
+        let at = known.unwrap_or_else(|| {
+            locals.push(LocalState { name: name.into(), ty: Ty::Unknown, fixed: false, assigned: false, place });
+            locals.len() - 1
+        });
+        let id = LocalId(at as u32);
+        self.scopes.last_mut().expect("a clause has a scope").push((name.into(), id));
+        id
+    }
+
+    /// Widens a type to take another in; the wider type, or `None` if there is none.
+    fn widen(changed: &mut bool, ty: &mut Ty, with: &Ty) -> Option<Ty> {
+        let wider = ty.promoted(with)?;
+        if wider != *ty {
+            *changed = true;
+            *ty = wider.clone();
+        }
+        Some(wider)
+    }
+}

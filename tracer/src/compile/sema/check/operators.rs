@@ -1,0 +1,460 @@
+//! Operators: which types they take, which type they give, and the conversions between.
+
+use super::expr::{binary, bool_literal, convert, integer, negated, truth_value};
+use super::{Checker, Operand};
+use crate::compile::diagnostics::Diagnostic;
+use crate::compile::sema::syscalls;
+use crate::compile::sema::typed::{self, ExprKind};
+use crate::compile::sema::types::Ty;
+use crate::compile::source::Span;
+use crate::compile::syntax::ast;
+
+impl Checker<'_> {
+    pub(super) fn binary(
+        &mut self,
+        op: ast::BinaryOp,
+        op_span: Span,
+        left: &ast::Expr,
+        right: &ast::Expr,
+        span: Span,
+    ) -> Operand {
+        if matches!(op, ast::BinaryOp::And | ast::BinaryOp::Or) {
+            return self.logical(op, left, right, span);
+        }
+        let left = self.expr(left);
+        let right = self.expr(right);
+        self.operator(op, op_span, left, right, span)
+    }
+
+    /// Any operator but `&&` and `||`; also the one of a compound assignment.
+    pub(super) fn operator(
+        &mut self,
+        op: ast::BinaryOp,
+        op_span: Span,
+        left: Operand,
+        right: Operand,
+        span: Span,
+    ) -> Operand {
+        if left.ty.is_unknown() || right.ty.is_unknown() {
+            return if comparison(op) {
+                Operand::new(Ty::Bool, ExprKind::Int(0), span)
+            } else {
+                Operand::unknown(span)
+            };
+        }
+        if left.literal && right.literal {
+            if let Some(folded) = self.fold(op, &left, &right, span) {
+                return folded;
+            }
+        }
+        match (&left.ty, &right.ty) {
+            (Ty::Pointer { .. }, _) | (_, Ty::Pointer { .. }) => self.pointer_operator(op, op_span, left, right, span),
+            (a, b) if a.is_number() && b.is_number() => self.integer_operator(op, op_span, left, right, span),
+            (Ty::Str(_), Ty::Str(_)) if equality(op) => text_equality(op, left.expr, right.expr, span),
+            (Ty::Probe, Ty::Str(_)) if equality(op) => self.probe_equality(op, &right, span),
+            (Ty::Str(_), Ty::Probe) if equality(op) => self.probe_equality(op, &left, span),
+            (Ty::Syscall, Ty::Str(_)) if equality(op) => self.syscall_equality(op, left, &right, span),
+            (Ty::Str(_), Ty::Syscall) if equality(op) => self.syscall_equality(op, right, &left, span),
+            (Ty::Syscall, Ty::Syscall) | (Ty::Probe, Ty::Probe) if equality(op) => {
+                compare(op, left.expr, right.expr, span)
+            }
+            (Ty::Tuple(a), Ty::Tuple(b)) if equality(op) && a.len() == b.len() => {
+                self.tuple_equality(op, left, right, span)
+            }
+            (a, b) => {
+                let message = if equality(op) {
+                    format!("type mismatch: `{a}` cannot be compared with `{b}`")
+                } else {
+                    format!("the operator `{}` cannot be used on `{a}` and `{b}`", symbol(op))
+                };
+                let error = Diagnostic::error(op_span, message)
+                    .also(left.span(), format!("`{a}`"))
+                    .also(right.span(), format!("`{b}`"));
+                self.refuse_with(error)
+            }
+        }
+    }
+
+    fn logical(&mut self, op: ast::BinaryOp, left: &ast::Expr, right: &ast::Expr, span: Span) -> Operand {
+        let left = Box::new(self.condition(left));
+        let right = Box::new(self.condition(right));
+        let kind = if op == ast::BinaryOp::And { ExprKind::And(left, right) } else { ExprKind::Or(left, right) };
+        Operand::new(Ty::Bool, kind, span)
+    }
+
+    /// Arithmetic is 64 bits wide: signed if either side is, or it is a subtraction. Comparisons are made in the
+    /// smallest type that holds both.
+    fn integer_operator(
+        &mut self,
+        op: ast::BinaryOp,
+        op_span: Span,
+        left: Operand,
+        right: Operand,
+        span: Span,
+    ) -> Operand {
+        if comparison(op) {
+            let common = match (&left.ty, &right.ty) {
+                (Ty::Bool, Ty::Bool) => Ty::Bool,
+                (Ty::Bool, other) | (other, Ty::Bool) => other.clone(),
+                (a, b) => a.promoted(b).expect("integers have a common type"),
+            };
+            self.warn_of_sign(&left, &common);
+            self.warn_of_sign(&right, &common);
+            return compare(op, convert(left, &common), convert(right, &common), span);
+        }
+        let (left_signed, right_signed) = signs(&left.ty, &right.ty);
+        let signed = match op {
+            ast::BinaryOp::Shl | ast::BinaryOp::Shr => left_signed,
+            ast::BinaryOp::Sub => true,
+            _ => left_signed || right_signed,
+        };
+        if matches!(op, ast::BinaryOp::Div | ast::BinaryOp::Mod) {
+            if right.literal && right.expr.is_zero() {
+                return self
+                    .refuse_with(Diagnostic::error(op_span, "division by zero").also(right.span(), "this is zero"));
+            }
+            if signed && left.ty != right.ty {
+                let warning = format!("signed operands for `{}` can lead to undefined behavior", symbol(op));
+                self.report(Diagnostic::warning(span, warning).help("cast to unsigned to silence this"));
+            }
+        }
+        let ty = if signed { Ty::I64 } else { Ty::U64 };
+        self.warn_of_sign(&left, &ty);
+        self.warn_of_sign(&right, &ty);
+        let expr = binary(arithmetic(op), convert(left, &ty), convert(right, &ty), &ty, span);
+        Operand { ty, expr, literal: false }
+    }
+
+    /// An unsigned number of 8 bytes that becomes a signed one may change its value.
+    pub(super) fn warn_of_sign(&mut self, operand: &Operand, to: &Ty) {
+        if operand.ty == Ty::U64 && to.is_signed() && !operand.literal {
+            let message = format!("a value of type `{}` becomes one of type `{to}`, which may change it", operand.ty);
+            self.report(Diagnostic::warning(operand.span(), message).help("an explicit cast silences this"));
+        }
+    }
+
+    /// Pointers are compared, moved by a number, or tested.
+    fn pointer_operator(
+        &mut self,
+        op: ast::BinaryOp,
+        op_span: Span,
+        left: Operand,
+        right: Operand,
+        span: Span,
+    ) -> Operand {
+        let (pointer, other) =
+            if matches!(left.ty, Ty::Pointer { .. }) { (&left.ty, &right.ty) } else { (&right.ty, &left.ty) };
+        let both = matches!(other, Ty::Pointer { .. });
+        let moves = match op {
+            ast::BinaryOp::Add => !both,
+            ast::BinaryOp::Sub => !both && matches!(left.ty, Ty::Pointer { .. }),
+            _ => false,
+        };
+        let fits = (both || other.is_number()) && (comparison(op) || moves);
+        if !fits {
+            let message = format!("the operator `{}` cannot be used on `{}` and `{}`", symbol(op), left.ty, right.ty);
+            return self.refuse_with(Diagnostic::error(op_span, message));
+        }
+        let ty = pointer.clone();
+        if comparison(op) {
+            if both && left.ty != right.ty {
+                let message = format!("comparison of distinct pointer types `{}` and `{}`", left.ty, right.ty);
+                self.report(Diagnostic::warning(op_span, message));
+            }
+            return compare(op, convert(left, &ty), convert(right, &ty), span);
+        }
+        let size = match &ty {
+            Ty::Pointer { to, .. } => to.shape().map_or(1, |shape| i64::from(shape.size())),
+            _ => unreachable!("the type of a pointer"),
+        };
+        let scale = |operand: Operand| {
+            if matches!(operand.ty, Ty::Pointer { .. }) || size == 1 {
+                return convert(operand, &ty);
+            }
+            let at = operand.span();
+            let factor = super::expr::constant(&Ty::I64, size, at);
+            let scaled = binary(typed::BinaryOp::Mul, convert(operand, &Ty::I64), factor, &Ty::I64, at);
+            convert(Operand { ty: Ty::I64, expr: scaled, literal: false }, &ty)
+        };
+        let expr = binary(arithmetic(op), scale(left), scale(right), &ty, span);
+        Operand { ty, expr, literal: false }
+    }
+
+    /// `probe == "…"`: each probe has its own clause here, so it is known.
+    fn probe_equality(&mut self, op: ast::BinaryOp, text: &Operand, span: Span) -> Operand {
+        let ExprKind::Str(text) = &text.expr.kind else {
+            return self.not_yet(span, "comparisons of `probe` with a text that is not written out");
+        };
+        let equal = self.instance().sites[0].name == *text;
+        bool_literal(equal == (op == ast::BinaryOp::Eq), span)
+    }
+
+    /// `syscall_name(n) == "read"`: the numbers are compared.
+    fn syscall_equality(&mut self, op: ast::BinaryOp, name: Operand, text: &Operand, span: Span) -> Operand {
+        let ExprKind::Str(known) = &text.expr.kind else {
+            return self.not_yet(span, "comparisons of a system call's name with a text that is not written out");
+        };
+        let Some(syscall) = syscalls::by_name(known) else {
+            let names = syscalls::all().iter().map(|syscall| syscall.name);
+            let error = Diagnostic::error(text.span(), format!("there is no system call `{known}`"));
+            return self.refuse_with(match crate::compile::diagnostics::did_you_mean(known, names) {
+                Some(near) => error.help(format!("did you mean `{near}`?")),
+                None => error,
+            });
+        };
+        let number = super::expr::constant(&Ty::Syscall, syscall.number.into(), text.span());
+        compare(op, name.expr, number, span)
+    }
+
+    /// Element by element.
+    fn tuple_equality(&mut self, op: ast::BinaryOp, left: Operand, right: Operand, span: Span) -> Operand {
+        let Some(Ty::Tuple(types)) = left.ty.promoted(&right.ty) else {
+            return self.refuse(span, format!("type mismatch: `{}` cannot be compared with `{}`", left.ty, right.ty));
+        };
+        let element = |tuple: &Operand, ty: &Ty, i: usize| {
+            let Ty::Tuple(own) = &tuple.ty else { unreachable!("both are tuples") };
+            let kind = match &tuple.expr.kind {
+                ExprKind::Tuple(parts) => parts[i].kind.clone(),
+                _ => ExprKind::Element(Box::new(tuple.expr.clone()), i as u32),
+            };
+            let part = Operand::new(own[i].clone(), kind, tuple.span());
+            Operand { expr: convert(part, ty), ty: ty.clone(), literal: false }
+        };
+        let mut equal: Option<typed::Expr> = None;
+        for (i, ty) in types.iter().enumerate() {
+            let (a, b) = (element(&left, ty, i), element(&right, ty, i));
+            let next = self.operator(ast::BinaryOp::Eq, span, a, b, span).expr;
+            equal = Some(match equal {
+                None => next,
+                Some(before) => {
+                    typed::Expr { kind: ExprKind::And(Box::new(before), Box::new(next)), ty: Ty::Bool.typed(), span }
+                }
+            });
+        }
+        let equal = equal.unwrap_or_else(|| super::expr::constant(&Ty::Bool, 1, span));
+        negate_if(op == ast::BinaryOp::Ne, equal, span)
+    }
+
+    pub(super) fn unary(&mut self, op: ast::UnaryOp, operand: &ast::Expr, span: Span) -> Operand {
+        use ast::UnaryOp as U;
+        match op {
+            U::PreIncrement => return self.count_up(operand, 1, false, span),
+            U::PreDecrement => return self.count_up(operand, -1, false, span),
+            U::PostIncrement => return self.count_up(operand, 1, true, span),
+            U::PostDecrement => return self.count_up(operand, -1, true, span),
+            U::AddressOf => return self.not_yet(span, "addresses of variables and maps"),
+            U::Not | U::BitNot | U::Negate | U::Dereference => {}
+        }
+        if let (U::Negate, ast::ExprKind::Integer { value, unsigned: false }) = (op, &operand.kind) {
+            if *value <= 1 << 63 {
+                return negated(*value, span);
+            }
+        }
+        let operand = self.expr(operand);
+        if op == U::Dereference {
+            return self.read(operand, span);
+        }
+        if operand.ty.is_unknown() {
+            return if op == U::Not { Operand::new(Ty::Bool, ExprKind::Int(0), span) } else { Operand::unknown(span) };
+        }
+        let fits = match op {
+            U::Not => operand.ty.is_condition(),
+            _ => operand.ty.is_int(),
+        };
+        if !fits {
+            let sign = match op {
+                U::Not => "!",
+                U::BitNot => "~",
+                _ => "-",
+            };
+            let message = format!("the operator `{sign}` cannot be used on `{}`", operand.ty);
+            return self.refuse(span, message);
+        }
+        if let (true, &ExprKind::Int(value)) = (operand.literal && operand.ty.is_int(), &operand.expr.kind) {
+            return match op {
+                U::Not => bool_literal(value == 0, span),
+                U::BitNot => literal_of(!i128::from(value), span).expect("in range"),
+                _ => literal_of(-i128::from(value), span).unwrap_or(operand),
+            };
+        }
+        let (ty, kind) = match op {
+            U::Not => (Ty::Bool, ExprKind::Unary(typed::UnaryOp::Not, Box::new(truth_value(operand)))),
+            _ => {
+                let ty = if operand.ty.is_signed() { Ty::I64 } else { Ty::U64 };
+                let op = if op == U::BitNot { typed::UnaryOp::BitNot } else { typed::UnaryOp::Negate };
+                let operand = Box::new(convert(operand, &ty));
+                (ty, ExprKind::Unary(op, operand))
+            }
+        };
+        Operand::new(ty, kind, span)
+    }
+
+    pub(super) fn ternary(
+        &mut self,
+        condition: &ast::Expr,
+        then: Option<&ast::Expr>,
+        otherwise: &ast::Expr,
+        span: Span,
+    ) -> Operand {
+        let Some(then) = then else {
+            return self.not_yet(span, "conditions without a middle (`a ?: b`)");
+        };
+        let condition = self.condition(condition);
+        let then = self.expr(then);
+        let otherwise = self.expr(otherwise);
+        let Some(ty) = then.ty.promoted(&otherwise.ty) else {
+            let error = Diagnostic::error(span, "the two results of `?:` must have the same type")
+                .also(then.span(), format!("`{}`", then.ty))
+                .also(otherwise.span(), format!("`{}`", otherwise.ty));
+            return self.refuse_with(error);
+        };
+        if ty.is_unknown() {
+            return Operand::unknown(span);
+        }
+        if ty.shape().is_none() {
+            return self.refuse(span, format!("the results of `?:` cannot be of type `{ty}`"));
+        }
+        let (then, otherwise) = (Box::new(convert(then, &ty)), Box::new(convert(otherwise, &ty)));
+        Operand::new(ty, ExprKind::Ternary(Box::new(condition), then, otherwise), span)
+    }
+
+    /// What is written out on both sides is computed here; `None` leaves it to run time.
+    fn fold(&mut self, op: ast::BinaryOp, left: &Operand, right: &Operand, span: Span) -> Option<Operand> {
+        if let (ExprKind::Str(a), ExprKind::Str(b)) = (&left.expr.kind, &right.expr.kind) {
+            return equality(op).then(|| bool_literal((a == b) == (op == ast::BinaryOp::Eq), span));
+        }
+        let a = literal_value(left)?;
+        let b = literal_value(right)?;
+        use ast::BinaryOp as B;
+        let shift = u32::try_from(b).ok().filter(|&b| b < 64);
+        let value = match op {
+            B::Add => Some(a + b),
+            B::Sub => Some(a - b),
+            B::Mul => Some(a * b),
+            B::Div => a.checked_div(b),
+            B::Mod => a.checked_rem(b),
+            B::BitAnd => Some(a & b),
+            B::BitOr => Some(a | b),
+            B::BitXor => Some(a ^ b),
+            B::Shl => shift.map(|shift| a << shift),
+            B::Shr => shift.map(|shift| a >> shift),
+            B::Eq => return Some(bool_literal(a == b, span)),
+            B::Ne => return Some(bool_literal(a != b, span)),
+            B::Lt => return Some(bool_literal(a < b, span)),
+            B::Le => return Some(bool_literal(a <= b, span)),
+            B::Gt => return Some(bool_literal(a > b, span)),
+            B::Ge => return Some(bool_literal(a >= b, span)),
+            B::And | B::Or => return None,
+        };
+        Some(value.and_then(|value| literal_of(value, span)).unwrap_or_else(|| {
+            let why = if b == 0 { "division by zero" } else { "the result does not fit into 64 bits" };
+            self.refuse(span, why)
+        }))
+    }
+}
+
+impl typed::Expr {
+    fn is_zero(&self) -> bool {
+        matches!(self.kind, ExprKind::Int(0))
+    }
+}
+
+fn literal_value(operand: &Operand) -> Option<i128> {
+    match operand.expr.kind {
+        ExprKind::Int(value) if operand.ty.is_signed() || operand.ty == Ty::Bool => Some(value.into()),
+        ExprKind::Int(value) => Some(i128::from(value as u64)),
+        _ => None,
+    }
+}
+
+fn literal_of(value: i128, span: Span) -> Option<Operand> {
+    match u64::try_from(value) {
+        Ok(value) => Some(integer(value, false, span)),
+        Err(_) => i64::try_from(value).ok().map(|value| negated(value.unsigned_abs(), span)),
+    }
+}
+
+/// The signs of both sides: a number as it is written takes the other's.
+fn signs(left: &Ty, right: &Ty) -> (bool, bool) {
+    let flexible = |ty: &Ty| matches!(ty, Ty::Int { flexible: true, .. });
+    let (a, b) = (left.is_signed(), right.is_signed());
+    match (flexible(left), flexible(right)) {
+        (true, false) => (b, b),
+        (false, true) => (a, a),
+        _ => (a, b),
+    }
+}
+
+fn text_equality(op: ast::BinaryOp, a: typed::Expr, b: typed::Expr, span: Span) -> Operand {
+    let kind = ExprKind::StrEqual { a: Box::new(a), b: Box::new(b), length: None };
+    let equal = typed::Expr { kind, ty: Ty::Bool.typed(), span };
+    negate_if(op == ast::BinaryOp::Ne, equal, span)
+}
+
+fn negate_if(negate: bool, expr: typed::Expr, span: Span) -> Operand {
+    let kind = if negate { ExprKind::Unary(typed::UnaryOp::Not, Box::new(expr)) } else { expr.kind };
+    Operand::new(Ty::Bool, kind, span)
+}
+
+fn compare(op: ast::BinaryOp, left: typed::Expr, right: typed::Expr, span: Span) -> Operand {
+    Operand { ty: Ty::Bool, expr: binary(arithmetic(op), left, right, &Ty::Bool, span), literal: false }
+}
+
+fn equality(op: ast::BinaryOp) -> bool {
+    matches!(op, ast::BinaryOp::Eq | ast::BinaryOp::Ne)
+}
+
+fn comparison(op: ast::BinaryOp) -> bool {
+    use ast::BinaryOp as B;
+    matches!(op, B::Eq | B::Ne | B::Lt | B::Le | B::Gt | B::Ge)
+}
+
+/// The typed operator of the same name.
+fn arithmetic(op: ast::BinaryOp) -> typed::BinaryOp {
+    use ast::BinaryOp as B;
+    use typed::BinaryOp as T;
+    match op {
+        B::Add => T::Add,
+        B::Sub => T::Sub,
+        B::Mul => T::Mul,
+        B::Div => T::Div,
+        B::Mod => T::Mod,
+        B::BitAnd => T::BitAnd,
+        B::BitOr => T::BitOr,
+        B::BitXor => T::BitXor,
+        B::Shl => T::Shl,
+        B::Shr => T::Shr,
+        B::Eq => T::Eq,
+        B::Ne => T::Ne,
+        B::Lt => T::Lt,
+        B::Le => T::Le,
+        B::Gt => T::Gt,
+        B::Ge => T::Ge,
+        B::And | B::Or => unreachable!("`&&` and `||` are not strict"),
+    }
+}
+
+/// As it is written.
+fn symbol(op: ast::BinaryOp) -> &'static str {
+    use ast::BinaryOp as B;
+    match op {
+        B::Add => "+",
+        B::Sub => "-",
+        B::Mul => "*",
+        B::Div => "/",
+        B::Mod => "%",
+        B::BitAnd => "&",
+        B::BitOr => "|",
+        B::BitXor => "^",
+        B::Shl => "<<",
+        B::Shr => ">>",
+        B::Eq => "==",
+        B::Ne => "!=",
+        B::Lt => "<",
+        B::Le => "<=",
+        B::Gt => ">",
+        B::Ge => ">=",
+        B::And => "&&",
+        B::Or => "||",
+    }
+}

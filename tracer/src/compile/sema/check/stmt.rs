@@ -1,0 +1,297 @@
+//! Statements.
+
+use super::expr::convert;
+use super::maps::MapValue;
+use super::{Checker, Operand};
+use crate::compile::diagnostics::Diagnostic;
+use crate::compile::sema::builtins::{self, Becomes};
+use crate::compile::sema::typed::{ExprKind, LocalId, Stmt, StmtKind};
+use crate::compile::sema::types::Ty;
+use crate::compile::source::Span;
+use crate::compile::syntax::ast;
+
+/// How often `unroll` may repeat its body, as in bpftrace.
+const MAX_UNROLL: i64 = 100;
+
+impl Checker<'_> {
+    pub(super) fn block(&mut self, block: &ast::Block) -> Vec<Stmt> {
+        self.scopes.push(Vec::new());
+        let mut stmts = Vec::new();
+        for stmt in &block.statements {
+            self.stmt(stmt, &mut stmts);
+        }
+        if let Some(value) = &block.value {
+            // `{ printf("x") }`: the last statement needs no semicolon.
+            self.effect(value, &mut stmts);
+        }
+        self.scopes.pop();
+        stmts
+    }
+
+    fn stmt(&mut self, stmt: &ast::Stmt, into: &mut Vec<Stmt>) {
+        let span = stmt.span;
+        use ast::StmtKind as S;
+        let kind = match &stmt.kind {
+            S::Expr(expr) | S::Discard(expr) => return self.effect(expr, into),
+            S::Let { name, ty, value } => return self.declare(name, ty.as_ref(), value.as_ref(), span, into),
+            S::Assign { target, op, value } => return self.assign(target, *op, value, span, into),
+            S::If { condition, then, otherwise } => StmtKind::If {
+                condition: self.condition(condition),
+                then: self.block(then),
+                otherwise: otherwise.as_ref().map(|block| self.block(block)).unwrap_or_default(),
+            },
+            S::Unroll { count, body } => match self.unroll_count(count) {
+                Some(count) => StmtKind::Block((0..count).flat_map(|_| self.block(body)).collect()),
+                None => return,
+            },
+            S::Block(block) => StmtKind::Block(self.block(block)),
+            S::Return(value) => {
+                if let Some(value) = value {
+                    self.number(value); // what the kernel would be told means nothing to these probes
+                }
+                StmtKind::Return
+            }
+            S::While { .. } => return self.refuse_stmt(span, "`while`"),
+            S::For { .. } => return self.refuse_stmt(span, "`for`"),
+            S::Import(_) => return self.refuse_stmt(span, "`import`"),
+            S::Break => return self.refuse_stmt(span, "`break`"),
+            S::Continue => return self.refuse_stmt(span, "`continue`"),
+        };
+        into.push(Stmt { kind, span });
+    }
+
+    fn refuse_stmt(&mut self, span: Span, what: &str) {
+        self.error(span, format!("{what} is not supported yet"));
+    }
+
+    fn unroll_count(&mut self, count: &ast::Expr) -> Option<i64> {
+        let operand = self.expr(count);
+        match operand.expr.kind {
+            ExprKind::Int(count) if operand.literal && (1..=MAX_UNROLL).contains(&count) => Some(count),
+            _ => {
+                let error = Diagnostic::error(count.span, "`unroll` needs to know how often")
+                    .label(format!("expected a number from 1 to {MAX_UNROLL} that is written out"));
+                self.report(error);
+                None
+            }
+        }
+    }
+
+    /// An expression for its effect.
+    fn effect(&mut self, expr: &ast::Expr, into: &mut Vec<Stmt>) {
+        let span = expr.span;
+        if let ast::ExprKind::Call { name, arguments } = &expr.kind {
+            if let Some(row) = builtins::function(&name.text) {
+                if let Becomes::Statement(check) = &row.becomes {
+                    self.allow_action(row.data, row.action, &format!("`{}`", name.text), span);
+                    if let Some(arguments) = self.arguments(row, arguments, span) {
+                        let kinds = check(self, arguments, span);
+                        into.extend(kinds.into_iter().map(|kind| Stmt { kind, span }));
+                    }
+                    return;
+                }
+            }
+        }
+        let counts = matches!(
+            &expr.kind,
+            ast::ExprKind::Unary {
+                op: ast::UnaryOp::PreIncrement
+                    | ast::UnaryOp::PreDecrement
+                    | ast::UnaryOp::PostIncrement
+                    | ast::UnaryOp::PostDecrement,
+                ..
+            }
+        );
+        let operand = self.expr(expr);
+        if !counts && !operand.ty.is_unknown() {
+            self.report(Diagnostic::warning(span, "this value is not used"));
+        }
+        if operand.ty.shape().is_some() {
+            into.push(Stmt { kind: StmtKind::Expr(operand.expr), span });
+        }
+    }
+
+    fn declare(
+        &mut self,
+        name: &ast::Name,
+        ty: Option<&ast::TypeName>,
+        value: Option<&ast::Expr>,
+        span: Span,
+        into: &mut Vec<Stmt>,
+    ) {
+        let value = value.map(|value| self.expr(value));
+        if let Some(known) = self.find_local(&name.text) {
+            let error = Diagnostic::error(name.span, format!("`${}` is declared already", name.text))
+                .also(self.local(known).place, "here")
+                .help("a variable cannot be declared again while it is in sight");
+            return self.report(error);
+        }
+        let id = self.declare_local(&name.text, name.span);
+        if let Some(ty) = ty.and_then(|ty| self.type_name(ty)) {
+            // `string` without a size takes that of what is assigned.
+            let fixed = ty != Ty::Str(0);
+            let local = self.local_mut(id);
+            local.fixed = fixed;
+            if fixed {
+                local.ty = ty;
+            }
+        }
+        if let Some(value) = value {
+            self.set_local(id, value, span, into);
+        }
+    }
+
+    fn assign(
+        &mut self,
+        target: &ast::Expr,
+        op: Option<ast::BinaryOp>,
+        value: &ast::Expr,
+        span: Span,
+        into: &mut Vec<Stmt>,
+    ) {
+        match &target.kind {
+            ast::ExprKind::Variable(name) => {
+                let value = match op {
+                    Some(op) => self.compound(op, target, value, span),
+                    None => self.expr(value),
+                };
+                let id = self.find_local(name).unwrap_or_else(|| self.declare_local(name, target.span));
+                self.set_local(id, value, span, into);
+            }
+            ast::ExprKind::Map { name, key } => {
+                let key = key.as_deref();
+                if let Some((row, function, arguments)) = aggregation(value) {
+                    self.allow_action(row.data, row.action, &format!("`{}`", row.name), value.span);
+                    if op.is_some() {
+                        return self.error(value.span, format!("`{}()` is assigned with `=`", row.name));
+                    }
+                    let (map, key) = self.entry(name, key, target.span);
+                    if let Some(arguments) = self.arguments(row, arguments, value.span) {
+                        let kind = self.aggregate(map, key, function, arguments, value.span);
+                        into.extend(kind.map(|kind| Stmt { kind, span }));
+                    }
+                    return;
+                }
+                let value = match op {
+                    Some(op) => self.compound(op, target, value, span),
+                    None => self.expr(value),
+                };
+                let (map, key) = self.entry(name, key, target.span);
+                if let Some(value) = self.value(map, value, span) {
+                    into.push(Stmt { kind: StmtKind::SetMap { map, key, value }, span });
+                }
+            }
+            _ => self.error(target.span, "only variables and maps can be assigned to"),
+        }
+    }
+
+    /// `target op= value`.
+    fn compound(&mut self, op: ast::BinaryOp, target: &ast::Expr, value: &ast::Expr, span: Span) -> Operand {
+        let left = self.expr(target);
+        let right = self.expr(value);
+        self.operator(op, span, left, right, span)
+    }
+
+    fn set_local(&mut self, id: LocalId, value: Operand, span: Span, into: &mut Vec<Stmt>) {
+        self.local_mut(id).assigned = true;
+        if value.ty.is_unknown() {
+            return;
+        }
+        let name = self.local(id).name.clone();
+        if value.ty.shape().is_none() {
+            return self
+                .error(value.span(), format!("a value of type `{}` cannot be assigned to a variable", value.ty));
+        }
+        let local = &mut self.locals[self.here][id.0 as usize];
+        let ty = if local.fixed {
+            fits(&value, &local.ty).then(|| local.ty.clone())
+        } else {
+            Checker::widen(&mut self.changed, &mut local.ty, &value.ty)
+        };
+        let (own, place) = (local.ty.clone(), local.place);
+        match ty {
+            Some(ty) => {
+                self.warn_of_sign(&value, &ty);
+                into.push(Stmt { kind: StmtKind::SetLocal(id, convert(value, &ty)), span });
+            }
+            None => {
+                let message = format!("type mismatch: `${name}` cannot hold a value of type `{}`", value.ty);
+                let error = Diagnostic::error(value.span(), message)
+                    .label(format!("`{}`", value.ty))
+                    .also(place, format!("`${name}` is of type `{own}`"));
+                self.report(error);
+            }
+        }
+    }
+
+    /// `++` and `--` on a variable or a map's entry.
+    pub(super) fn count_up(&mut self, target: &ast::Expr, delta: i64, post: bool, span: Span) -> Operand {
+        let counted = |ty: &Ty| if ty.is_signed() || delta < 0 { Ty::I64 } else { Ty::U64 };
+        match &target.kind {
+            ast::ExprKind::Variable(name) => {
+                let operand = self.expr(target);
+                let Some(local) = self.find_local(name) else { return operand };
+                match &operand.ty {
+                    Ty::Unknown => return operand,
+                    Ty::Int { .. } => {}
+                    other => {
+                        let message = format!("`${name}` cannot be counted up or down: it is of type `{other}`");
+                        return self.refuse(span, message);
+                    }
+                }
+                let state = &mut self.locals[self.here][local.0 as usize];
+                if !state.fixed {
+                    Checker::widen(&mut self.changed, &mut state.ty, &counted(&operand.ty));
+                }
+                Operand::new(state.ty.clone(), ExprKind::LocalAdd { local, delta, post }, span)
+            }
+            ast::ExprKind::Map { name, key } => {
+                let (map, key) = self.entry(name, key.as_deref(), target.span);
+                let state = &mut self.maps[map.0 as usize];
+                let ty = match &mut state.value {
+                    MapValue::Unknown => return Operand::unknown(span),
+                    MapValue::Plain(ty @ Ty::Int { .. }, _) => {
+                        let with = counted(ty);
+                        Checker::widen(&mut self.changed, ty, &with).expect("integers have a common type")
+                    }
+                    MapValue::Plain(other, place) => {
+                        let error = Diagnostic::error(span, format!("`@{name}` cannot be counted up or down"))
+                            .also(*place, format!("it has values of type `{other}`"));
+                        return self.refuse_with(error);
+                    }
+                    MapValue::Aggregation(aggregation, place) => {
+                        let error = Diagnostic::error(span, format!("`@{name}` cannot be counted up or down"))
+                            .also(*place, format!("it is a `{}`", super::maps::function(*aggregation)));
+                        return self.refuse_with(error);
+                    }
+                };
+                Operand::new(ty, ExprKind::MapAdd { map, key: key.map(Box::new), delta, post }, span)
+            }
+            _ => self.refuse(span, "only variables and entries of maps can be counted up or down"),
+        }
+    }
+}
+
+/// The aggregation that an expression calls: its row, and its arguments.
+fn aggregation(expr: &ast::Expr) -> Option<(&'static builtins::Row, builtins::Function, &[ast::Expr])> {
+    let ast::ExprKind::Call { name, arguments } = &expr.kind else { return None };
+    let row = builtins::function(&name.text)?;
+    match row.becomes {
+        Becomes::Aggregation(function) => Some((row, function, arguments)),
+        _ => None,
+    }
+}
+
+/// Whether a value can be assigned to a variable whose type was declared: it must not lose anything.
+fn fits(value: &Operand, ty: &Ty) -> bool {
+    if let (true, ExprKind::Int(number), Ty::Int { size, signed, .. }) = (value.literal, &value.expr.kind, ty) {
+        let bits = u32::from(*size) * 8;
+        return match (signed, value.ty == Ty::U64) {
+            (true, true) => false,
+            (true, false) => bits == 64 || (-(1_i64 << (bits - 1))..1_i64 << (bits - 1)).contains(number),
+            (false, true) => bits == 64,
+            (false, false) => *number >= 0 && (bits == 64 || *number < 1_i64 << bits),
+        };
+    }
+    value.ty.promoted(ty).is_some_and(|both| both.typed() == ty.typed())
+}

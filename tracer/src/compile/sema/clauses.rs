@@ -1,0 +1,226 @@
+//! Which probes of the script share one typed clause.
+//!
+//! A clause with many places (`tracepoint:syscalls:sys_enter_*`) is typed once for all of them, with a switch on the
+//! system call's number, unless it depends on which place it is: on where the system call keeps an argument of some
+//! name and of which type, or on the name of the probe as text.
+
+use super::events::{self, Field};
+use super::probes::{self, Event, Site};
+use super::typed::Selector;
+use crate::compile::diagnostics::Diagnostic;
+use crate::compile::syntax::ast;
+use crate::plan::ProbeId;
+
+/// A clause of the script for some of the places that it was written for.
+#[derive(Debug)]
+pub struct Instance<'a> {
+    /// The clause.
+    pub probe: &'a ast::Probe,
+    /// The places; they are alike for the clause.
+    pub sites: Vec<Site>,
+    /// The places' names, in the same order.
+    pub ids: Vec<ProbeId>,
+}
+
+impl Instance<'_> {
+    /// Which events of the program it is for; `sites` are sorted accordingly.
+    pub fn selector(&self) -> Selector {
+        let numbers = self.sites.iter().filter_map(|site| match site.event {
+            Event::Syscall { syscall, .. } => Some(syscall.number),
+            _ => None,
+        });
+        let numbers: Vec<u32> = numbers.collect();
+        if numbers.is_empty() { Selector::Always } else { Selector::Syscalls(numbers) }
+    }
+}
+
+/// The instances of all clauses in script order, and the names of all probes.
+pub fn instances(script: &ast::Script) -> (Vec<Instance<'_>>, Vec<String>, Vec<Diagnostic>) {
+    let mut instances = Vec::new();
+    let mut names = Vec::new();
+    let mut diagnostics = Vec::new();
+    for probe in &script.probes {
+        let mut sites: Vec<Site> = Vec::new();
+        for spec in &probe.specs {
+            match probes::expand(spec) {
+                Ok(expanded) => sites.extend(expanded),
+                Err(diagnostic) => diagnostics.push(diagnostic),
+            }
+        }
+        let mut seen = Vec::new();
+        sites.retain(|site| {
+            let new = !seen.contains(&site.name);
+            seen.push(site.name.clone());
+            new
+        });
+        split(probe, sites, &mut names, &mut instances);
+    }
+    (instances, names, diagnostics)
+}
+
+/// Groups the places that are alike.
+fn split<'a>(probe: &'a ast::Probe, sites: Vec<Site>, names: &mut Vec<String>, instances: &mut Vec<Instance<'a>>) {
+    let needs = Needs::of(probe);
+    let mut groups: Vec<(Likeness, Vec<Site>)> = Vec::new();
+    for site in sites {
+        let likeness = needs.likeness(&site);
+        match groups.iter_mut().find(|(known, _)| *known == likeness) {
+            Some((_, group)) => group.push(site),
+            None => groups.push((likeness, vec![site])),
+        }
+    }
+    for (_, mut sites) in groups {
+        sites.sort_by_key(|site| match site.event {
+            Event::Syscall { syscall, .. } => syscall.number,
+            _ => 0,
+        });
+        let ids = sites.iter().map(|site| intern(names, &site.name)).collect();
+        instances.push(Instance { probe, sites, ids });
+    }
+}
+
+fn intern(names: &mut Vec<String>, name: &str) -> ProbeId {
+    let at = names.iter().position(|known| known == name).unwrap_or_else(|| {
+        names.push(name.into());
+        names.len() - 1
+    });
+    ProbeId(at as u32)
+}
+
+/// What must be equal for two places to share a typed clause.
+#[derive(PartialEq)]
+struct Likeness {
+    event: EventKind,
+    /// The probe's name, where the clause looks at its text.
+    name: Option<String>,
+    /// The arguments that the clause names.
+    fields: Vec<Option<Field>>,
+}
+
+#[derive(PartialEq)]
+enum EventKind {
+    /// All system calls of one direction.
+    Syscall { exit: bool },
+    /// Anything else is only like itself.
+    Other(Event),
+}
+
+/// What a clause wants to know of its place.
+#[derive(Default)]
+struct Needs {
+    name: bool,
+    fields: Vec<String>,
+}
+
+impl Needs {
+    fn of(probe: &ast::Probe) -> Self {
+        let mut needs = Self::default();
+        if let Some(predicate) = &probe.predicate {
+            needs.expr(predicate);
+        }
+        needs.block(&probe.body);
+        needs
+    }
+
+    fn likeness(&self, site: &Site) -> Likeness {
+        Likeness {
+            event: match site.event {
+                Event::Syscall { exit, .. } => EventKind::Syscall { exit },
+                other => EventKind::Other(other),
+            },
+            name: self.name.then(|| site.name.clone()),
+            fields: self.fields.iter().map(|name| events::field(site.event, name)).collect(),
+        }
+    }
+
+    fn block(&mut self, block: &ast::Block) {
+        block.statements.iter().for_each(|stmt| self.stmt(stmt));
+        block.value.iter().for_each(|value| self.expr(value));
+    }
+
+    fn stmt(&mut self, stmt: &ast::Stmt) {
+        use ast::StmtKind as S;
+        match &stmt.kind {
+            S::Expr(expr) | S::Discard(expr) => self.expr(expr),
+            S::Let { value, .. } | S::Return(value) => value.iter().for_each(|value| self.expr(value)),
+            S::Assign { target, value, .. } => {
+                self.expr(target);
+                self.expr(value);
+            }
+            S::If { condition, then, otherwise } => {
+                self.expr(condition);
+                self.block(then);
+                otherwise.iter().for_each(|block| self.block(block));
+            }
+            S::While { condition, body } | S::Unroll { count: condition, body } => {
+                self.expr(condition);
+                self.block(body);
+            }
+            S::For { body, iterable, .. } => {
+                if let ast::Iterable::Range(from, to) = iterable {
+                    self.expr(from);
+                    self.expr(to);
+                }
+                self.block(body);
+            }
+            S::Block(block) => self.block(block),
+            S::Break | S::Continue | S::Import(_) => {}
+        }
+    }
+
+    fn expr(&mut self, expr: &ast::Expr) {
+        use ast::ExprKind as E;
+        match &expr.kind {
+            E::Field { base, field } | E::Arrow { base, field } => {
+                if is_word(base, "args") {
+                    self.fields.push(field.text.clone());
+                } else {
+                    self.expr(base);
+                }
+            }
+            E::Binary { left, right, .. } => {
+                self.name |= is_word(left, "probe") || is_word(right, "probe");
+                self.expr(left);
+                self.expr(right);
+            }
+            E::Call { name, arguments } => {
+                self.name |=
+                    name.text.starts_with("str") && arguments.iter().any(|argument| is_word(argument, "probe"));
+                arguments.iter().for_each(|argument| self.expr(argument));
+            }
+            E::Map { key, .. } => key.iter().for_each(|key| self.expr(key)),
+            E::Unary { operand, .. } | E::Cast { operand, .. } | E::Comptime(operand) => self.expr(operand),
+            E::Ternary { condition, then, otherwise } => {
+                self.expr(condition);
+                then.iter().for_each(|then| self.expr(then));
+                self.expr(otherwise);
+            }
+            E::Index { base, index } => {
+                self.expr(base);
+                self.expr(index);
+            }
+            E::Tuple(parts) => parts.iter().for_each(|part| self.expr(part)),
+            E::Record(parts) => parts.iter().for_each(|(_, part)| self.expr(part)),
+            E::Block(block) => self.block(block),
+            E::If { condition, then, otherwise } => {
+                self.expr(condition);
+                self.block(then);
+                self.block(otherwise);
+            }
+            E::TypeQuery { of: ast::TypeOrExpr::Expr(of), .. } => self.expr(of),
+            E::TypeQuery { .. }
+            | E::Integer { .. }
+            | E::String(_)
+            | E::Bool(_)
+            | E::Identifier(_)
+            | E::Variable(_)
+            | E::Positional(_)
+            | E::PositionalCount
+            | E::Error => {}
+        }
+    }
+}
+
+fn is_word(expr: &ast::Expr, word: &str) -> bool {
+    matches!(&expr.kind, ast::ExprKind::Identifier(name) if name == word)
+}

@@ -1,0 +1,201 @@
+//! Format strings of `printf`: taken apart, and checked against the types of the arguments.
+//!
+//! What is no conversion stands for itself, as in bpftrace: `%q` is printed as it is. A precision has no effect there
+//! (neither on numbers nor on texts), so it has none here. `h` and `hh` cut a number to 2 bytes and 1; other length
+//! modifiers do nothing, all numbers being printed whole.
+
+use super::types::Ty;
+use crate::compile::diagnostics::Diagnostic;
+use crate::compile::source::Span;
+use crate::plan::{Conversion, Format, Piece};
+
+/// A format with, for each argument, the type that it must be converted to first.
+pub type Parsed = (Format, Vec<Ty>);
+
+/// Takes `text`, which stands at `at`, apart and checks it against the arguments' types.
+pub fn parse(text: &str, at: Span, arguments: &[(Ty, Span)], call: Span) -> Result<Parsed, Vec<Diagnostic>> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    let mut literal = String::new();
+    let mut conversions = Vec::new();
+    let mut rest = text;
+    while let Some(percent) = rest.find('%') {
+        literal.push_str(&rest[..percent]);
+        rest = &rest[percent..];
+        match specification(rest) {
+            Some((Specification::Percent, length)) => {
+                literal.push('%');
+                rest = &rest[length..];
+            }
+            Some((Specification::Argument { piece, cut }, length)) => {
+                if !literal.is_empty() {
+                    pieces.push(Piece::Text(std::mem::take(&mut literal)));
+                }
+                let Piece::Argument { conversion, .. } = piece else { unreachable!("an argument") };
+                conversions.push((conversion, cut, &rest[..length]));
+                pieces.push(piece);
+                rest = &rest[length..];
+            }
+            None => {
+                literal.push('%');
+                rest = &rest[1..];
+            }
+        }
+    }
+    literal.push_str(rest);
+    if !literal.is_empty() {
+        pieces.push(Piece::Text(literal));
+    }
+    if conversions.len() != arguments.len() {
+        let how = if arguments.len() < conversions.len() { "not enough" } else { "too many" };
+        let error = Diagnostic::error(call, format!("{how} arguments for the format"))
+            .also(at, format!("{} expected", conversions.len()));
+        return Err(vec![error.label(format!("{} given", arguments.len()))]);
+    }
+    let mut errors = Vec::new();
+    let mut types = Vec::new();
+    for ((conversion, cut, written), (ty, span)) in conversions.into_iter().zip(arguments) {
+        if !takes(conversion, ty) {
+            let error = Diagnostic::error(*span, format!("`{written}` cannot print a value of type `{ty}`"));
+            let error = error.also(at, "in this format");
+            errors.push(if matches!(ty, Ty::Void | Ty::Args | Ty::Array(..)) { error } else { error.help("use `%s`") });
+        }
+        types.push(match (cut, ty) {
+            (Some(size), Ty::Int { .. }) => Ty::int(size, conversion == Conversion::Signed),
+            _ => ty.clone(),
+        });
+    }
+    if errors.is_empty() { Ok((Format { pieces }, types)) } else { Err(errors) }
+}
+
+fn takes(conversion: Conversion, ty: &Ty) -> bool {
+    match conversion {
+        Conversion::Text => ty.shape().is_some(),
+        _ => matches!(ty, Ty::Int { .. } | Ty::Bool | Ty::Pointer { .. }),
+    }
+}
+
+enum Specification {
+    Percent,
+    Argument {
+        piece: Piece,
+        /// Bytes that are left of a number.
+        cut: Option<u8>,
+    },
+}
+
+/// The specification that `text`, which begins with `%`, begins with, and its length in bytes.
+fn specification(text: &str) -> Option<(Specification, usize)> {
+    let bytes = text.as_bytes();
+    let mut at = 1;
+    let (mut left, mut zero, mut plus, mut space, mut alternate) = (false, false, false, false, false);
+    while let Some(flag) = bytes.get(at) {
+        match flag {
+            b'-' => left = true,
+            b'0' => zero = true,
+            b'+' => plus = true,
+            b' ' => space = true,
+            b'#' => alternate = true,
+            _ => break,
+        }
+        at += 1;
+    }
+    let width = digits(text, &mut at)?;
+    if bytes.get(at) == Some(&b'.') {
+        at += 1;
+        digits(text, &mut at)?;
+    }
+    let modifiers = at;
+    while matches!(bytes.get(at), Some(b'h' | b'l' | b'L' | b'j' | b'z' | b't')) {
+        at += 1;
+    }
+    let cut = match &text[modifiers..at] {
+        "h" => Some(2),
+        "hh" => Some(1),
+        _ => None,
+    };
+    let conversion = match bytes.get(at)? {
+        b'%' => return Some((Specification::Percent, at + 1)),
+        b'd' | b'i' => Conversion::Signed,
+        b'u' => Conversion::Unsigned,
+        b'x' => Conversion::Hex,
+        b'X' => Conversion::HexUpper,
+        b'o' => Conversion::Octal,
+        b'p' => Conversion::Pointer,
+        b'c' => Conversion::Char,
+        b's' => Conversion::Text,
+        _ => return None,
+    };
+    let piece = Piece::Argument { left, zero, plus, space, alternate, width, precision: None, conversion };
+    Some((Specification::Argument { piece, cut }, at + 1))
+}
+
+/// A number, if there is one; `None` if it is none that a field can have.
+fn digits(text: &str, at: &mut usize) -> Option<Option<u32>> {
+    let end = text[*at..].find(|c: char| !c.is_ascii_digit()).map_or(text.len(), |length| *at + length);
+    if end == *at {
+        return Some(None);
+    }
+    let number = text[*at..end].parse().ok().filter(|&width: &u32| width <= 4096)?;
+    *at = end;
+    Some(Some(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(text: &str, types: &[Ty]) -> Vec<String> {
+        let arguments: Vec<(Ty, Span)> = types.iter().map(|ty| (ty.clone(), Span::default())).collect();
+        let (format, _) = parse(text, Span::default(), &arguments, Span::default()).unwrap();
+        let show = |piece: Piece| match piece {
+            Piece::Text(text) => format!("{text:?}"),
+            Piece::Argument { left, zero, plus, space, alternate, width, conversion, .. } => {
+                let flags = [(left, "-"), (zero, "0"), (plus, "+"), (space, " "), (alternate, "#")];
+                let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, flag)| *flag).collect();
+                format!("{flags}{}{conversion:?}", width.map_or(String::new(), |width| width.to_string()))
+            }
+        };
+        format.pieces.into_iter().map(show).collect()
+    }
+
+    fn errors(text: &str, types: &[Ty]) -> Vec<String> {
+        let arguments: Vec<(Ty, Span)> = types.iter().map(|ty| (ty.clone(), Span::default())).collect();
+        let errors = parse(text, Span::default(), &arguments, Span::default()).unwrap_err();
+        errors.into_iter().map(|error| error.message).collect()
+    }
+
+    #[test]
+    fn conversions_have_flags_and_widths() {
+        assert_eq!(
+            pieces("%d %-5s|%05d\n", &[Ty::I64, Ty::Str(16), Ty::U32]),
+            ["Signed", "\" \"", "-5Text", "\"|\"", "05Signed", "\"\\n\""]
+        );
+        assert_eq!(pieces("%#x%llu%p", &[Ty::I64, Ty::U64, Ty::U64]), ["#Hex", "Unsigned", "Pointer"]);
+    }
+
+    #[test]
+    fn what_is_no_conversion_stands_for_itself() {
+        assert_eq!(pieces("100%% %q %", &[]), ["\"100% %q %\""]);
+    }
+
+    #[test]
+    fn texts_and_tuples_are_printed_with_s_only() {
+        assert_eq!(errors("%d", &[Ty::Str(16)]), ["`%d` cannot print a value of type `string[16]`"]);
+        let tuple = Ty::Tuple(vec![Ty::I64, Ty::Bool]);
+        assert_eq!(errors("%x", &[tuple.clone()]), ["`%x` cannot print a value of type `(int64,bool)`"]);
+        assert_eq!(pieces("%s%s%d", &[tuple, Ty::I64, Ty::Bool]), ["Text", "Text", "Signed"]);
+    }
+
+    #[test]
+    fn arguments_are_counted() {
+        assert_eq!(errors("%d %s", &[Ty::I64]), ["not enough arguments for the format"]);
+        assert_eq!(errors("%q", &[Ty::I64]), ["too many arguments for the format"]);
+    }
+
+    #[test]
+    fn short_numbers_are_cut() {
+        let arguments = [(Ty::I64, Span::default()), (Ty::U64, Span::default()), (Ty::U64, Span::default())];
+        let (_, types) = parse("%hhd %hx %ld", Span::default(), &arguments, Span::default()).unwrap();
+        assert_eq!(types.iter().map(Ty::to_string).collect::<Vec<_>>(), ["int8", "uint16", "uint64"]);
+    }
+}

@@ -1,0 +1,371 @@
+//! Probe specifications → the places they stand for: aliases resolved, wildcards expanded, names checked.
+
+use super::policy::ProbeKind;
+use super::syscalls::{self, Syscall};
+use crate::compile::diagnostics::{Diagnostic, did_you_mean};
+use crate::compile::source::Span;
+use crate::compile::syntax::ast;
+
+/// One place that a probe specification stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// The probe's full name, as the built-in `probe` gives it.
+    pub name: String,
+    /// What happens there.
+    pub event: Event,
+    /// The specification.
+    pub span: Span,
+}
+
+/// What a probe fires on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Before everything else.
+    Begin,
+    /// After everything else.
+    End,
+    /// Every so many nanoseconds.
+    Interval(u64),
+    /// Every system call.
+    AnySyscall {
+        /// When it returns.
+        exit: bool,
+        /// Through the raw tracepoint's own arguments.
+        raw: bool,
+    },
+    /// One system call.
+    Syscall {
+        /// When it returns.
+        exit: bool,
+        /// Which.
+        syscall: &'static Syscall,
+    },
+}
+
+impl Event {
+    /// Whether it happens in a task that the scope may or may not cover.
+    pub fn has_subject(self) -> bool {
+        matches!(self, Event::AnySyscall { .. } | Event::Syscall { .. })
+    }
+
+    /// The row of the policy that it falls under.
+    pub fn kind(self) -> ProbeKind {
+        if self.has_subject() { ProbeKind::Syscall } else { ProbeKind::Timer }
+    }
+}
+
+/// Probe kinds of bpftrace's language that are refused so far, with their aliases.
+const NOT_YET: [&str; 29] = [
+    "asyncwatchpoint",
+    "bench",
+    "f",
+    "fentry",
+    "fexit",
+    "fr",
+    "h",
+    "hardware",
+    "iter",
+    "it",
+    "k",
+    "kfunc",
+    "kprobe",
+    "kr",
+    "kretfunc",
+    "kretprobe",
+    "p",
+    "profile",
+    "s",
+    "self",
+    "software",
+    "test",
+    "u",
+    "uprobe",
+    "ur",
+    "uretprobe",
+    "usdt",
+    "w",
+    "watchpoint",
+];
+
+/// Probe kinds that work, for proposals.
+const KINDS: [&str; 5] = ["begin", "end", "interval", "tracepoint", "rawtracepoint"];
+
+/// The shortest period of an interval, in ns, as in bpftrace.
+const SHORTEST_INTERVAL: u64 = 1000;
+
+/// The places that one specification stands for, at least one.
+pub fn expand(spec: &ast::ProbeSpec) -> Result<Vec<Site>, Diagnostic> {
+    let Some(kind) = spec.fields.first() else {
+        return Err(Diagnostic::error(spec.span, "expected a probe"));
+    };
+    let rest = &spec.fields[1..];
+    match kind.text.as_str() {
+        "begin" | "BEGIN" => lone(spec, rest, "begin", Event::Begin),
+        "end" | "END" => lone(spec, rest, "end", Event::End),
+        "interval" | "i" => interval(spec, rest).map(|site| vec![site]),
+        "tracepoint" | "t" => tracepoint(spec, rest),
+        "rawtracepoint" | "rt" => raw_tracepoint(spec, rest),
+        other if NOT_YET.contains(&other) => {
+            Err(Diagnostic::error(kind.span, format!("probes of kind `{other}` are not supported yet"))
+                .help(format!("supported are {}", KINDS.map(|kind| format!("`{kind}`")).join(", "))))
+        }
+        other => {
+            let error = Diagnostic::error(kind.span, format!("there is no probe kind `{other}`"));
+            Err(match did_you_mean(other, KINDS.into_iter().chain(NOT_YET)) {
+                Some(near) => error.help(format!("did you mean `{near}`?")),
+                None => error.help(format!("supported are {}", KINDS.map(|kind| format!("`{kind}`")).join(", "))),
+            })
+        }
+    }
+}
+
+fn lone(spec: &ast::ProbeSpec, rest: &[ast::Name], name: &str, event: Event) -> Result<Vec<Site>, Diagnostic> {
+    match rest.first() {
+        None => Ok(vec![Site { name: name.into(), event, span: spec.span }]),
+        Some(extra) => Err(Diagnostic::error(extra.span, format!("`{name}` takes nothing after it"))),
+    }
+}
+
+/// `interval:s:5`, `interval:hz:99`, `interval:5s` (the parser's number is in nanoseconds).
+fn interval(spec: &ast::ProbeSpec, rest: &[ast::Name]) -> Result<Site, Diagnostic> {
+    let usage = "write `interval:s:5`, with a unit of `s`, `ms`, `us` or `hz`";
+    let (unit, count) = match rest {
+        [unit, count] => (unit, count),
+        [count] => return interval_of(spec, count, duration(&count.text).ok_or("a duration such as `5s`"), None),
+        _ => return Err(Diagnostic::error(spec.span, "an interval needs a unit and a number").help(usage)),
+    };
+    let nanoseconds = |number: u64| match unit.text.as_str() {
+        "s" => number.checked_mul(1_000_000_000),
+        "ms" => number.checked_mul(1_000_000),
+        "us" => number.checked_mul(1_000),
+        "hz" => 1_000_000_000_u64.checked_div(number),
+        _ => Some(0),
+    };
+    if !["s", "ms", "us", "hz"].contains(&unit.text.as_str()) {
+        return Err(Diagnostic::error(unit.span, format!("`{}` is not a unit of an interval", unit.text)).help(usage));
+    }
+    let period = count.text.parse().map_err(|_| "a whole number").map(|number| nanoseconds(number).unwrap_or(0));
+    interval_of(spec, count, period, Some(&unit.text))
+}
+
+fn interval_of(
+    spec: &ast::ProbeSpec,
+    count: &ast::Name,
+    period: Result<u64, &str>,
+    unit: Option<&str>,
+) -> Result<Site, Diagnostic> {
+    let period = period.map_err(|expected| {
+        Diagnostic::error(count.span, format!("`{}` is not the length of an interval", count.text))
+            .label(format!("expected {expected}"))
+    })?;
+    if period < SHORTEST_INTERVAL {
+        return Err(Diagnostic::error(count.span, "the shortest interval is 1 us"));
+    }
+    let name = match unit {
+        Some(unit) => format!("interval:{unit}:{}", count.text),
+        None => format!("interval:us:{}", period / 1000),
+    };
+    Ok(Site { name, event: Event::Interval(period), span: spec.span })
+}
+
+/// `5s`, `100ms` as nanoseconds.
+fn duration(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let unit = match &text[digits..] {
+        "ns" => 1,
+        "us" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        "d" => 86_400_000_000_000,
+        _ => return None,
+    };
+    text[..digits].parse::<u64>().ok()?.checked_mul(unit)
+}
+
+fn raw_tracepoint(spec: &ast::ProbeSpec, rest: &[ast::Name]) -> Result<Vec<Site>, Diagnostic> {
+    let Some(event) = rest.last() else {
+        return Err(
+            Diagnostic::error(spec.span, "a raw tracepoint needs a name").help("write `rawtracepoint:sys_enter`")
+        );
+    };
+    let sites: Vec<Site> = [("sys_enter", false), ("sys_exit", true)]
+        .into_iter()
+        .filter(|(name, _)| matches(&event.text, name))
+        .map(|(name, exit)| Site {
+            name: format!("rawtracepoint:{name}"),
+            event: Event::AnySyscall { exit, raw: true },
+            span: spec.span,
+        })
+        .collect();
+    if sites.is_empty() {
+        return Err(Diagnostic::error(event.span, format!("the raw tracepoint `{}` is not supported yet", event.text))
+            .help("supported are `sys_enter` and `sys_exit`"));
+    }
+    Ok(sites)
+}
+
+fn tracepoint(spec: &ast::ProbeSpec, rest: &[ast::Name]) -> Result<Vec<Site>, Diagnostic> {
+    let [category, event] = rest else {
+        return Err(Diagnostic::error(spec.span, "a tracepoint needs a category and an event")
+            .help("write `tracepoint:syscalls:sys_enter_openat`"));
+    };
+    let mut sites = Vec::new();
+    if matches(&category.text, "raw_syscalls") {
+        sites.extend(
+            [("sys_enter", false), ("sys_exit", true)].into_iter().filter(|(name, _)| matches(&event.text, name)).map(
+                |(name, exit)| Site {
+                    name: format!("tracepoint:raw_syscalls:{name}"),
+                    event: Event::AnySyscall { exit, raw: false },
+                    span: spec.span,
+                },
+            ),
+        );
+    }
+    if matches(&category.text, "syscalls") {
+        for syscall in syscalls::all() {
+            let Some(name) = syscall.tracepoint else { continue };
+            for (prefix, exit) in [("sys_enter_", false), ("sys_exit_", true)] {
+                let name = format!("{prefix}{name}");
+                if matches(&event.text, &name) {
+                    sites.push(Site {
+                        name: format!("tracepoint:syscalls:{name}"),
+                        event: Event::Syscall { exit, syscall },
+                        span: spec.span,
+                    });
+                }
+            }
+        }
+    }
+    if sites.is_empty() { Err(no_tracepoint(category, event)) } else { Ok(sites) }
+}
+
+/// Why nothing has matched, and what may have been meant.
+fn no_tracepoint(category: &ast::Name, event: &ast::Name) -> Diagnostic {
+    if !["syscalls", "raw_syscalls"].iter().any(|known| matches(&category.text, known)) {
+        let error = Diagnostic::error(
+            category.span,
+            format!("tracepoints of the category `{}` are not supported yet", category.text),
+        );
+        return match did_you_mean(&category.text, ["syscalls", "raw_syscalls"]) {
+            Some(near) => error.help(format!("did you mean `{near}`?")),
+            None => error.help("supported are `syscalls` and `raw_syscalls`"),
+        };
+    }
+    if event.text.contains('*') {
+        return Diagnostic::error(event.span, format!("no tracepoint matches `{}:{}`", category.text, event.text));
+    }
+    let error = Diagnostic::error(event.span, format!("there is no tracepoint `{}:{}`", category.text, event.text));
+    // The manual's name of a system call whose tracepoints are called otherwise: `stat`, whose are `newstat`'s.
+    for prefix in ["sys_enter_", "sys_exit_"] {
+        let known = event.text.strip_prefix(prefix).and_then(syscalls::by_name);
+        if let Some(tracepoint) = known.and_then(|syscall| syscall.tracepoint) {
+            return error.help(format!("the kernel calls it `{prefix}{tracepoint}`"));
+        }
+        if known.is_some() {
+            return error
+                .help("the kernel has this number, but no such system call any more, and no tracepoint for it");
+        }
+    }
+    let names: Vec<String> = match category.text.as_str() {
+        "raw_syscalls" => vec!["sys_enter".into(), "sys_exit".into()],
+        _ => (syscalls::all().iter().filter_map(|syscall| syscall.tracepoint))
+            .flat_map(|name| [format!("sys_enter_{name}"), format!("sys_exit_{name}")])
+            .collect(),
+    };
+    match did_you_mean(&event.text, names.iter().map(String::as_str)) {
+        Some(near) => error.help(format!("did you mean `{near}`?")),
+        None => error,
+    }
+}
+
+/// Whether `name` is what `pattern` asks for; `*` stands for any text.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else {
+        return pattern == name;
+    };
+    let Some(rest) = name.strip_prefix(head) else {
+        return false;
+    };
+    (0..=rest.len()).filter(|&at| rest.is_char_boundary(at)).any(|at| matches(tail, &rest[at..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(text: &str) -> ast::ProbeSpec {
+        let fields = text.split(':').map(|field| ast::Name { text: field.into(), span: Span::default() }).collect();
+        ast::ProbeSpec { fields, span: Span::default() }
+    }
+
+    fn names(text: &str) -> Vec<String> {
+        expand(&spec(text)).unwrap().into_iter().map(|site| site.name).collect()
+    }
+
+    fn refusal(text: &str) -> String {
+        let error = expand(&spec(text)).unwrap_err();
+        [vec![error.message], error.help].concat().join("; ")
+    }
+
+    #[test]
+    fn names_are_the_full_ones() {
+        assert_eq!(names("BEGIN"), ["begin"]);
+        assert_eq!(names("i:s:5"), ["interval:s:5"]);
+        assert_eq!(names("interval:5s"), ["interval:us:5000000"]);
+        assert_eq!(names("t:raw_syscalls:sys_enter"), ["tracepoint:raw_syscalls:sys_enter"]);
+        assert_eq!(names("rt:sys_exit"), ["rawtracepoint:sys_exit"]);
+        assert_eq!(names("t:syscalls:sys_enter_newstat"), ["tracepoint:syscalls:sys_enter_newstat"]);
+    }
+
+    #[test]
+    fn wildcards_stand_for_every_match() {
+        assert_eq!(
+            names("tracepoint:syscalls:sys_*_openat*"),
+            [
+                "tracepoint:syscalls:sys_enter_openat",
+                "tracepoint:syscalls:sys_exit_openat",
+                "tracepoint:syscalls:sys_enter_openat2",
+                "tracepoint:syscalls:sys_exit_openat2"
+            ]
+        );
+        assert_eq!(names("tracepoint:raw_syscalls:*").len(), 2);
+        let with_tracepoint = syscalls::all().iter().filter(|syscall| syscall.tracepoint.is_some()).count();
+        assert_eq!(names("tracepoint:syscalls:sys_enter_*").len(), with_tracepoint);
+    }
+
+    #[test]
+    fn periods_are_nanoseconds() {
+        let period = |text| expand(&spec(text)).unwrap()[0].event;
+        assert_eq!(period("interval:s:2"), Event::Interval(2_000_000_000));
+        assert_eq!(period("interval:ms:100"), Event::Interval(100_000_000));
+        assert_eq!(period("interval:us:1"), Event::Interval(1_000));
+        assert_eq!(period("interval:hz:99"), Event::Interval(10_101_010));
+    }
+
+    #[test]
+    fn what_is_refused_says_why() {
+        assert_eq!(
+            refusal("tracepoint:syscalls:sys_enter_opennat"),
+            "there is no tracepoint `syscalls:sys_enter_opennat`; did you mean `sys_enter_openat`?"
+        );
+        assert_eq!(
+            refusal("tracepoint:syscalls:sys_enter_stat"),
+            "there is no tracepoint `syscalls:sys_enter_stat`; the kernel calls it `sys_enter_newstat`"
+        );
+        assert_eq!(refusal("tracepoint:syscalls:sys_enter_zz*"), "no tracepoint matches `syscalls:sys_enter_zz*`");
+        assert_eq!(
+            refusal("kprobe:vfs_read").split(';').next().unwrap(),
+            "probes of kind `kprobe` are not supported yet"
+        );
+        assert_eq!(refusal("intervall:s:1"), "there is no probe kind `intervall`; did you mean `interval`?");
+        assert_eq!(refusal("interval:s:0"), "the shortest interval is 1 us");
+        assert_eq!(refusal("interval:s:x"), "`x` is not the length of an interval");
+        assert_eq!(refusal("interval:m:1").split(';').next().unwrap(), "`m` is not a unit of an interval");
+        assert_eq!(
+            refusal("tracepoint:sched:sched_switch").split(';').next().unwrap(),
+            "tracepoints of the category `sched` are not supported yet"
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! Which clauses share a BPF program, and where each program is attached.
+//!
+//! All clauses at one raw tracepoint are one program, so that an event costs one call and one scope check. All `begin`
+//! clauses are one, all `end` clauses another; each `interval` is its own, since it has its own timer.
+
+use super::check::CheckedClause;
+use super::clauses::Instance;
+use super::probes::Event;
+use super::typed::{Clause, Context, Program};
+use crate::compile::target::Target;
+use crate::plan::{self, Attach, ProbeId};
+use tracer_common::scope::ProcessFilter;
+
+/// The programs, typed and in the plan, in the same order: that of their first clauses.
+pub fn assemble(
+    instances: &[Instance<'_>],
+    clauses: Vec<CheckedClause>,
+    target: &Target,
+) -> (Vec<Program>, Vec<plan::Program>) {
+    let mut programs: Vec<Program> = Vec::new();
+    let mut planned: Vec<plan::Program> = Vec::new();
+    for (instance, clause) in instances.iter().zip(clauses) {
+        let event = instance.sites[0].event;
+        let attach = attach(event);
+        let known =
+            planned.iter().position(|program| program.attach == attach && !matches!(attach, Attach::Interval { .. }));
+        let at = known.unwrap_or_else(|| {
+            planned.push(plan::Program { symbol: symbol(&attach, planned.len()), attach, probes: Vec::new() });
+            programs.push(Program {
+                context: context(event),
+                scoped: event.has_subject(),
+                preemptible: false,
+                clauses: Vec::new(),
+            });
+            planned.len() - 1
+        });
+        let new = instance.ids.iter().filter(|id| !planned[at].probes.contains(id)).copied().collect::<Vec<ProbeId>>();
+        planned[at].probes.extend(new);
+        programs[at].clauses.push(Clause {
+            selector: instance.selector(),
+            probes: instance.ids.clone(),
+            locals: clause.locals,
+            predicate: clause.predicate,
+            body: clause.body,
+            span: instance.probe.span,
+        });
+    }
+    if target.scope.filter == ProcessFilter::Tree as u32 {
+        let attach = Attach::RawTracepoint { event: "sched_process_fork".into() };
+        planned.push(plan::Program { symbol: "follow_fork".into(), attach, probes: Vec::new() });
+        let context = Context::FollowFork;
+        programs.push(Program { context, scoped: false, preemptible: false, clauses: Vec::new() });
+    }
+    (programs, planned)
+}
+
+fn attach(event: Event) -> Attach {
+    match event {
+        Event::Begin => Attach::Begin,
+        Event::End => Attach::End,
+        Event::Interval(period) => Attach::Interval { period },
+        Event::AnySyscall { exit, .. } | Event::Syscall { exit, .. } => {
+            Attach::RawTracepoint { event: if exit { "sys_exit" } else { "sys_enter" }.into() }
+        }
+    }
+}
+
+fn context(event: Event) -> Context {
+    match event {
+        Event::Begin | Event::End | Event::Interval(_) => Context::None,
+        Event::AnySyscall { exit: false, .. } | Event::Syscall { exit: false, .. } => Context::SysEnter,
+        Event::AnySyscall { exit: true, .. } | Event::Syscall { exit: true, .. } => Context::SysExit,
+    }
+}
+
+/// A name for the program's function that no other program has.
+fn symbol(attach: &Attach, index: usize) -> String {
+    match attach {
+        Attach::Begin => "begin".into(),
+        Attach::End => "end".into(),
+        Attach::Interval { .. } => format!("interval_{index}"),
+        Attach::RawTracepoint { event } => event.clone(),
+    }
+}

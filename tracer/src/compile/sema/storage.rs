@@ -1,0 +1,92 @@
+//! How each map is kept in the kernel.
+//!
+//! * A map keyed by `tid` alone, whose entries are only used in the thread they belong to, lives in task storage: it
+//!   costs no hash, and an entry goes away with its thread. bpftrace prints what is left of every map at the end, so
+//!   this is done only where an `end` probe clears the map unconditionally, as scripts with such maps do.
+//! * An aggregation whose keys are known to be few small numbers lives in a per-CPU array, as long as that stays small.
+//! * Any other aggregation lives in a per-CPU hash, plain values in a hash.
+
+use super::check::{Domain, MapState, MapValue, Use, UseKind};
+use super::types::Ty;
+use crate::compile::target::Target;
+use crate::plan::{Aggregation, Map, Storage, Value};
+
+/// Most keys of a map, unless the script says otherwise: bpftrace's `max_map_keys`.
+pub const MAX_MAP_KEYS: u32 = 4096;
+
+/// Bytes that an array may take of the kernel's memory, all CPUs together.
+const ARRAY_BUDGET: u64 = 16 << 20;
+
+/// The map as the plan has it; `None` if its types are not known, which has been reported.
+pub fn map(state: &MapState, probes: usize, target: &Target) -> Option<Map> {
+    let key = match &state.key {
+        Some((ty, _)) => Some(ty.shape()?),
+        None => None,
+    };
+    let (value, storage) = match &state.value {
+        MapValue::Plain(ty, _) => (Value::Plain(ty.shape()?), plain(state, target)),
+        &MapValue::Aggregation(aggregation, _) => {
+            (Value::Aggregation(aggregation), aggregated(state, aggregation, probes, target))
+        }
+        MapValue::Unknown => return None,
+    };
+    let max_entries = match storage {
+        Storage::Hash if key.is_none() => 1,
+        Storage::Hash => MAX_MAP_KEYS,
+        Storage::PerCpuHash => 2 * MAX_MAP_KEYS, // two generations at a time
+        Storage::PerCpuArray { entries, .. } => entries,
+        Storage::TaskStorage => 0,
+    };
+    Some(Map { name: state.name.clone(), storage, key, value, max_entries })
+}
+
+/// Whether what is left in the map is printed at the end.
+pub fn printed_at_end(map: &Map) -> bool {
+    map.storage != Storage::TaskStorage
+}
+
+fn plain(state: &MapState, target: &Target) -> Storage {
+    let own_thread = |used: &Use| match used.kind {
+        UseKind::Entry => used.domain == Domain::Tid && used.in_task,
+        UseKind::Clear => used.at_end,
+        UseKind::Whole => false,
+    };
+    let cleared = state.uses.iter().any(|used| used.kind == UseKind::Clear && used.at_end);
+    let by_thread = matches!(state.key, Some((Ty::Int { .. }, _)));
+    if target.task_storage && by_thread && cleared && state.uses.iter().all(own_thread) {
+        Storage::TaskStorage
+    } else {
+        Storage::Hash
+    }
+}
+
+fn aggregated(state: &MapState, aggregation: Aggregation, probes: usize, target: &Target) -> Storage {
+    let Some((first, entries)) = small_keys(state, probes, target) else {
+        return Storage::PerCpuHash;
+    };
+    let bytes = u64::from(aggregation.size()) * 2 * u64::from(entries) * u64::from(target.possible_cpus);
+    if bytes <= ARRAY_BUDGET { Storage::PerCpuArray { first, entries } } else { Storage::PerCpuHash }
+}
+
+/// The least key and how many there can be, where all uses agree that they are few.
+fn small_keys(state: &MapState, probes: usize, target: &Target) -> Option<(i32, u32)> {
+    if state.key.is_none() {
+        return Some((0, 1));
+    }
+    let entries = state.uses.iter().filter(|used| used.kind == UseKind::Entry);
+    entries.map(|used| range(used.domain, probes, target)).reduce(|a, b| {
+        let ((a_first, a_entries), (b_first, b_entries)) = (a?, b?);
+        let first = a_first.min(b_first);
+        let end = (a_first + a_entries as i32).max(b_first + b_entries as i32);
+        Some((first, (end - first) as u32))
+    })?
+}
+
+fn range(domain: Domain, probes: usize, target: &Target) -> Option<(i32, u32)> {
+    match domain {
+        Domain::Cpu => Some((0, target.possible_cpus)),
+        Domain::Probe => Some((0, probes as u32)),
+        Domain::Syscall(greatest) => Some((-1, greatest + 2)),
+        Domain::Tid | Domain::Any => None,
+    }
+}
