@@ -91,7 +91,7 @@ impl Maps {
         let Script { map, storage, has_key } = &self.maps[id.0 as usize];
         let Some(map) = map else { return Ok(()) };
         match *storage {
-            Storage::PerCpuArray { entries } => drain_array(map, old, entries, *has_key, merge),
+            Storage::PerCpuArray { first, entries } => drain_array(map, old, first, entries, *has_key, merge),
             Storage::PerCpuHash => drain_hash(map, old, merge),
             Storage::Hash | Storage::TaskStorage => Ok(()),
         }
@@ -185,6 +185,7 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
 fn drain_array(
     map: &RawMap,
     generation: u64,
+    first: i32,
     entries: u32,
     has_key: bool,
     merge: &mut dyn FnMut(&[u8], &[u8]),
@@ -195,7 +196,7 @@ fn drain_array(
         let index = (generation as u32 * entries + key).to_ne_bytes();
         map.lookup(&index, &mut values)?;
         if values != zeros {
-            let key = u64::from(key).to_ne_bytes();
+            let key = (i64::from(first) + i64::from(key)).to_ne_bytes();
             merge(if has_key { &key } else { &[] }, &values);
             map.update(&index, &zeros)?;
         }

@@ -46,7 +46,7 @@ impl MapDefinition {
             Storage::Hash => (MapKind::Hash, map.max_entries),
             // While user space reads the entries of one generation, programs add those of the next.
             Storage::PerCpuHash => (MapKind::PerCpuHash, map.max_entries.saturating_mul(2)),
-            Storage::PerCpuArray { entries } => (MapKind::PerCpuArray, entries * 2),
+            Storage::PerCpuArray { entries, .. } => (MapKind::PerCpuArray, entries * 2),
             Storage::TaskStorage => (MapKind::TaskStorage, 0),
         };
         let size = u64::from(map.key_size() + map.value_size()) * u64::from(max_entries);

@@ -1,19 +1,16 @@
 //! Format strings of `printf`: taken apart, and checked against the types of the arguments.
 //!
 //! What is no conversion stands for itself, as in bpftrace: `%q` is printed as it is. A precision has no effect there
-//! (neither on numbers nor on texts), so it has none here. `h` and `hh` cut a number to 2 bytes and 1; other length
-//! modifiers do nothing, all numbers being printed whole.
+//! (neither on numbers nor on texts); the plan carries it all the same. How much of a number is looked at is said by the
+//! length before the conversion, and is 4 bytes without one.
 
 use super::types::Ty;
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::source::Span;
 use crate::plan::{Conversion, Format, Piece};
 
-/// A format with, for each argument, the type that it must be converted to first.
-pub type Parsed = (Format, Vec<Ty>);
-
 /// Takes `text`, which stands at `at`, apart and checks it against the arguments' types.
-pub fn parse(text: &str, at: Span, arguments: &[(Ty, Span)], call: Span) -> Result<Parsed, Vec<Diagnostic>> {
+pub fn parse(text: &str, at: Span, arguments: &[(Ty, Span)], call: Span) -> Result<Format, Vec<Diagnostic>> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut literal = String::new();
     let mut conversions = Vec::new();
@@ -26,12 +23,12 @@ pub fn parse(text: &str, at: Span, arguments: &[(Ty, Span)], call: Span) -> Resu
                 literal.push('%');
                 rest = &rest[length..];
             }
-            Some((Specification::Argument { piece, cut }, length)) => {
+            Some((Specification::Argument(piece), length)) => {
                 if !literal.is_empty() {
                     pieces.push(Piece::Text(std::mem::take(&mut literal)));
                 }
                 let Piece::Argument { conversion, .. } = piece else { unreachable!("an argument") };
-                conversions.push((conversion, cut, &rest[..length]));
+                conversions.push((conversion, &rest[..length]));
                 pieces.push(piece);
                 rest = &rest[length..];
             }
@@ -52,19 +49,14 @@ pub fn parse(text: &str, at: Span, arguments: &[(Ty, Span)], call: Span) -> Resu
         return Err(vec![error.label(format!("{} given", arguments.len()))]);
     }
     let mut errors = Vec::new();
-    let mut types = Vec::new();
-    for ((conversion, cut, written), (ty, span)) in conversions.into_iter().zip(arguments) {
+    for ((conversion, written), (ty, span)) in conversions.into_iter().zip(arguments) {
         if !takes(conversion, ty) {
             let error = Diagnostic::error(*span, format!("`{written}` cannot print a value of type `{ty}`"));
             let error = error.also(at, "in this format");
             errors.push(if matches!(ty, Ty::Void | Ty::Args | Ty::Array(..)) { error } else { error.help("use `%s`") });
         }
-        types.push(match (cut, ty) {
-            (Some(size), Ty::Int { .. }) => Ty::int(size, conversion == Conversion::Signed),
-            _ => ty.clone(),
-        });
     }
-    if errors.is_empty() { Ok((Format { pieces }, types)) } else { Err(errors) }
+    if errors.is_empty() { Ok(Format { pieces }) } else { Err(errors) }
 }
 
 fn takes(conversion: Conversion, ty: &Ty) -> bool {
@@ -76,19 +68,15 @@ fn takes(conversion: Conversion, ty: &Ty) -> bool {
 
 enum Specification {
     Percent,
-    Argument {
-        piece: Piece,
-        /// Bytes that are left of a number.
-        cut: Option<u8>,
-    },
+    Argument(Piece),
 }
 
 /// The specification that `text`, which begins with `%`, begins with, and its length in bytes.
 fn specification(text: &str) -> Option<(Specification, usize)> {
-    let bytes = text.as_bytes();
+    let letters = text.as_bytes();
     let mut at = 1;
     let (mut left, mut zero, mut plus, mut space, mut alternate) = (false, false, false, false, false);
-    while let Some(flag) = bytes.get(at) {
+    while let Some(flag) = letters.get(at) {
         match flag {
             b'-' => left = true,
             b'0' => zero = true,
@@ -100,20 +88,22 @@ fn specification(text: &str) -> Option<(Specification, usize)> {
         at += 1;
     }
     let width = digits(text, &mut at)?;
-    if bytes.get(at) == Some(&b'.') {
+    let mut precision = None;
+    if letters.get(at) == Some(&b'.') {
         at += 1;
-        digits(text, &mut at)?;
+        precision = digits(text, &mut at)?;
     }
     let modifiers = at;
-    while matches!(bytes.get(at), Some(b'h' | b'l' | b'L' | b'j' | b'z' | b't')) {
+    while matches!(letters.get(at), Some(b'h' | b'l' | b'L' | b'j' | b'z' | b't')) {
         at += 1;
     }
-    let cut = match &text[modifiers..at] {
-        "h" => Some(2),
-        "hh" => Some(1),
-        _ => None,
+    let bytes = match &text[modifiers..at] {
+        "hh" => 1,
+        "h" => 2,
+        "l" | "ll" | "j" | "z" | "t" => 8,
+        _ => 4,
     };
-    let conversion = match bytes.get(at)? {
+    let conversion = match letters.get(at)? {
         b'%' => return Some((Specification::Percent, at + 1)),
         b'd' | b'i' => Conversion::Signed,
         b'u' => Conversion::Unsigned,
@@ -125,8 +115,8 @@ fn specification(text: &str) -> Option<(Specification, usize)> {
         b's' => Conversion::Text,
         _ => return None,
     };
-    let piece = Piece::Argument { left, zero, plus, space, alternate, width, precision: None, conversion };
-    Some((Specification::Argument { piece, cut }, at + 1))
+    let piece = Piece::Argument { left, zero, plus, space, alternate, width, precision, bytes, conversion };
+    Some((Specification::Argument(piece), at + 1))
 }
 
 /// A number, if there is one; `None` if it is none that a field can have.
@@ -146,7 +136,7 @@ mod tests {
 
     fn pieces(text: &str, types: &[Ty]) -> Vec<String> {
         let arguments: Vec<(Ty, Span)> = types.iter().map(|ty| (ty.clone(), Span::default())).collect();
-        let (format, _) = parse(text, Span::default(), &arguments, Span::default()).unwrap();
+        let format = parse(text, Span::default(), &arguments, Span::default()).unwrap();
         let show = |piece: Piece| match piece {
             Piece::Text(text) => format!("{text:?}"),
             Piece::Argument { left, zero, plus, space, alternate, width, conversion, .. } => {
@@ -193,9 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn short_numbers_are_cut() {
-        let arguments = [(Ty::I64, Span::default()), (Ty::U64, Span::default()), (Ty::U64, Span::default())];
-        let (_, types) = parse("%hhd %hx %ld", Span::default(), &arguments, Span::default()).unwrap();
-        assert_eq!(types.iter().map(Ty::to_string).collect::<Vec<_>>(), ["int8", "uint16", "uint64"]);
+    fn the_length_says_how_many_bytes_are_looked_at() {
+        let arguments = vec![(Ty::I64, Span::default()); 5];
+        let format = parse("%hhd %hx %d %ld %.3zu", Span::default(), &arguments, Span::default()).unwrap();
+        let seen = format.pieces.iter().filter_map(|piece| match piece {
+            Piece::Argument { bytes, precision, .. } => Some((*bytes, *precision)),
+            Piece::Text(_) => None,
+        });
+        assert_eq!(seen.collect::<Vec<_>>(), [(1, None), (2, None), (4, None), (8, None), (8, Some(3))]);
     }
 }

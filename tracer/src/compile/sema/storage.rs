@@ -3,7 +3,8 @@
 //! * A map keyed by `tid` alone, whose entries are only used in the thread they belong to, lives in task storage: it
 //!   costs no hash, and an entry goes away with its thread. bpftrace prints what is left of every map at the end, so
 //!   this is done only where an `end` probe clears the map unconditionally, as scripts with such maps do.
-//! * An aggregation whose keys are known to be few small numbers lives in a per-CPU array, as long as that stays small.
+//! * An aggregation whose keys are known to be few small numbers lives in a per-CPU array, as long as that stays small
+//!   and no entry is deleted.
 //! * Any other aggregation lives in a per-CPU hash, plain values in a hash.
 
 use super::check::{Domain, MapState, MapValue, Use, UseKind};
@@ -47,7 +48,7 @@ pub fn printed_at_end(map: &Map) -> bool {
 
 fn plain(state: &MapState, target: &Target) -> Storage {
     let own_thread = |used: &Use| match used.kind {
-        UseKind::Entry => used.domain == Domain::Tid && used.in_task,
+        UseKind::Entry | UseKind::Delete => used.domain == Domain::Tid && used.in_task,
         UseKind::Clear => used.at_end,
         UseKind::Whole => false,
     };
@@ -61,7 +62,8 @@ fn plain(state: &MapState, target: &Target) -> Storage {
 }
 
 fn aggregated(state: &MapState, aggregation: Aggregation, probes: usize, target: &Target) -> Storage {
-    let Some((first, entries)) = small_keys(state, probes, target) else {
+    let deleted_from = state.uses.iter().any(|used| used.kind == UseKind::Delete);
+    let Some((first, entries)) = small_keys(state, probes, target).filter(|_| !deleted_from) else {
         return Storage::PerCpuHash;
     };
     let bytes = u64::from(aggregation.size()) * 2 * u64::from(entries) * u64::from(target.possible_cpus);

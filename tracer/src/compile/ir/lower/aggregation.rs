@@ -39,8 +39,12 @@ impl Lowering<'_> {
         weight: Option<&Expr>,
     ) {
         let key = match (self.map(map).storage, key) {
-            (Storage::PerCpuArray { entries }, Some(key)) => Key::Array(self.value(key), entries),
-            (Storage::PerCpuArray { entries }, None) => Key::Array(self.b.constant(0), entries),
+            (Storage::PerCpuArray { first: 0, entries }, Some(key)) => Key::Array(self.value(key), entries),
+            (Storage::PerCpuArray { first, entries }, Some(key)) => {
+                let key = self.value(key);
+                Key::Array(self.b.binary_with(BinaryOp::Sub, key, first.into()), entries)
+            }
+            (Storage::PerCpuArray { entries, .. }, None) => Key::Array(self.b.constant(0), entries),
             (_, key) => Key::Hash(self.key(map, key)),
         };
         let argument = argument.map(|argument| self.value(argument));

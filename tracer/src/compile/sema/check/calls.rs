@@ -348,6 +348,7 @@ pub fn delete(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Spa
             return Vec::new();
         }
     };
+    checker.deletes(map);
     let mut stmts = vec![StmtKind::Delete { map, key: key.clone() }];
     if matches!(checker.maps[map.0 as usize].value, MapValue::Aggregation(..)) {
         // User space forgets what it has merged so far.

@@ -55,8 +55,10 @@ pub struct Use {
 /// What is done with a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UseKind {
-    /// An entry is read, written, counted up, asked for or deleted.
+    /// An entry is read, written, counted up or asked for.
     Entry,
+    /// An entry is deleted.
+    Delete,
     /// `clear(@x)`.
     Clear,
     /// Anything else with the whole map: `print`, `zero`, `len`.
@@ -141,6 +143,13 @@ impl Checker<'_> {
         let event = self.event();
         let at_end = event == super::Event::End && self.scopes.len() == 2 && self.instance().probe.predicate.is_none();
         self.maps[map.0 as usize].uses.push(Use { kind, domain, in_task: event.has_subject(), at_end });
+    }
+
+    /// The last use of a map deletes the entry.
+    pub(super) fn deletes(&mut self, map: MapId) {
+        if let Some(last) = self.maps[map.0 as usize].uses.last_mut() {
+            last.kind = UseKind::Delete;
+        }
     }
 
     fn keyed(&mut self, map: MapId, keyed: bool, span: Span) {

@@ -103,15 +103,14 @@ pub fn printf(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Spa
         }
     }
     let found: Vec<(Ty, Span)> = operands.iter().map(|operand| (operand.ty.clone(), operand.expr.span)).collect();
-    let (format, narrowed) = match format::parse(&text, at, &found, span) {
+    let format = match format::parse(&text, at, &found, span) {
         Ok(parsed) => parsed,
         Err(errors) => {
             errors.into_iter().for_each(|error| checker.report(error));
             return Vec::new();
         }
     };
-    let exprs: Vec<typed::Expr> =
-        operands.into_iter().zip(narrowed).map(|(operand, ty)| convert(operand, &ty)).collect();
+    let exprs: Vec<typed::Expr> = operands.into_iter().map(|operand| operand.expr).collect();
     match exprs.iter().map(|expr| shape_of(expr).cloned()).collect() {
         Some(shapes) => vec![checker.emit(Record::Printf { format, arguments: shapes }, exprs)],
         None => Vec::new(), // reported where the format was checked
