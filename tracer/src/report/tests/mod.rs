@@ -3,6 +3,7 @@
 //! What bpftrace prints too is compared with what bpftrace 0.27.1 has printed for the script above the case.
 
 mod emptying;
+mod json;
 mod maps;
 mod merging;
 mod tables;

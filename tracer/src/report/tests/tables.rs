@@ -55,7 +55,7 @@ fn json_has_the_exact_numbers_and_all_buckets() {
         r#""max": 4672924418047, "count": 1}]}, "@errors": 0}]}}"#,
         "\n"
     );
-    assert_eq!(latencies(1, Unit::Nanoseconds).printed(Style::Json), expected);
+    assert_eq!(json::valid(latencies(1, Unit::Nanoseconds).printed(Style::Json)), expected);
 }
 
 /// `ctrace syscall-latency --by-process`: several keys, headed as the script names them; numbers to the right.
