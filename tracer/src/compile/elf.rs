@@ -6,6 +6,7 @@
 //! | `TYPE/SYMBOL` | a program |
 //! | `.text` | all functions of the runtime library |
 //! | `maps` | definitions of maps, one symbol each |
+//! | `.maps`, `.BTF` | the same for maps that the kernel wants the types of; aya makes them if it is asked to allow those it has no API for (`EbpfLoader::allow_unsupported_maps`) |
 //! | `.rodata`, `.data`, `.bss` | variables of the runtime library, one symbol each |
 
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use object::{
 };
 
 use super::bpf::runtime::Section;
-use super::bpf::{MapDefinition, Object, Target};
+use super::bpf::{MapDefinition, MapKind, Object, Target};
+use super::btf;
 use super::ir::MapRef;
 
 /// Both sides of the kernel boundary are ours to give under either licence.
@@ -46,8 +48,17 @@ pub fn write(object: &Object) -> Vec<u8> {
     for (symbol, data) in &object.data {
         file.add(data.section.name(), section_kind(data.section), symbol, SymbolKind::Data, &data.bytes);
     }
-    for map in &object.maps {
+    let (typed, plain): (Vec<_>, Vec<_>) = object.maps.iter().partition(|map| map.kind == MapKind::TaskStorage);
+    for map in plain {
         file.add("maps", SectionKind::Data, &map.name, SymbolKind::Data, &legacy_definition(map));
+    }
+    for map in &typed {
+        let definition = [0; btf::DEFINITION_SIZE as usize];
+        file.add(".maps", SectionKind::Data, &map.name, SymbolKind::Data, &definition);
+    }
+    if !typed.is_empty() {
+        let section = file.writer.add_section(Vec::new(), b".BTF".to_vec(), SectionKind::Debug);
+        file.writer.append_section_data(section, &btf::of_maps(typed.into_iter()), 4);
     }
     let functions: Vec<_> = object
         .functions

@@ -140,3 +140,56 @@ fn random_programs_pass_the_verifier_and_do_what_the_ir_means() {
         assert_eq!(found[..], expected[..], "{}", function.symbol);
     }
 }
+
+/// `@start[tid] = 7` in one program, `@ = @start[tid]` in the next.
+fn task_storage() -> Vec<Function> {
+    const CREATE: i64 = 1;
+    let mut b = Builder::new("write");
+    let (found, out) = (b.block(), b.block());
+    let zero = b.number(0);
+    let create = b.number(CREATE);
+    let task = b.helper(Helper::GetCurrentTaskBtf, &[]);
+    let map = b.map(0);
+    let value = b.helper(Helper::TaskStorageGet, &[map, task, zero, create]);
+    b.branch(CompareOp::Ne, value, zero, target(found, &[]), target(out, &[]));
+    b.enter(found);
+    let seven = b.number(7);
+    b.store(value, 0, Width::B8, seven);
+    b.jump(out, &[]);
+    let write = b.finish();
+
+    let mut b = Builder::new("read");
+    let (found, out) = (b.block(), b.block());
+    let slot = b.slot(8);
+    let zero = b.number(0);
+    let task = b.helper(Helper::GetCurrentTaskBtf, &[]);
+    let map = b.map(0);
+    let value = b.helper(Helper::TaskStorageGet, &[map, task, zero, zero]);
+    b.branch(CompareOp::Ne, value, zero, target(found, &[]), target(out, &[]));
+    b.enter(found);
+    let key = b.address(slot);
+    b.store(key, 0, Width::B8, zero);
+    let map = b.map(1);
+    b.helper(Helper::MapUpdateElem, &[map, key, value, zero]);
+    b.jump(out, &[]);
+    vec![write, b.finish()]
+}
+
+#[test]
+fn values_live_in_task_storage() {
+    let map = |name: &str, storage| Map {
+        name: name.to_owned(),
+        storage,
+        key: None,
+        value: Value::Plain(Shape::U64),
+        max_entries: 1,
+    };
+    let maps = vec![map("@start", Storage::TaskStorage), map("@", Storage::Hash)];
+    let Some(ebpf) = load(task_storage(), maps) else { return };
+    for name in ["write", "read"] {
+        let program: &RawTracePoint = ebpf.program(name).expect("loaded").try_into().expect("a raw tracepoint program");
+        program.test_run(RawTracePointRunOptions::new()).expect("raw tracepoint programs can be run");
+    }
+    let map = HashMap::<_, u64, u64>::try_from(ebpf.map("map_1").expect("the map")).expect("a hash of that shape");
+    assert_eq!(map.get(&0, 0).expect("an entry"), 7);
+}
