@@ -13,6 +13,7 @@ use serde_json::ser::Formatter;
 use super::event::{Bucket, Cell, Contents, Event, Kind, MapView, PERCENTILES, Percentiles};
 use super::table::{Row, Table};
 use super::value::Value;
+use super::view;
 
 /// Writes one event.
 pub fn write(event: Event<'_>, out: &mut impl Write) -> io::Result<()> {
@@ -111,11 +112,7 @@ fn key_text(key: &Value) -> String {
     fn part(value: &Value) -> String {
         match value {
             Value::Tuple(parts) => format!("({})", join(parts)),
-            other => {
-                let mut text = Vec::new();
-                other.write_text(&mut text);
-                String::from_utf8_lossy(&text).into_owned()
-            }
+            other => other.to_text(),
         }
     }
     match key {
@@ -210,8 +207,8 @@ impl Serialize for NamedRow<'_> {
         let NamedRow(table, row) = self;
         let mut object = serializer.serialize_map(None)?;
         object.serialize_entry("key", &row.key)?;
-        for ((name, _), cell) in table.maps.iter().zip(&row.cells) {
-            object.serialize_entry(name, cell)?;
+        for (&(ref name, kind), value) in table.maps.iter().zip(&row.values) {
+            object.serialize_entry(name, &view::cell(kind, value, 1))?;
         }
         object.end()
     }

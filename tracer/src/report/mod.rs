@@ -15,6 +15,7 @@ use crate::plan::{self, Map, MapId, Plan, ProbeId, Record};
 
 pub mod event;
 mod json;
+mod layout;
 mod printf;
 pub mod store;
 pub mod table;
@@ -253,7 +254,10 @@ impl<'p, W: Write> Reporter<'p, W> {
 
     /// Prints the maps that the plan names. The script's last action has run, and all its records have been taken.
     pub fn maps_at_end(&mut self, maps: &mut dyn Maps) -> Result<(), Error> {
-        self.write(Event::End)?;
+        // A script with tables is no bpftrace script; it does without the lines by which bpftrace says that it has ended.
+        if !self.plan.records.iter().any(|record| matches!(record, Record::PrintTable { .. })) {
+            self.write(Event::End)?;
+        }
         for &id in &self.plan.print_at_end {
             let view = self.view(id, Selection::default(), maps)?;
             self.write(Event::Map(&view))?;

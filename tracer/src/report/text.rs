@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::event::{Bucket, Cell, Contents, Event, MapView, PERCENTILES, Percentiles};
-use super::table::{self, Field};
+use super::layout::{self, Field};
 use super::value::Value;
 
 /// Writes one event.
@@ -107,5 +107,5 @@ fn hdr_text(entries: Vec<(String, &Percentiles)>) -> String {
         line.push(Field::right(hdr.max.to_string()));
         lines.push(line);
     }
-    table::align(&lines) + "\n"
+    layout::align(&lines) + "\n"
 }

@@ -72,6 +72,13 @@ impl Value {
         }
     }
 
+    /// The same as a string; what is not UTF-8 in it is replaced.
+    pub fn to_text(&self) -> String {
+        let mut text = Vec::new();
+        self.write_text(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
     /// Appends the value as it stands between the brackets of a key: a tuple has no parentheses.
     pub fn write_key(&self, out: &mut Vec<u8>) {
         match self {

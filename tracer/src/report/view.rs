@@ -195,7 +195,7 @@ fn linear_label(bound: i64, step: i64) -> String {
 }
 
 /// The percentiles of an `hdr`: bounds of buckets, but never beyond the exact extremes.
-fn percentiles(value: &Accumulator) -> Percentiles {
+pub fn percentiles(value: &Accumulator) -> Percentiles {
     let totals = &value.totals;
     let mut histogram = Histogram::<u64>::new_with_bounds(1, u64::MAX, 1).expect("constant bounds, known to be valid");
     let mut buckets = Vec::new();

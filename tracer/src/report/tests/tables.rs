@@ -26,10 +26,10 @@ fn latencies(top: u32, unit: Unit) -> Session {
 fn rows_are_sorted_by_the_total_of_the_first_map() {
     let expected = "\
 syscall  count  errors      p50      p90      p99    p99.9      max    total
-futex        1       0  4520  s  4520  s  4520  s  4520  s  4520  s  4520  s
+futex        1       0  4520 s   4520 s   4520 s   4520 s   4520 s   4520 s
 read      1000      17   415 ns   415 ns   415 ns   415 ns  12.3 ms  12.8 ms
 write        2       0  1.09 us  2.10 us  2.10 us  2.10 us  2.10 us  3.15 us
-3            0       1     0 ns     0 ns     0 ns     0 ns     0 ns     0 ns
+3            0       1        -        -        -        -        -        -
 
 ";
     assert_eq!(latencies(0, Unit::Nanoseconds).printed(Style::Text), expected);
@@ -98,8 +98,38 @@ fn columns_that_would_be_called_the_same_carry_the_name_of_their_map() {
     session.table(&maps, &["fd"], 0, Unit::Plain);
     let expected = "\
 fd  in count  out count  in avg  in total  out avg  out total
- 5         1          0      10        10        0          0
+ 5         1          0      10        10        -          -
 
 ";
     assert_eq!(session.printed(Style::Text), expected);
+}
+
+#[test]
+fn times_have_three_digits_and_a_unit_of_two_characters() {
+    let cases = [
+        (0, "0 ns"),
+        (999, "999 ns"),
+        (1_000, "1.00 us"),
+        (9_994, "9.99 us"),
+        (9_996, "10.0 us"),
+        (99_940, "99.9 us"),
+        (99_960, "100 us"),
+        (999_499, "999 us"),
+        (999_500, "1.00 ms"),
+        (59_940_000_000, "59.9 s "),
+        (1_234_000_000_000, "1234 s "),
+    ];
+    for (ns, expected) in cases {
+        assert_eq!(super::super::layout::duration(ns), expected, "{ns}");
+    }
+}
+
+/// A process may call itself anything; its name does not break the table.
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let mut session = Session::new();
+    let c = session.aggregation("@c", Some(TEXT), Aggregation::Count);
+    session.update(c, &text("a\nb\x1b[2J"), &[0]);
+    session.table(&[c], &["comm"], 0, Unit::Plain);
+    assert_eq!(session.printed(Style::Text), "comm     c\na?b?[2J  1\n\n");
 }
