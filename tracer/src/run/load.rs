@@ -1,5 +1,7 @@
 //! Object bytes → programs and maps in the kernel.
 
+use std::fs;
+
 use aya::programs::{ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfLoader};
 
@@ -16,7 +18,7 @@ pub struct Loaded {
 
 /// Loads the object of a plan.
 pub fn load(object: &[u8], plan: &Plan) -> Result<Loaded, Error> {
-    let mut ebpf = loader()?.allow_unsupported_maps().load(object)?;
+    let mut ebpf = loader()?.btf(None).allow_unsupported_maps().load(object)?;
     for program in &plan.programs {
         load_program(&mut ebpf, &program.symbol)?;
     }
@@ -27,8 +29,13 @@ pub fn load(object: &[u8], plan: &Plan) -> Result<Loaded, Error> {
 /// aya's loader, for objects that need nothing of the kernel's BTF.
 ///
 /// `EbpfLoader::new` (aya 0.14) reads all of the kernel's BTF before it can be told not to: 20 ms and 20 MB, more than all
-/// the rest. It does without if it cannot open the file, so for that moment no file can be opened.
+/// the rest. It does without if it cannot open the file, so for that moment no file can be opened: not by the whole
+/// process, so that it is done only where there is no other thread to notice (in tests there are).
 pub(super) fn loader() -> Result<EbpfLoader<'static>, Error> {
+    let alone = fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
+    if !alone {
+        return Ok(EbpfLoader::new());
+    }
     sys::without_open_files(EbpfLoader::new).map_err(Error::io("cannot change the limit of open files"))
 }
 
