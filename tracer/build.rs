@@ -14,7 +14,7 @@ use std::{
 const TARGET: &str = "bpfel-unknown-none";
 
 /// What is built: the object's name and the features of `tracer-ebpf` that make it.
-const OBJECTS: &[(&str, &str)] = &[("runtime.o", ""), ("identity.o", "identity")];
+const OBJECTS: &[(&str, &str)] = &[("runtime.o", ""), ("runtime-log.o", "log"), ("identity.o", "identity")];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let workspace = Path::new(&env::var("CARGO_MANIFEST_DIR")?).parent().ok_or("no workspace")?.to_owned();

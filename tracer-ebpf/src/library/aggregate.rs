@@ -11,6 +11,7 @@ use tracer_common::{
 
 use super::{
     atomic::{atomic_add, compare_exchange},
+    diagnose,
     loss::ct_lost,
 };
 
@@ -39,6 +40,7 @@ pub unsafe extern "C" fn ct_insert(map: *mut core::ffi::c_void, key: *const core
     if result == 0 || result == -EEXIST {
         return 0;
     }
+    diagnose::map_full(result);
     ct_lost(Loss::MapFull as u32);
     result
 }

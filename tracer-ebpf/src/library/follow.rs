@@ -7,7 +7,7 @@
 use aya_ebpf::{macros::map, maps::HashMap, programs::RawTracePointContext};
 use tracer_common::loss::Loss;
 
-use super::{loss::ct_lost, task};
+use super::{diagnose, loss::ct_lost, task};
 use crate::kernel;
 
 /// Most tasks that are followed at one time.
@@ -22,7 +22,8 @@ static TRACED: HashMap<u64, u8> = HashMap::with_max_entries(MAX_TASKS, NO_PREALL
 
 #[inline(always)]
 fn mark(task: u64) {
-    if TRACED.insert(task, 0, 0).is_err() {
+    if let Err(error) = TRACED.insert(task, 0, 0) {
+        diagnose::not_followed(error.into());
         ct_lost(Loss::MapFull as u32);
     }
 }

@@ -30,6 +30,7 @@
 
 mod aggregate;
 mod atomic;
+mod diagnose;
 mod follow;
 mod loss;
 mod ring;

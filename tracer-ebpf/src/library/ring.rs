@@ -3,7 +3,7 @@
 use aya_ebpf::{helpers::generated::bpf_ringbuf_reserve, macros::map, maps::RingBuf};
 use tracer_common::loss::Loss;
 
-use super::loss::ct_lost;
+use super::{diagnose, loss::ct_lost};
 
 /// The ring of records; user space sets its size before it is made.
 #[map]
@@ -18,6 +18,7 @@ pub extern "C" fn ct_reserve(size: u64) -> *mut u8 {
     // SAFETY: the map is a ring.
     let record = unsafe { bpf_ringbuf_reserve((&raw const EVENTS).cast_mut().cast(), size, 0) };
     if record.is_null() {
+        diagnose::ring_full(size as i64);
         ct_lost(Loss::RingFull as u32);
     }
     record.cast()

@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use object::{Object, ObjectSection, ObjectSymbol, RelocationTarget, SectionKind, SymbolKind, read::elf::ElfFile64};
+use object::read::elf::{ElfFile64, ElfSymbol64};
+use object::{Endianness, Object, ObjectSection, ObjectSymbol, RelocationTarget, SymbolKind};
 
 /// Bytes at an address that a reader of ELF structures may rely on.
 #[repr(align(8))]
 struct Aligned<T: ?Sized>(T);
 
 static QUIET: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/runtime.o")));
+static VERBOSE: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/runtime-log.o")));
 
 /// The library.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ pub struct Library {
 /// A function of the library.
 #[derive(Clone, Debug)]
 pub struct Function {
-    /// Instructions, 8 bytes each. The immediate of one that refers to a symbol is to be replaced.
+    /// Instructions, 8 bytes each. The immediate of a load that refers to a symbol is an offset from it.
     pub code: Vec<u8>,
     /// What the code refers to, by ascending instruction.
     pub references: Vec<Reference>,
@@ -74,6 +76,8 @@ impl Section {
     }
 
     fn of(name: &str) -> Option<Self> {
+        // The compiler keeps equal constants in sections of their own, `.rodata.cst32` and the like.
+        let name = if name.starts_with(".rodata.") { ".rodata" } else { name };
         [Self::Maps, Self::ReadOnly, Self::Data, Self::Bss].into_iter().find(|section| section.name() == name)
     }
 }
@@ -84,48 +88,71 @@ impl Library {
     /// # Panics
     /// If the build script has made something else than an object of the expected form.
     pub fn quiet() -> Self {
-        Self::parse(&QUIET.0).expect("the embedded runtime is an object of our own making")
+        parse(&QUIET.0).expect("the embedded runtime is an object of our own making")
     }
 
-    fn parse(bytes: &[u8]) -> object::Result<Self> {
-        let file = ElfFile64::<object::Endianness>::parse(bytes)?;
-        let mut functions = BTreeMap::new();
-        let mut data = BTreeMap::new();
-        for symbol in file.symbols() {
-            let Some(index) = symbol.section_index() else { continue };
-            let section = file.section_by_index(index)?;
-            let name = symbol.name()?.to_owned();
-            let range = symbol.address()..symbol.address() + symbol.size();
-            match symbol.kind() {
-                SymbolKind::Text => {
-                    let code = section.data_range(range.start, symbol.size())?.unwrap_or_default().to_owned();
-                    let references = section
-                        .relocations()
-                        .filter(|(offset, _)| range.contains(offset))
-                        .map(|(offset, relocation)| {
-                            let RelocationTarget::Symbol(target) = relocation.target() else {
-                                unreachable!("a BPF relocation names a symbol")
-                            };
-                            let symbol = file.symbol_by_index(target)?.name()?.to_owned();
-                            Ok(Reference { instruction: ((offset - range.start) / 8) as usize, symbol })
-                        })
-                        .collect::<object::Result<_>>()?;
-                    functions.insert(name, Function { code, references });
-                }
-                SymbolKind::Data => {
-                    let Some(place) = Section::of(section.name()?) else { continue };
-                    let bytes = if section.kind() == SectionKind::UninitializedData {
-                        vec![0; symbol.size() as usize]
-                    } else {
-                        section.data_range(range.start, symbol.size())?.unwrap_or_default().to_owned()
-                    };
-                    data.insert(name, Data { section: place, bytes });
-                }
-                _ => {}
-            }
-        }
-        Ok(Self { functions, data })
+    /// The library that says what goes wrong, in the ring `AYA_LOGS` as aya-log reads it.
+    ///
+    /// # Panics
+    /// If the build script has made something else than an object of the expected form.
+    pub fn verbose() -> Self {
+        parse(&VERBOSE.0).expect("the embedded runtime is an object of our own making")
     }
+}
+
+type File<'a> = ElfFile64<'a, Endianness>;
+type Symbol<'a> = ElfSymbol64<'a, 'a, Endianness>;
+
+fn parse(bytes: &[u8]) -> object::Result<Library> {
+    let file = File::parse(bytes)?;
+    let mut library = Library { functions: BTreeMap::new(), data: BTreeMap::new() };
+    for symbol in file.symbols() {
+        let Some(index) = symbol.section_index() else { continue };
+        let section = file.section_by_index(index)?;
+        let name = symbol.name()?.to_owned();
+        let bytes = section.data_range(symbol.address(), symbol.size())?;
+        match (symbol.kind(), Section::of(section.name()?)) {
+            (SymbolKind::Text, _) => {
+                let code = bytes.unwrap_or_default().to_owned();
+                library.functions.insert(name, function(&file, &symbol, code)?);
+            }
+            (SymbolKind::Data, Some(section)) => {
+                // There are no bytes in the file for what is all zeros.
+                let bytes = bytes.map_or_else(|| vec![0; symbol.size() as usize], <[u8]>::to_owned);
+                library.data.insert(name, Data { section, bytes });
+            }
+            _ => {}
+        }
+    }
+    Ok(library)
+}
+
+/// The function of a symbol, with its relocations as references to named symbols.
+fn function(file: &File, symbol: &Symbol, mut code: Vec<u8>) -> object::Result<Function> {
+    let section = file.section_by_index(symbol.section_index().expect("a function stands in a section"))?;
+    let range = symbol.address()..symbol.address() + symbol.size();
+    let mut references = Vec::new();
+    for (offset, relocation) in section.relocations().filter(|(offset, _)| range.contains(offset)) {
+        let RelocationTarget::Symbol(target) = relocation.target() else { continue };
+        let mut target = file.symbol_by_index(target)?;
+        let place = (offset - range.start) as usize;
+        if target.kind() == SymbolKind::Section {
+            // Unnamed constants are referred to by their section and an offset into it.
+            let immediate = &mut code[place + 4..place + 8];
+            let offset = immediate.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte));
+            target = data_at(file, &target, offset).expect("every constant has a symbol");
+            immediate.copy_from_slice(&((offset - target.address()) as u32).to_le_bytes());
+        }
+        references.push(Reference { instruction: place / 8, symbol: target.name()?.to_owned() });
+    }
+    Ok(Function { code, references })
+}
+
+/// The symbol of the data at an offset of a section.
+fn data_at<'a>(file: &'a File<'a>, section: &Symbol, offset: u64) -> Option<Symbol<'a>> {
+    file.symbols()
+        .filter(|symbol| symbol.kind() == SymbolKind::Data && symbol.section_index() == section.section_index())
+        .find(|symbol| (symbol.address()..symbol.address() + symbol.size()).contains(&offset))
 }
 
 #[cfg(test)]
@@ -147,29 +174,52 @@ mod tests {
         Runtime::Lost,
     ];
 
+    /// Opcodes: a call (of a function, if the source register is 1), a load of 64 bits from the next 8 bytes as well.
+    const CALL: u8 = 0x85;
+    const LOAD: u8 = 0x18;
+
     #[test]
     fn every_function_that_the_ir_names_is_there() {
-        let library = Library::quiet();
-        for function in FUNCTIONS {
-            assert!(library.functions.contains_key(function.symbol()), "{}", function.symbol());
+        for library in [Library::quiet(), Library::verbose()] {
+            for function in FUNCTIONS {
+                assert!(library.functions.contains_key(function.symbol()), "{}", function.symbol());
+            }
         }
     }
 
     #[test]
-    fn every_reference_leads_to_something_in_the_library() {
-        const CALL: u8 = 0x85;
-        const LOAD_IMMEDIATE: u8 = 0x18;
-        let library = Library::quiet();
-        for (name, function) in &library.functions {
-            for reference in &function.references {
-                let opcode = function.code[reference.instruction * 8];
-                match opcode {
-                    CALL => assert!(library.functions.contains_key(&reference.symbol), "{name}: {reference:?}"),
-                    LOAD_IMMEDIATE => assert!(library.data.contains_key(&reference.symbol), "{name}: {reference:?}"),
-                    _ => panic!("{name}: {reference:?} at opcode {opcode:#x}"),
+    fn every_call_and_load_of_an_address_leads_to_something_in_the_library() {
+        for library in [Library::quiet(), Library::verbose()] {
+            for (name, function) in library.functions.iter().filter(|(name, _)| name.starts_with("ct_")) {
+                for (index, insn) in function.code.chunks_exact(8).enumerate() {
+                    let target = function.references.iter().find(|reference| reference.instruction == index);
+                    let symbol = target.map(|reference| reference.symbol.as_str());
+                    match (insn[0], insn[1] >> 4) {
+                        (CALL, 1) => {
+                            let symbol = symbol.unwrap_or_else(|| panic!("{name}+{index} calls what has no name"));
+                            assert!(library.functions.contains_key(symbol), "{name} calls {symbol}");
+                        }
+                        (LOAD, _) => {
+                            let Some(symbol) = symbol else { continue };
+                            let data = &library.data[symbol];
+                            let offset = u32::from_le_bytes([insn[4], insn[5], insn[6], insn[7]]);
+                            assert!((offset as usize) < data.bytes.len(), "{name} reads behind {symbol}");
+                        }
+                        _ => assert_eq!(symbol, None, "{name}+{index}"),
+                    }
                 }
             }
         }
+    }
+
+    #[test]
+    fn only_the_verbose_library_logs() {
+        assert!(!Library::quiet().data.contains_key("AYA_LOGS"));
+        let verbose = Library::verbose();
+        assert!(verbose.data.contains_key("AYA_LOGS"));
+        let texts = verbose.data.values().filter(|data| data.section == Section::ReadOnly);
+        let said = b"the ring has no room for ";
+        assert!(texts.into_iter().any(|data| data.bytes.windows(said.len()).any(|window| window == said)));
     }
 
     #[test]
