@@ -11,6 +11,7 @@
 //! - [`load`](mod@load): object → programs and maps in the kernel
 //! - [`maps`]: reading, emptying and changing the script's maps
 //! - [`command`]: the process of `-c`, which waits until everything is attached
+//! - `log`: what the runtime library says of itself
 //! - [`session`]: begin, attach, the event loop, end
 
 use std::io;
@@ -23,6 +24,7 @@ use thiserror::Error;
 pub mod command;
 pub mod identity;
 pub mod load;
+mod log;
 pub mod maps;
 pub mod session;
 pub mod sys;
@@ -99,6 +101,9 @@ pub enum Error {
     /// The command of `-c` cannot be started.
     #[error(transparent)]
     Command(#[from] command::Error),
+    /// The runtime library cannot be listened to.
+    #[error("cannot read diagnostics: {0}")]
+    Log(aya_log::Error),
     /// A system call that does not usually fail.
     #[error("{what}: {error}")]
     Io {

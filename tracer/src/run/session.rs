@@ -9,13 +9,14 @@ use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::{RawTracePointRunOptions, TestRun};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracer_common::loss::LOSS_KINDS;
 
 use super::Error;
 use super::command::Command;
 use super::load::{Loaded, raw_tracepoint};
+use super::log::Log;
 use super::maps::Maps;
 use super::sys;
 use crate::plan::{Attach, Plan, ProbeId, Program};
@@ -36,6 +37,9 @@ pub trait Sink {
 
     /// A record of the ring, header included.
     fn record(&mut self, record: &[u8], maps: &mut Maps) -> Result<Flow, Self::Error>;
+
+    /// The runtime library in the kernel says something of itself; only if the object was linked to talk.
+    fn diagnostic(&mut self, message: &str);
 
     /// No more records for now: the moment to flush.
     fn idle(&mut self) -> Result<(), Self::Error>;
@@ -111,6 +115,7 @@ struct Session<'a, S> {
     ring: RingBuf<MapData>,
     /// Ready when there is something in the ring.
     records: AsyncFd<OwnedFd>,
+    log: Option<Log>,
     links: Vec<RawTracePointLink>,
     plan: &'a Plan,
     sink: &'a mut S,
@@ -126,7 +131,8 @@ impl<'a, S: Sink> Session<'a, S> {
         };
         let records = ring.as_fd().try_clone_to_owned().and_then(|fd| sys::watch(fd, Interest::READABLE));
         let records = records.map_err(Error::io("cannot wait for the ring"))?;
-        Ok(Self { ebpf, maps, ring, records, links: Vec::new(), plan, sink })
+        let log = Log::new(&mut ebpf)?;
+        Ok(Self { ebpf, maps, ring, records, log, links: Vec::new(), plan, sink })
     }
 
     async fn run(&mut self, options: Options) -> Result<Outcome, S::Error> {
@@ -158,6 +164,7 @@ impl<'a, S: Sink> Session<'a, S> {
         }
         self.run_programs(|attach| *attach == Attach::End)?;
         while self.take_records()? != Flow::Continue {}
+        self.pass_diagnostics();
         let losses = self.maps.losses().map_err(Error::io("cannot read the loss counters"))?;
         Ok(Outcome { reason, duration, probes: self.plan.probes.len(), losses })
     }
@@ -176,15 +183,21 @@ impl<'a, S: Sink> Session<'a, S> {
         let end = duration.map(|duration| Instant::now() + duration);
         loop {
             // The ring comes last: however full it is, the rest is seen to.
-            let records = tokio::select! {
+            let event = tokio::select! {
                 biased;
                 reason = events.next(command) => return Ok(reason?),
                 () = sleep_until(end) => return Ok(Reason::Duration),
-                () = sleep_until(timers.next()) => None,
-                guard = self.records.readable() => Some(guard.map_err(Error::io("cannot wait for the ring"))?),
+                () = sleep_until(timers.next()) => Event::Timer,
+                guard = ready(self.log.as_ref()) => {
+                    guard?.clear_ready();
+                    Event::Diagnostics
+                }
+                guard = self.records.readable() => {
+                    Event::Records(guard.map_err(Error::io("cannot wait for the ring"))?)
+                }
             };
-            let flow = match records {
-                Some(mut guard) => {
+            let flow = match event {
+                Event::Records(mut guard) => {
                     let (count, flow) = take(&mut self.ring, &mut self.maps, self.sink, RECORDS_AT_ONCE)?;
                     if count < RECORDS_AT_ONCE && flow == Flow::Continue {
                         guard.clear_ready();
@@ -192,10 +205,14 @@ impl<'a, S: Sink> Session<'a, S> {
                     }
                     flow
                 }
-                None => {
+                Event::Timer => {
                     for program in timers.due() {
                         self.run_program(program)?;
                     }
+                    Flow::Continue
+                }
+                Event::Diagnostics => {
+                    self.pass_diagnostics();
                     Flow::Continue
                 }
             };
@@ -235,6 +252,12 @@ impl<'a, S: Sink> Session<'a, S> {
             .map_err(|error| Error::TestRun { program: symbol.clone(), error })
     }
 
+    fn pass_diagnostics(&mut self) {
+        for message in self.log.iter_mut().flat_map(Log::take) {
+            self.sink.diagnostic(&message);
+        }
+    }
+
     /// Takes all records that are in the ring, but for those after one that ends the session.
     fn take_records(&mut self) -> Result<Flow, S::Error> {
         let (_, flow) = take(&mut self.ring, &mut self.maps, self.sink, usize::MAX)?;
@@ -260,6 +283,21 @@ fn take<S: Sink>(
         }
     }
     Ok((count, Flow::Continue))
+}
+
+/// What the event loop wakes up for.
+enum Event<'a> {
+    Timer,
+    Diagnostics,
+    Records(AsyncFdReadyGuard<'a, OwnedFd>),
+}
+
+/// Returns when there may be diagnostics; never, if nobody gives any.
+async fn ready(log: Option<&Log>) -> Result<AsyncFdReadyGuard<'_, OwnedFd>, Error> {
+    match log {
+        Some(log) => log.ready().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What ends a session from outside.

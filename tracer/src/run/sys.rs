@@ -262,6 +262,14 @@ pub fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
 }
 
+/// CLOCK_BOOTTIME, in ns, as `bpf_ktime_get_boot_ns` gives it.
+pub fn boot_time() -> io::Result<u64> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure is ours to write to.
+    check(unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut time) })?;
+    Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
 /// Forks a child that waits for a byte from `go` and then becomes `path`. Returns its pid.
 ///
 /// If `go` ends before that, so does the child. If it cannot become `path`, it writes the errno (4 bytes) to `failed`
