@@ -14,6 +14,7 @@ use super::event::{Bucket, Cell, Contents, Event, Kind, MapView, PERCENTILES, Pe
 use super::table::{Row, Table};
 use super::value::Value;
 use super::view;
+use crate::plan::Unit;
 
 /// Writes one event.
 pub fn write(event: Event<'_>, out: &mut impl Write) -> io::Result<()> {
@@ -183,6 +184,11 @@ impl Serialize for Table {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_map(None)?;
         object.serialize_entry("key", &self.headings)?;
+        let unit = match self.unit {
+            Unit::Nanoseconds => "ns",
+            Unit::Plain => "",
+        };
+        object.serialize_entry("unit", unit)?;
         object.serialize_entry("rows", &Rows(self))?;
         object.end()
     }

@@ -47,9 +47,12 @@ impl Store {
     pub fn merge(&mut self, id: MapId, map: &Map, key: &[u8], partials: &[u8]) {
         let Value::Aggregation(aggregation) = map.value else { return };
         let words: Vec<u64> = partials.as_chunks().0.iter().map(|&word| u64::from_le_bytes(word)).collect();
-        for partial in words.chunks_exact(map.value_size() as usize / 8).filter(|partial| partial[0] != 0) {
+        let mut partials =
+            words.chunks_exact(map.value_size() as usize / 8).filter(|partial| partial[0] != 0).peekable();
+        if partials.peek().is_some() {
             let entry = self.maps[id.0 as usize].entry(key.into());
-            entry.or_insert_with(|| Accumulator::new(aggregation)).add(aggregation, partial);
+            let accumulator = entry.or_insert_with(|| Accumulator::new(aggregation));
+            partials.for_each(|partial| accumulator.add(aggregation, partial));
         }
     }
 

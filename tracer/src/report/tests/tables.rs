@@ -49,7 +49,7 @@ read      1000      17            415            415            415            4
 #[test]
 fn json_has_the_exact_numbers_and_all_buckets() {
     let expected = concat!(
-        r#"{"type": "table", "data": {"key": ["syscall"], "rows": [{"key": ["futex"], "@lat": {"count": 1, "#,
+        r#"{"type": "table", "data": {"key": ["syscall"], "unit": "ns", "rows": [{"key": ["futex"], "@lat": {"count": 1, "#,
         r#""total": 4520000000000, "min": 4520000000000, "max": 4520000000000, "percentiles": {"50": 4520000000000, "#,
         r#""90": 4520000000000, "99": 4520000000000, "99.9": 4520000000000}, "buckets": [{"min": 4398046511104, "#,
         r#""max": 4672924418047, "count": 1}]}, "@errors": 0}]}}"#,
