@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::host::facts::{Facts, Layout, Runtime};
-use crate::host::privilege::{Check, Needs, Verdict, examine, remedies};
+use crate::host::privilege::{Check, Verdict, examine, remedies};
 use crate::host::{advice, privilege};
 use crate::report::Style;
 
@@ -33,7 +33,7 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// From the facts, and the scope that was found: a sentence, or why there is none.
     pub fn new(facts: &Facts, scope: Option<Result<String, String>>) -> Self {
-        let mut checks = examine(facts, Needs::of_any(facts));
+        let mut checks = examine(facts);
         let scope = scope.and_then(|scope| match scope {
             Ok(sentence) => Some(sentence.trim_start_matches("scope: ").to_owned()),
             Err(why) => {

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::low::{self, LowArgs, Typed};
 use super::script::{self, Tool};
+use crate::compile::sema::policy::Level;
 use crate::compile::source::Source;
 use crate::host::scope::Asked;
 use crate::report::Style;
@@ -48,6 +49,8 @@ pub struct Run {
     pub target: Target,
     /// The scope that was asked for.
     pub scope: Option<Asked>,
+    /// What the user is trusted with.
+    pub level: Level,
     /// Ends it.
     pub duration: Option<Duration>,
     /// How often to report.
@@ -234,6 +237,7 @@ fn run(args: LowArgs, source: Source, script_options: Vec<(String, Option<String
         duration,
         interval,
         scope,
+        level,
         format,
         output,
         buffering,
@@ -258,6 +262,7 @@ fn run(args: LowArgs, source: Source, script_options: Vec<(String, Option<String
         named: script_options.into_iter().chain(named.iter().map(|arg| name_and_value(arg))).collect(),
         target,
         scope,
+        level: level.map_or(Ok(Level::default()), |level| parse_level(&level))?,
         duration: duration.map(|text| parse_duration("--duration", &text)).transpose()?,
         interval: interval.map(|text| parse_duration("--interval", &text)).transpose()?,
         output: Output {
@@ -308,6 +313,14 @@ fn parse_buffering(mode: Option<&str>) -> Result<Buffering, UsageError> {
         Some("none") => Ok(Buffering::None),
         Some(other) => Err(UsageError::Value { option: "-B", value: other.to_owned(), expected: "line, full or none" }),
     }
+}
+
+fn parse_level(name: &str) -> Result<Level, UsageError> {
+    Level::ALL.into_iter().find(|level| level.name() == name).ok_or_else(|| UsageError::Value {
+        option: "--level",
+        value: name.to_owned(),
+        expected: "process, user, observe or node",
+    })
 }
 
 fn parse_stage(stage: &str) -> Result<Stage, UsageError> {

@@ -60,6 +60,10 @@ pub struct LowArgs {
     #[arg(long, value_name = "SCOPE")]
     pub scope: Option<String>,
 
+    /// What the script may do at most: process, user, observe or node (the default)
+    #[arg(long, value_name = "LEVEL")]
+    pub level: Option<String>,
+
     /// text or json
     #[arg(short, long, value_name = "FORMAT")]
     pub format: Option<String>,

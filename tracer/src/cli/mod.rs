@@ -2,6 +2,8 @@
 
 pub mod doctor;
 pub mod high;
+pub mod list;
 mod low;
+pub mod output;
 pub mod script;
 pub mod status;

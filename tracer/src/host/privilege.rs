@@ -1,6 +1,6 @@
 //! Whether this process may trace, decided before anything is loaded: what stands in the way, and what would remove it.
 //!
-//! In: [`Facts`] and what a script needs. Out: one [`Check`] for each thing that can stand in the way; `doctor` prints
+//! In: [`Facts`]. Out: one [`Check`] for each thing that can stand in the way; `doctor` prints
 //! them all, a script is refused if one of them blocks it ([`Refusal`]).
 
 use std::fmt;
@@ -11,33 +11,12 @@ use super::advice::{self, Remedy};
 use super::btf;
 use super::facts::{Answer, Facts};
 use super::procfs::{Capability, Seccomp};
-use crate::plan::{Plan, Storage};
 
 /// The oldest kernel that the runtime library's instructions load on: atomic read-modify-write came with it.
 const OLDEST_KERNEL: (u32, u32) = (5, 12);
 
 /// From here on the kernel answers a harmless call whatever the capabilities, so that a refusal is a filter's.
 const CALL_NEEDS_NO_PRIVILEGE: (u32, u32, u32) = (5, 19, 0);
-
-/// What a script needs besides maps and tracing programs, which all of them need.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
-    /// The kernel's types.
-    pub kernel_types: bool,
-}
-
-impl Needs {
-    /// What every script needs here: in a pid namespace, pids are read from the kernel's structures.
-    pub fn of_any(facts: &Facts) -> Self {
-        Self { kernel_types: !facts.pid_namespace.initial }
-    }
-
-    /// What this script needs here.
-    pub fn of(plan: &Plan, facts: &Facts) -> Self {
-        let task_storage = plan.maps.iter().any(|map| map.storage == Storage::TaskStorage);
-        Self { kernel_types: Self::of_any(facts).kernel_types || task_storage }
-    }
-}
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -104,9 +83,8 @@ impl fmt::Display for Refusal {
 }
 
 /// Refuses what cannot run.
-pub fn check(facts: &Facts, needs: Needs) -> Result<(), Refusal> {
-    let blocked: Vec<Check> =
-        examine(facts, needs).into_iter().filter(|check| check.verdict == Verdict::Blocked).collect();
+pub fn check(facts: &Facts) -> Result<(), Refusal> {
+    let blocked: Vec<Check> = examine(facts).into_iter().filter(|check| check.verdict == Verdict::Blocked).collect();
     if blocked.is_empty() {
         return Ok(());
     }
@@ -123,7 +101,7 @@ pub fn remedies(checks: &[Check]) -> Vec<Remedy> {
 }
 
 /// Everything that can stand in the way, in the order in which it is worth reading.
-pub fn examine(facts: &Facts, needs: Needs) -> Vec<Check> {
+pub fn examine(facts: &Facts) -> Vec<Check> {
     vec![
         kernel(facts),
         user_namespace(facts),
@@ -131,7 +109,7 @@ pub fn examine(facts: &Facts, needs: Needs) -> Vec<Check> {
         seccomp(facts),
         bpf(facts),
         lockdown(facts),
-        kernel_types(facts, needs),
+        kernel_types(facts),
         cpus(facts),
         settings(facts),
         tracefs(facts),
@@ -266,16 +244,16 @@ fn lockdown(facts: &Facts) -> Check {
     }
 }
 
-fn kernel_types(facts: &Facts, needs: Needs) -> Check {
+/// Every script needs the kernel's types: they say where the caller's container lies, and what its pids are.
+fn kernel_types(facts: &Facts) -> Check {
     let subject = "kernel types";
-    match (facts.kernel.btf, needs.kernel_types) {
-        (true, _) => Check::ok(subject, btf::VMLINUX),
-        (false, true) => Check::blocked(
+    match facts.kernel.btf {
+        true => Check::ok(subject, btf::VMLINUX),
+        false => Check::blocked(
             subject,
-            format!("{} is missing; without it this container's pids cannot be read", btf::VMLINUX),
+            format!("{} is missing; without it, containers and their pids cannot be told apart", btf::VMLINUX),
             &[Remedy::KernelTypes],
         ),
-        (false, false) => Check::note(subject, format!("{} is missing", btf::VMLINUX)),
     }
 }
 

@@ -17,7 +17,6 @@ use thiserror::Error;
 use tracer_common::identity::Identity;
 use tracer_common::scope::{KernelOffsets, ProcessFilter, Scope, ScopeKind};
 
-use super::btf::BtfError;
 use super::cgroupfs;
 use super::facts::{Facts, container_id};
 
@@ -59,7 +58,7 @@ pub struct Place {
 }
 
 /// The answer: for the programs, and for the person.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resolved {
     /// What the programs check.
     pub scope: Scope,
@@ -79,9 +78,6 @@ pub enum ScopeError {
     /// There is no such process, cgroup or container here.
     #[error("{0}")]
     NotFound(String),
-    /// The processes' numbers cannot be translated.
-    #[error("the pids of this container cannot be read from the kernel: {0}")]
-    Offsets(#[from] BtfError),
 }
 
 /// What the scope's edge is.
@@ -91,13 +87,13 @@ enum Edge {
     PidNamespace,
 }
 
-/// Decides who is traced. `offsets` is asked only if pids have to be translated.
+/// Decides who is traced. `offsets` are the running kernel's.
 pub fn resolve(
     asked: Option<&Asked>,
     processes: Processes,
     facts: &Facts,
     identity: &Identity,
-    offsets: impl FnOnce() -> Result<KernelOffsets, BtfError>,
+    offsets: KernelOffsets,
 ) -> Result<Resolved, ScopeError> {
     let (edge, owner) = match asked {
         None | Some(Asked::Container) => (own_container(facts, identity)?, Owner::of_caller(facts)),
@@ -107,7 +103,7 @@ pub fn resolve(
         Some(Asked::ContainerId(id)) => (Edge::Cgroup(cgroupfs::of_container(id, identity)?), Owner::Container),
     };
 
-    let mut scope = Scope { pidns_inum: facts.pid_namespace.inum, ..Scope::default() };
+    let mut scope = Scope { pidns_inum: facts.pid_namespace.inum, offsets, ..Scope::default() };
     (scope.filter, scope.tgid) = match processes {
         Processes::All => (ProcessFilter::All as u32, 0),
         Processes::One(pid) => (ProcessFilter::Process as u32, pid),
@@ -125,9 +121,6 @@ pub fn resolve(
     // Only the initial namespace has a number for every process of the machine.
     let all_of_the_machine = matches!(edge, Edge::Machine) && processes == Processes::All;
     scope.pidns_level = if all_of_the_machine { 0 } else { identity.pidns_level as u32 };
-    if scope.pidns_level > 0 {
-        scope.offsets = offsets()?;
-    }
     Ok(Resolved { scope, description: describe(&edge, owner, processes, facts) })
 }
 

@@ -37,12 +37,12 @@ fn capable_container() -> Facts {
 }
 
 fn refusal(facts: &Facts) -> String {
-    check(facts, Needs::of_any(facts)).unwrap_err().to_string()
+    check(facts).unwrap_err().to_string()
 }
 
 #[test]
 fn sys_admin_is_enough() {
-    assert_eq!(check(&capable_container(), Needs { kernel_types: true }), Ok(()));
+    assert_eq!(check(&capable_container()), Ok(()));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn bpf_and_perfmon_are_enough() {
     let mut facts = capable_container();
     facts.process.effective = BPF_PERFMON;
     facts.process.uid = 65534;
-    assert_eq!(check(&facts, Needs { kernel_types: true }), Ok(()));
+    assert_eq!(check(&facts), Ok(()));
     facts.process.effective = CapabilitySet(1 << 39);
     assert!(refusal(&facts).contains("CAP_PERFMON missing"));
 }
@@ -169,14 +169,12 @@ fn the_kernel_can_be_the_reason() {
     let mut facts = capable_container();
     facts.kernel.btf = false;
     assert!(refusal(&facts).contains("CONFIG_DEBUG_INFO_BTF=y"));
-    // On the machine itself, pids need no translation.
-    facts.pid_namespace.initial = true;
-    assert_eq!(check(&facts, Needs::of_any(&facts)), Ok(()));
+    facts.kernel.btf = true;
 
     facts.kernel.lockdown = Some("confidentiality".to_owned());
     assert!(refusal(&facts).contains("lockdown=integrity"));
     facts.kernel.lockdown = Some("integrity".to_owned());
-    assert_eq!(check(&facts, Needs::of_any(&facts)), Ok(()));
+    assert_eq!(check(&facts), Ok(()));
 
     facts.kernel.version = (5, 10, 0);
     facts.kernel.release = "5.10.0-28-amd64".to_owned();

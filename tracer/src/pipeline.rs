@@ -1,0 +1,315 @@
+//! The whole story: command line → facts → privilege → scope → compile → load → run → report. The only module that names
+//! every stage.
+
+mod telling;
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use thiserror::Error;
+
+use crate::cli::doctor::Diagnosis;
+use crate::cli::high::{self, Request, Run, Stage, Talk};
+use crate::cli::list;
+use crate::cli::output::Output;
+use crate::cli::script::TOOLS;
+use crate::cli::status::Status;
+use crate::compile::bpf::runtime::Library;
+use crate::compile::diagnostics::Diagnostic;
+use crate::compile::sema::{self, Analysed, typed};
+use crate::compile::source::Source;
+use crate::compile::syntax;
+use crate::compile::target::Target;
+use crate::compile::{bpf, elf, ir};
+use crate::host::btf::Btf;
+use crate::host::facts::Facts;
+use crate::host::offsets::kernel_offsets;
+use crate::host::privilege::{self, Refusal};
+use crate::host::scope::{self, Asked, Processes, Resolved};
+use crate::plan::Plan;
+use crate::report::{Losses, Meta, Reporter, Style, Summary};
+use crate::run::command::Command;
+use crate::run::{self, Loaded, Options, Outcome, Reason};
+use telling::{Silence, Telling};
+
+/// What is wrong with a script, as text.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct ScriptError(String);
+
+/// Does what the command line asks for.
+pub fn run(args: &[OsString]) -> Result<Status> {
+    match high::request(args)? {
+        Request::Run(run) => match run.emit {
+            Some(stage) => emit(&run, stage),
+            None => trace(&run),
+        },
+        Request::Doctor { style } => doctor(style),
+        Request::List { pattern, arguments } => print(list::lines(pattern.as_deref(), arguments).as_bytes()),
+        Request::Tools => tools(),
+        Request::ShowTool(tool) => print(tool.text.as_bytes()),
+    }
+}
+
+/// The exit status of an error.
+pub fn status_of(error: &anyhow::Error) -> Status {
+    if error.is::<high::UsageError>() || error.is::<ScriptError>() {
+        Status::Usage
+    } else if error.is::<Refusal>() {
+        Status::Refused
+    } else {
+        Status::Failed
+    }
+}
+
+/// Runs a script.
+fn trace(run: &Run) -> Result<Status> {
+    let facts = Facts::gather()?;
+    let command = match &run.target {
+        high::Target::Command { words, .. } if !run.dry_run => Some(prepare(words)?),
+        _ => None,
+    };
+
+    // What is wrong with a script can be said without any privilege: it comes before what is wrong with the place.
+    let refused = privilege::check(&facts);
+    let Resolved { scope, description } = match refused {
+        Ok(()) => find_scope(run, &facts, command.as_ref())?,
+        Err(_) => Resolved::default(),
+    };
+    let target = target(run, &facts, scope, command.as_ref());
+    let Analysed { script, warnings } = analyse(&run.source, &target)?;
+    refused?;
+    say(run, &render(&warnings, &run.source));
+    say(run, &description);
+
+    let object = elf::write(&generate(&script, &target)?);
+    let loaded = run::load(&object, &script.plan)?;
+    if run.dry_run {
+        let options = Options { duration: Some(Duration::ZERO), ..Options::default() };
+        run::run(loaded, &script.plan, options, &mut Silence)?;
+        return Ok(Status::Done);
+    }
+    report(run, &facts, &script.plan, loaded, command, description)
+}
+
+/// The whole compiler but code generation: what is wrong with a script is found here.
+fn analyse(source: &Source, target: &Target) -> Result<Analysed, ScriptError> {
+    let parsed = syntax::parse_with_parameters(source, &target.positional);
+    if !parsed.errors.is_empty() {
+        return Err(ScriptError(render(&parsed.errors, source)));
+    }
+    let mut analysed = sema::analyse(&parsed.script, target).map_err(|errors| ScriptError(render(&errors, source)))?;
+    analysed.warnings.splice(0..0, parsed.warnings);
+    Ok(analysed)
+}
+
+/// The rest of the compiler. It fails only where a script is too large.
+fn generate(script: &typed::Script, target: &Target) -> Result<bpf::Object, ScriptError> {
+    let module = ir::lower(script, target);
+    debug_assert_eq!(ir::verify::verify(&module), Ok(()));
+    bpf::generate(&module, &script.plan, &Library::quiet(), &target.scope)
+        .map_err(|limit| ScriptError(format!("error: {limit}")))
+}
+
+/// Runs what is loaded, and reports what it finds.
+fn report(
+    run: &Run,
+    facts: &Facts,
+    plan: &Plan,
+    loaded: Loaded,
+    command: Option<Command>,
+    scope: String,
+) -> Result<Status> {
+    let file = run.output.file.as_deref().map_or(OsStr::new("stdout"), |path| path.as_os_str());
+    let (output, descriptor) = Output::open(&run.output).with_context(|| format!("cannot open {}", file.display()))?;
+    let prompt = output.is_prompt();
+    let mut telling = Telling::new(Reporter::new(plan, run.output.style, output), prompt);
+    telling::unless_closed(telling.reporter.meta(&meta(facts, scope)))?;
+
+    let options = Options { duration: run.duration, command, output: Some(descriptor) };
+    let (outcome, mut maps) = run::run(loaded, plan, options, &mut telling)?;
+
+    let status = status(run, &outcome);
+    let mut reporter = telling.reporter;
+    let told = reporter
+        .maps_at_end(&mut maps)
+        .and_then(|()| reporter.summary(&summary(&outcome, status)))
+        .and_then(|()| reporter.flush());
+    telling::unless_closed(told)?;
+    say(run, &losses(run, &outcome));
+    Ok(status)
+}
+
+/// Prints what a stage makes of a script. Nothing is loaded, so no privilege is needed; without it, the scope is left out.
+fn emit(run: &Run, stage: Stage) -> Result<Status> {
+    let source = &run.source;
+    let facts = Facts::gather()?;
+    let scope = match privilege::check(&facts) {
+        Ok(()) => find_scope(run, &facts, None)?.scope,
+        Err(_) => Resolved::default().scope,
+    };
+    let target = target(run, &facts, scope, None);
+    let analysed = || analyse(source, &target).map(|analysed| analysed.script);
+    let text = match stage {
+        Stage::Tokens => {
+            let (tokens, errors) = syntax::tokens(source);
+            if !errors.is_empty() {
+                return Err(ScriptError(render(&errors, source)).into());
+            }
+            syntax::print::tokens(&tokens, source).into_bytes()
+        }
+        Stage::Ast => {
+            let parsed = syntax::parse_with_parameters(source, &target.positional);
+            if !parsed.errors.is_empty() {
+                return Err(ScriptError(render(&parsed.errors, source)).into());
+            }
+            syntax::print::ast(&parsed.script, false).into_bytes()
+        }
+        Stage::Typed => format!("{:#?}\n", analysed()?.programs).into_bytes(),
+        Stage::Ir => ir::lower(&analysed()?, &target).to_string().into_bytes(),
+        Stage::Bpf => bpf::disassemble(&generate(&analysed()?, &target)?, source).into_bytes(),
+        Stage::Elf => elf::write(&generate(&analysed()?, &target)?),
+        Stage::Plan => (serde_json::to_string_pretty(&analysed()?.plan)? + "\n").into_bytes(),
+    };
+    let (mut output, _) = Output::open(&run.output)?;
+    output.write_all(&text)?;
+    output.flush()?;
+    Ok(Status::Done)
+}
+
+/// Says what may be traced here.
+fn doctor(style: Style) -> Result<Status> {
+    let facts = Facts::gather()?;
+    let scope = privilege::check(&facts).is_ok().then(|| {
+        let resolved = resolve(None, Processes::All, &facts).map_err(|error| format!("{error:#}"))?;
+        Ok(resolved.description)
+    });
+    let diagnosis = Diagnosis::new(&facts, scope);
+    print(diagnosis.render(style)?.as_bytes())?;
+    Ok(if diagnosis.allowed { Status::Done } else { Status::Refused })
+}
+
+/// Names the canned tools.
+fn tools() -> Result<Status> {
+    let width = TOOLS.iter().map(|tool| tool.name.len()).max().unwrap_or(0);
+    let lines: String = TOOLS.iter().map(|tool| format!("{:width$}  {}\n", tool.name, tool.purpose())).collect();
+    print(lines.as_bytes())
+}
+
+/// The process of `-c`, waiting.
+fn prepare(words: &[String]) -> Result<Command> {
+    let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+    Ok(Command::prepare(&words).map_err(run::Error::from)?)
+}
+
+/// Who is traced.
+fn find_scope(run: &Run, facts: &Facts, command: Option<&Command>) -> Result<Resolved> {
+    let processes = match (&run.target, command) {
+        (high::Target::Pid(pid), _) => {
+            fs::metadata(format!("/proc/{pid}"))
+                .map_err(|_| high::UsageError::Other(format!("-p {pid}: there is no such process here")))?;
+            Processes::One(*pid)
+        }
+        (high::Target::Command { only: true, .. }, Some(command)) => Processes::Tree(command.pid()),
+        _ => Processes::All,
+    };
+    resolve(run.scope.as_ref(), processes, facts)
+}
+
+fn resolve(asked: Option<&Asked>, processes: Processes, facts: &Facts) -> Result<Resolved> {
+    let offsets = Btf::of_kernel().and_then(|btf| kernel_offsets(&btf)).context("cannot find out who is asking")?;
+    let identity = run::identity::identity(offsets).context("cannot find out who is asking")?;
+    Ok(scope::resolve(asked, processes, facts, &identity, offsets)?)
+}
+
+/// The facts that the compiler wants.
+fn target(run: &Run, facts: &Facts, scope: tracer_common::scope::Scope, command: Option<&Command>) -> Target {
+    let kernel = facts.kernel.version;
+    Target {
+        kernel,
+        possible_cpus: facts.kernel.possible_cpus.unwrap_or(1),
+        task_storage: facts.kernel.btf && kernel >= (5, 11, 0),
+        task_registers: facts.kernel.btf && kernel >= (5, 15, 0),
+        scope,
+        positional: run.positional.clone(),
+        named: run.named.clone(),
+        command_pid: command.map(Command::pid),
+        allow_unsafe: run.allow_unsafe,
+        level: run.level,
+    }
+}
+
+fn meta(facts: &Facts, scope: String) -> Meta {
+    let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Meta {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel: facts.kernel.release.clone(),
+        scope,
+        hostname: hostname.trim().to_owned(),
+        start: start.as_nanos() as u64,
+    }
+}
+
+fn summary(outcome: &Outcome, status: Status) -> Summary {
+    let reason = match outcome.reason {
+        Reason::Exit(_) => "exit",
+        Reason::Signal(_) => "signal",
+        Reason::Duration => "duration",
+        Reason::CommandEnded(_) => "command ended",
+        Reason::OutputClosed => "output closed",
+        Reason::Complete => "complete",
+    };
+    Summary {
+        duration: outcome.duration.as_nanos() as u64,
+        probes: outcome.probes as u64,
+        reason: reason.to_owned(),
+        status: status.code().into(),
+        losses: Losses(outcome.losses),
+    }
+}
+
+fn status(run: &Run, outcome: &Outcome) -> Status {
+    match outcome.reason {
+        Reason::Exit(code) if code != 0 => Status::Script(code as u8),
+        _ if run.strict && outcome.losses.iter().any(|&count| count != 0) => Status::Lossy,
+        _ => Status::Done,
+    }
+}
+
+/// What was lost, and how the command ended, if that is worth a line.
+fn losses(run: &Run, outcome: &Outcome) -> String {
+    let mut lines = Losses(outcome.losses).describe();
+    if let (Reason::CommandEnded(status), high::Target::Command { words, .. }) = (outcome.reason, &run.target)
+        && !status.success()
+    {
+        lines += &format!("{}: {status}", words[0]);
+    }
+    lines
+}
+
+/// Diagnostics as text: the only place where they become it.
+fn render(diagnostics: &[Diagnostic], source: &Source) -> String {
+    let color = io::stderr().is_terminal();
+    let rendered: Vec<String> = diagnostics.iter().map(|diagnostic| diagnostic.render(source, color)).collect();
+    rendered.join("\n\n")
+}
+
+/// Says something on stderr, unless there is nothing to say or `-q` was given.
+fn say(run: &Run, text: &str) {
+    if run.talk != Talk::Quiet && !text.is_empty() {
+        eprintln!("{}", text.trim_end());
+    }
+}
+
+/// Writes to stdout.
+fn print(bytes: &[u8]) -> Result<Status> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
+        _ => Ok(Status::Done),
+    }
+}

@@ -1,0 +1,113 @@
+//! A session's events → the reporter: the two halves know nothing of each other but the plan.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+
+use crate::cli::output::Output;
+use crate::plan::{MapId, ProbeId};
+use crate::report::{self, Reporter};
+use crate::run::{self, Reason};
+
+/// Printed by bpftrace once everything is attached, if this variable is in the environment.
+const NOTIFY: &str = "__BPFTRACE_NOTIFY_PROBES_ATTACHED";
+
+/// Passes on what happens.
+pub struct Telling<'p> {
+    /// Who tells it.
+    pub reporter: Reporter<'p, Output>,
+    /// Whether what is complete is to be seen at once.
+    prompt: bool,
+}
+
+impl<'p> Telling<'p> {
+    /// For a reporter; `prompt` if the output is not to be held back.
+    pub fn new(reporter: Reporter<'p, Output>, prompt: bool) -> Self {
+        Self { reporter, prompt }
+    }
+}
+
+/// Nobody reads the output any more: the session sees that for itself, and ends.
+pub(super) fn unless_closed(result: Result<(), report::Error>) -> Result<(), report::Error> {
+    match result {
+        Err(report::Error::Closed) => Ok(()),
+        result => result,
+    }
+}
+
+impl run::Sink for Telling<'_> {
+    type Error = anyhow::Error;
+
+    fn attached(&mut self, probes: usize) -> Result<()> {
+        unless_closed(self.reporter.attached(probes as u64))?;
+        if std::env::var_os(NOTIFY).is_some() {
+            let mut stdout = io::stdout();
+            writeln!(stdout, "{NOTIFY}")?;
+            stdout.flush()?;
+        }
+        Ok(())
+    }
+
+    fn action(&mut self, probe: ProbeId) {
+        self.reporter.action(probe);
+    }
+
+    fn record(&mut self, record: &[u8], maps: &mut run::Maps) -> Result<run::Flow> {
+        match self.reporter.record(record, maps) {
+            Ok(report::Flow::Continue) => Ok(run::Flow::Continue),
+            Ok(report::Flow::Exit(code)) => Ok(run::Flow::End(Reason::Exit(code))),
+            Err(report::Error::Closed) => Ok(run::Flow::End(Reason::OutputClosed)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        if self.prompt {
+            unless_closed(self.reporter.flush())?;
+        }
+        Ok(())
+    }
+}
+
+impl report::Maps for run::Maps {
+    fn drain(&mut self, map: MapId, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+        self.drain(map, merge)
+    }
+
+    fn entries(&mut self, map: MapId) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        run::Maps::entries(self, map)
+    }
+
+    fn lookup(&mut self, map: MapId, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        run::Maps::lookup(self, map, key)
+    }
+
+    fn clear(&mut self, map: MapId) -> io::Result<()> {
+        run::Maps::clear(self, map)
+    }
+
+    fn zero(&mut self, map: MapId) -> io::Result<()> {
+        run::Maps::zero(self, map)
+    }
+}
+
+/// Says nothing, for `--dry-run`.
+pub struct Silence;
+
+impl run::Sink for Silence {
+    type Error = run::Error;
+
+    fn attached(&mut self, _: usize) -> Result<(), run::Error> {
+        Ok(())
+    }
+
+    fn action(&mut self, _: ProbeId) {}
+
+    fn record(&mut self, _: &[u8], _: &mut run::Maps) -> Result<run::Flow, run::Error> {
+        Ok(run::Flow::Continue)
+    }
+
+    fn idle(&mut self) -> Result<(), run::Error> {
+        Ok(())
+    }
+}
