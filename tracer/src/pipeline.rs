@@ -85,7 +85,7 @@ fn trace(run: &Run) -> Result<Status> {
     say(run, &render(&warnings, &run.source));
     say(run, &description);
 
-    let object = elf::write(&generate(&script, &target)?);
+    let object = elf::write(&generate(&script, &target, run.talk)?);
     let loaded = run::load(&object, &script.plan)?;
     if run.dry_run {
         let options = Options { duration: Some(Duration::ZERO), ..Options::default() };
@@ -107,10 +107,11 @@ fn analyse(source: &Source, target: &Target) -> Result<Analysed, ScriptError> {
 }
 
 /// The rest of the compiler. It fails only where a script is too large.
-fn generate(script: &typed::Script, target: &Target) -> Result<bpf::Object, ScriptError> {
+fn generate(script: &typed::Script, target: &Target, talk: Talk) -> Result<bpf::Object, ScriptError> {
+    let library = if talk == Talk::Verbose { Library::verbose() } else { Library::quiet() };
     let module = ir::lower(script, target);
     debug_assert_eq!(ir::verify::verify(&module), Ok(()));
-    bpf::generate(&module, &script.plan, &Library::quiet(), &target.scope)
+    bpf::generate(&module, &script.plan, &library, &target.scope)
         .map_err(|limit| ScriptError(format!("error: {limit}")))
 }
 
@@ -170,8 +171,8 @@ fn emit(run: &Run, stage: Stage) -> Result<Status> {
         }
         Stage::Typed => format!("{:#?}\n", analysed()?.programs).into_bytes(),
         Stage::Ir => ir::lower(&analysed()?, &target).to_string().into_bytes(),
-        Stage::Bpf => bpf::disassemble(&generate(&analysed()?, &target)?, source).into_bytes(),
-        Stage::Elf => elf::write(&generate(&analysed()?, &target)?),
+        Stage::Bpf => bpf::disassemble(&generate(&analysed()?, &target, run.talk)?, source).into_bytes(),
+        Stage::Elf => elf::write(&generate(&analysed()?, &target, run.talk)?),
         Stage::Plan => (serde_json::to_string_pretty(&analysed()?.plan)? + "\n").into_bytes(),
     };
     let (mut output, _) = Output::open(&run.output)?;

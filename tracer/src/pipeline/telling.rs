@@ -61,6 +61,10 @@ impl run::Sink for Telling<'_> {
         }
     }
 
+    fn diagnostic(&mut self, message: &str) {
+        eprintln!("{message}");
+    }
+
     fn idle(&mut self) -> Result<()> {
         if self.prompt {
             unless_closed(self.reporter.flush())?;
@@ -91,7 +95,7 @@ impl report::Maps for run::Maps {
     }
 }
 
-/// Says nothing, for `--dry-run`.
+/// Leaves out the script's output, for `--dry-run`.
 pub struct Silence;
 
 impl run::Sink for Silence {
@@ -105,6 +109,10 @@ impl run::Sink for Silence {
 
     fn record(&mut self, _: &[u8], _: &mut run::Maps) -> Result<run::Flow, run::Error> {
         Ok(run::Flow::Continue)
+    }
+
+    fn diagnostic(&mut self, message: &str) {
+        eprintln!("{message}");
     }
 
     fn idle(&mut self) -> Result<(), run::Error> {
