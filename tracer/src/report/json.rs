@@ -1,7 +1,7 @@
 //! Events as NDJSON: bpftrace 0.27's lines to the letter, `meta`, `summary`, `hdr` and `table` added.
 //!
 //! As there, objects are spaced, arrays are not, and a number that a double cannot hold exactly is written as a string
-//! (but in what is ours, which is numbers throughout). Unlike there, text that is not ASCII stays what it is, and keys
+//! (but not in an `hdr`, which is numbers throughout). Unlike there, text that is not ASCII stays what it is, and keys
 //! keep the spaces within their text. `schema.json` describes every line.
 
 use std::io::{self, Write};

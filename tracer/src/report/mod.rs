@@ -1,6 +1,6 @@
 //! Plan + what the session brings (records of the ring, map contents, losses) → text or NDJSON.
 //!
-//! [`Reporter`] is told everything that happens, in order. It keeps the merged aggregations ([`store`]), decodes bytes by
+//! [`Reporter`] is told everything that happens, in order. It keeps the merged aggregations, decodes bytes by
 //! the plan's shapes, and writes each thing that is to be seen to the given `Write`, in one of two formats.
 //! When a record asks for the contents of a map, the reporter fetches them through [`Maps`]; it does no other input.
 
@@ -13,14 +13,14 @@ use tracer_common::record::HEADER_SIZE;
 
 use crate::plan::{self, Map, MapId, Plan, ProbeId, Record};
 
-pub mod event;
+mod event;
 mod json;
 mod layout;
 mod printf;
-pub mod store;
-pub mod table;
+mod store;
+mod table;
 mod text;
-pub mod value;
+mod value;
 mod view;
 
 use event::{Cell, Contents, Event, Kind, MapView};
@@ -41,7 +41,7 @@ pub enum Style {
     Json,
 }
 
-/// The kernel's maps, as the reporter asks for them. `run` implements it.
+/// The kernel's maps, as the reporter asks for them; the pipeline implements it on those of `run`.
 ///
 /// Keys are without generation and laid out as [`crate::plan::Map::key`] says, of `key.size()` bytes rounded up to 8;
 /// the key of a map without a key is empty.
