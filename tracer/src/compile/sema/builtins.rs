@@ -122,8 +122,8 @@ use Becomes::{Expression as Gives, Statement as Does};
 use Parameter as P;
 
 /// The table. Widths are bpftrace's: `uid` and its like are 8 bytes there, though the kernel has 4.
-static TABLE: [Row; 36] = [
-    // Who and where.
+static TABLE: [Row; 37] = [
+    // Who, where, and as whom.
     value("pid", Builtin::Pid, Ty::U32, Ty::U32, Data::Identity),
     value("tid", Builtin::Tid, Ty::U32, Ty::U32, Data::Identity),
     value("uid", Builtin::Uid, Ty::U32, Ty::U64, Data::Identity),
@@ -131,6 +131,7 @@ static TABLE: [Row; 36] = [
     value("comm", Builtin::Comm, Ty::Str(COMM_SIZE), Ty::Str(COMM_SIZE), Data::Identity),
     value("cgroup", Builtin::Cgroup, Ty::U64, Ty::U64, Data::Identity),
     row("cpid", &[], 0, Data::Identity, Gives(calls::cpid)),
+    row("getopt", &[P::Literal, P::Value, P::Literal], 1, Data::Machine, Gives(calls::getopt)),
     // When, and with what luck.
     value("nsecs", Builtin::Nsecs, Ty::U64, Ty::U64, Data::Machine),
     value("elapsed", Builtin::Elapsed, Ty::U64, Ty::U64, Data::Machine),
@@ -169,7 +170,7 @@ static TABLE: [Row; 36] = [
 ];
 
 /// What bpftrace has besides, and this compiler does not yet.
-const NOT_YET: [&str; 54] = [
+const NOT_YET: [&str; 53] = [
     "bswap",
     "buf",
     "cat",
@@ -181,7 +182,6 @@ const NOT_YET: [&str; 54] = [
     "fail",
     "find",
     "func",
-    "getopt",
     "jiffies",
     "join",
     "kaddr",

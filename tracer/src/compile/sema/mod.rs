@@ -9,6 +9,7 @@ mod clauses;
 mod events;
 mod format;
 pub mod policy;
+pub mod print;
 mod probes;
 mod programs;
 mod storage;

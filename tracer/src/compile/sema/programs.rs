@@ -46,10 +46,15 @@ pub fn assemble(
         });
     }
     if target.scope.filter == ProcessFilter::Tree as u32 {
-        let attach = Attach::RawTracepoint { event: "sched_process_fork".into() };
-        planned.push(plan::Program { symbol: "follow_fork".into(), attach, probes: Vec::new() });
-        let context = Context::FollowFork;
-        programs.push(Program { context, scoped: false, preemptible: false, clauses: Vec::new() });
+        let follow = [
+            ("follow_fork", "sched_process_fork", Context::FollowFork),
+            ("forget_task", "sched_process_free", Context::ForgetTask),
+        ];
+        for (symbol, event, context) in follow {
+            let attach = Attach::RawTracepoint { event: event.into() };
+            planned.push(plan::Program { symbol: symbol.into(), attach, probes: Vec::new() });
+            programs.push(Program { context, scoped: false, preemptible: false, clauses: Vec::new() });
+        }
     }
     (programs, planned)
 }

@@ -213,6 +213,46 @@ pub fn cpid(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Oper
     }
 }
 
+/// `getopt("name")`, `getopt("name", default)`, `getopt("name", default, "description")`: what was given as `--name` or
+/// `--name=value`. Its type is the default's, and it is known when the script is compiled.
+pub fn getopt(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    let mut arguments = arguments.into_iter();
+    let Some(Argument::Literal(name, _)) = arguments.next() else { return Operand::unknown(span) };
+    let default = match arguments.next() {
+        Some(Argument::Value(default)) => default,
+        _ => bool_literal(false, span),
+    };
+    if !default.literal {
+        return checker.refuse(default.span(), "the default of an option must be written out");
+    }
+    let given = checker.target.named.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+    let Some(given) = given else {
+        let expr = typed::Expr { span, ..default.expr };
+        return match default.ty {
+            Ty::Int { .. } => {
+                Operand { expr: convert(Operand { expr, ..default }, &Ty::I64), ty: Ty::I64, literal: true }
+            }
+            ty => Operand { ty, expr, literal: true },
+        };
+    };
+    let wrong =
+        |expected: &str, given: &str| Diagnostic::error(span, format!("`--{name}` takes {expected}, not `{given}`"));
+    match (&default.ty, given) {
+        (Ty::Bool, None) => bool_literal(true, span),
+        (Ty::Bool, Some(given)) => match given.as_str() {
+            "true" | "1" => bool_literal(true, span),
+            "false" | "0" => bool_literal(false, span),
+            other => checker.refuse_with(wrong("`true` or `false`", other)),
+        },
+        (Ty::Int { .. }, given) => match given.unwrap_or_default().parse::<i64>() {
+            Ok(number) => Operand { literal: true, ..Operand::new(Ty::I64, ExprKind::Int(number), span) },
+            Err(_) => checker.refuse_with(Diagnostic::error(span, format!("`--{name}` takes a number"))),
+        },
+        (_, Some(given)) => string(&given, span),
+        (_, None) => checker.refuse_with(Diagnostic::error(span, format!("`--{name}` takes a text"))),
+    }
+}
+
 /// `retval`: what a system call returned.
 pub fn retval(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
     match checker.event() {

@@ -12,7 +12,7 @@ pub(super) mod output;
 mod stmt;
 
 pub use calls::Argument;
-pub use maps::{Domain, MapState, MapValue, Use, UseKind};
+pub use maps::{Domain, MapState, MapValue, Use, UseKind, function};
 
 use super::clauses::Instance;
 use super::policy::{self, Action, Data};

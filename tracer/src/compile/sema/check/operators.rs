@@ -270,7 +270,7 @@ impl Checker<'_> {
             let message = format!("the operator `{sign}` cannot be used on `{}`", operand.ty);
             return self.refuse(span, message);
         }
-        if let (true, &ExprKind::Int(value)) = (operand.literal && operand.ty.is_int(), &operand.expr.kind) {
+        if let (true, &ExprKind::Int(value)) = (operand.literal, &operand.expr.kind) {
             return match op {
                 U::Not => bool_literal(value == 0, span),
                 U::BitNot => literal_of(!i128::from(value), span).expect("in range"),

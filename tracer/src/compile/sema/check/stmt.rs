@@ -35,6 +35,15 @@ impl Checker<'_> {
             S::Expr(expr) | S::Discard(expr) => return self.effect(expr, into),
             S::Let { name, ty, value } => return self.declare(name, ty.as_ref(), value.as_ref(), span, into),
             S::Assign { target, op, value } => return self.assign(target, *op, value, span, into),
+            S::If { condition, then, otherwise } if matches!(condition.kind, ast::ExprKind::Comptime(_)) => {
+                // The branch that is not taken is not even looked at.
+                let operand = self.expr(condition);
+                let taken = match operand.expr.kind {
+                    ExprKind::Int(0) => otherwise.as_ref(),
+                    _ => Some(then),
+                };
+                StmtKind::Block(taken.map(|block| self.block(block)).unwrap_or_default())
+            }
             S::If { condition, then, otherwise } => StmtKind::If {
                 condition: self.condition(condition),
                 then: self.block(then),
