@@ -114,6 +114,7 @@ impl<'s> Lexer<'s> {
             return Token { kind: TokenKind::End, span: Span::new(self.end, self.end) };
         }
         let kind = match self.mode {
+            _ if self.rest().starts_with("/*") && !in_path => self.open_comment(),
             _ if self.at_directive() => self.directive(),
             Mode::Item => self.item_start(),
             Mode::Spec(state) => self.spec(state),
@@ -257,7 +258,7 @@ impl<'s> Lexer<'s> {
             '$' => self.variable(),
             '@' => {
                 self.at += 1;
-                self.at += self.word_ahead().len();
+                self.name_after_sigil("map");
                 TokenKind::Map
             }
             '0'..='9' => {
@@ -282,10 +283,15 @@ impl<'s> Lexer<'s> {
             }
             Some('0'..='9') => {
                 self.take_while(|c| c.is_ascii_digit());
-                TokenKind::Positional
+                if !self.rest().starts_with(is_word_start) {
+                    return TokenKind::Positional;
+                }
+                self.at = start + 1;
+                self.name_after_sigil("variable");
+                TokenKind::Variable
             }
             Some(c) if is_word_start(c) => {
-                self.take_while(is_word_part);
+                self.name_after_sigil("variable");
                 TokenKind::Variable
             }
             _ => {
@@ -295,6 +301,18 @@ impl<'s> Lexer<'s> {
                 );
                 TokenKind::Unknown
             }
+        }
+    }
+
+    /// The name of a variable or a map, whose sigil has been taken.
+    fn name_after_sigil(&mut self, what: &str) {
+        let start = self.at;
+        self.take_while(is_word_part);
+        if self.text[start..].starts_with(|c: char| c.is_ascii_digit()) && self.at > start {
+            self.report(Diagnostic::error(
+                Span::new(start - 1, self.at),
+                format!("the name of a {what} cannot begin with a digit"),
+            ));
         }
     }
 
@@ -372,6 +390,15 @@ impl<'s> Lexer<'s> {
         TokenKind::Directive
     }
 
+    /// A comment that is never closed, with all that follows.
+    fn open_comment(&mut self) -> TokenKind {
+        self.report(
+            Diagnostic::error(Span::new(self.at, self.at + 2), "this comment is never closed").label("no `*/` follows"),
+        );
+        self.at = self.end;
+        TokenKind::Unknown
+    }
+
     /// Blank space, comments, and what `#if` leaves out.
     fn skip_trivia(&mut self) {
         loop {
@@ -386,16 +413,8 @@ impl<'s> Lexer<'s> {
             } else if rest.starts_with("//") {
                 self.at += rest.find('\n').unwrap_or(rest.len());
             } else if rest.starts_with("/*") {
-                match rest[2..].find("*/") {
-                    Some(length) => self.at += length + 4,
-                    None => {
-                        self.report(
-                            Diagnostic::error(Span::new(self.at, self.at + 2), "this comment is never closed")
-                                .label("no `*/` follows"),
-                        );
-                        self.at = self.end;
-                    }
-                }
+                let Some(length) = rest[2..].find("*/") else { return };
+                self.at += length + 4;
             }
             if self.at == before {
                 return;

@@ -17,6 +17,10 @@ const MAX_STEPS: u32 = 256;
 impl Parser<'_> {
     /// `struct name { … } __attribute__((packed));`
     pub(super) fn definition(&mut self) {
+        let keyword = self.span();
+        if !self.is_word("enum") && self.kind_at(1) == TokenKind::LBrace {
+            self.report_value(Diagnostic::error(keyword, "a type defined here needs a name"));
+        }
         self.definition_in("");
         self.eat(TokenKind::Semicolon);
     }
@@ -95,6 +99,7 @@ impl Parser<'_> {
 
     /// `type a, *b, c[4], d : 3;`
     fn member_line(&mut self, outer: &str, members: &mut Vec<Member>) {
+        self.recovering = false;
         let Some(base) = self.member_type(outer) else { return self.skip_statement() };
         if self.is(TokenKind::Semicolon) && !matches!(base.kind, TypeNameKind::Named(_)) {
             members.push(Member { ty: base, name: None, bits: None });
@@ -113,7 +118,7 @@ impl Parser<'_> {
         if !self.eat(TokenKind::Semicolon) {
             let error = Diagnostic::error(self.after_last(), "expected `;` after this member");
             self.report(error);
-            if !self.begins_line(0) {
+            if !self.first_on_line(0) {
                 self.skip_statement();
             }
         }
@@ -244,7 +249,7 @@ impl Parser<'_> {
         match u32::try_from(bits) {
             Ok(bits) if bits <= 64 => Some(bits),
             _ => {
-                self.report(Diagnostic::error(width.span, "a bit field has at most 64 bits"));
+                self.report_value(Diagnostic::error(width.span, "a bit field has at most 64 bits"));
                 None
             }
         }
@@ -254,7 +259,7 @@ impl Parser<'_> {
     fn constant(&mut self, expr: &Expr) -> Option<u64> {
         let value = self.evaluate(expr, &mut { MAX_STEPS });
         if value.is_none() && !matches!(expr.kind, ExprKind::Error) {
-            self.report(
+            self.report_value(
                 Diagnostic::error(expr.span, "the size must be known here")
                     .label("expected a number, an enumerator or a `#define`, or a sum or product of such"),
             );
@@ -339,7 +344,7 @@ impl Parser<'_> {
                     (_, "aligned" | "__aligned__" | "vector_size" | "mode") => {
                         let error = Diagnostic::error(self.span(), "this attribute changes the layout of the type")
                             .label("only `packed` is supported");
-                        self.report(error);
+                        self.report_value(error);
                     }
                     _ => {}
                 }

@@ -49,8 +49,7 @@ impl Parser<'_> {
     fn binary_after(&mut self, first: Expr, least: u8) -> Expr {
         let mut left = first;
         while let Some((op, precedence)) = binary_operator(self.kind()).filter(|(_, binds)| *binds >= least) {
-            // A slash before a brace ends a predicate; so does one before the end, where an action is missing.
-            if op == BinaryOp::Div && matches!(self.kind_at(1), TokenKind::LBrace | TokenKind::End) {
+            if op == BinaryOp::Div && self.slash_ends_predicate() {
                 break;
             }
             let op_span = self.bump().span;
@@ -64,6 +63,11 @@ impl Parser<'_> {
             left = Expr { kind: ExprKind::Binary { op, op_span, left: Box::new(left), right: Box::new(right) }, span };
         }
         left
+    }
+
+    /// A slash before a brace ends a predicate; so does one before the end or the next probe, where an action is missing.
+    fn slash_ends_predicate(&self) -> bool {
+        matches!(self.kind_at(1), TokenKind::LBrace | TokenKind::End) || self.item_begins_at(1)
     }
 
     /// `-x`, `!x`, `*x`, `&x`, `++x` …
@@ -87,7 +91,7 @@ impl Parser<'_> {
         };
         self.level();
         match op {
-            UnaryOp::AddressOf if !is_place(&operand) => self.report(
+            UnaryOp::AddressOf if !is_place(&operand) => self.report_value(
                 Diagnostic::error(operand.span, "only variables and maps have an address").label("expected $x or @x"),
             ),
             UnaryOp::PreIncrement | UnaryOp::PreDecrement => self.check_counter(&operand),
@@ -146,7 +150,7 @@ impl Parser<'_> {
 
     fn check_counter(&mut self, operand: &Expr) {
         if !is_place(operand) {
-            self.report(
+            self.report_value(
                 Diagnostic::error(operand.span, "only variables and map entries can be counted up and down")
                     .label("expected $x or @x[key]"),
             );

@@ -10,6 +10,9 @@ use super::statements::BlockUse;
 use crate::compile::diagnostics::{Diagnostic, did_you_mean};
 use crate::compile::source::Span;
 
+/// Words that items other than probes begin with.
+const ITEM_WORDS: [&str; 8] = ["config", "import", "struct", "union", "enum", "let", "macro", "fn"];
+
 impl Parser<'_> {
     /// The whole script.
     pub(super) fn items(&mut self) {
@@ -21,6 +24,7 @@ impl Parser<'_> {
     }
 
     fn item(&mut self) {
+        self.recovering = false;
         match self.kind() {
             TokenKind::Directive => self.directive(),
             TokenKind::Semicolon => {
@@ -72,12 +76,34 @@ impl Parser<'_> {
     /// `specs /predicate/ { … }`
     fn probe(&mut self) {
         let start = self.span();
+        if self.is(TokenKind::SpecField) && self.text().contains(['(', '@', '$', '=']) && self.is_code_ahead() {
+            self.report(
+                Diagnostic::error(start, "statements stand inside a probe's braces")
+                    .help("to run something at once, write BEGIN { … }"),
+            );
+            self.bump();
+            while !self.is(TokenKind::End) && !self.first_on_line(0) {
+                if self.bump().kind == TokenKind::Semicolon {
+                    break;
+                }
+            }
+            return;
+        }
         let specs = self.probe_specs();
         let is_spec = |kind| matches!(kind, TokenKind::SpecField | TokenKind::Colon | TokenKind::Comma);
-        if is_spec(self.kind()) {
-            let error = self
-                .expected_here("`{`, `/` or `,`", "after a probe")
-                .help("a field with blank space stands between double quotes: uprobe:\"/a b\":f");
+        if is_spec(self.kind()) && !self.first_on_line(0) {
+            let mut error = self.expected_here("`{`, `/` or `,`", "after a probe");
+            let first = specs.first().filter(|spec| spec.fields.len() == 1).map(|spec| spec.fields[0].text.as_str());
+            if let Some(meant) = first.and_then(|word| did_you_mean(word, ITEM_WORDS)) {
+                self.report(error.help(format!("did you mean `{meant}`?")));
+                self.bump();
+                while matches!(self.kind(), TokenKind::SpecField | TokenKind::Colon | TokenKind::Comma) {
+                    self.bump();
+                }
+                return self.skip_past_item();
+            } else if !self.is(TokenKind::Comma) {
+                error = error.help("a field with blank space stands between double quotes: uprobe:\"/a b\":f");
+            }
             self.report(error);
             while is_spec(self.kind()) {
                 self.bump();
@@ -85,18 +111,36 @@ impl Parser<'_> {
         }
         let predicate = if self.is(TokenKind::Slash) { self.predicate() } else { None };
         if !self.is(TokenKind::LBrace) {
-            let spec_span = self.since(start);
-            self.report(
-                Diagnostic::error(spec_span, "this probe has no action")
-                    .label("expected `{` after it")
-                    .help("an action that does nothing is written { }"),
-            );
+            let mut error = Diagnostic::error(self.since(start), "this probe has no action")
+                .label("expected `{` after it")
+                .help("an action that does nothing is written { }");
+            if let Some(probe) = specs.first() {
+                error.span = probe.span;
+            }
+            self.report(error);
+            if self.item_begins_at(0) {
+                self.restart_item();
+            }
             return;
         }
         let body = self.block(BlockUse::Action);
         if !specs.is_empty() {
             self.script.probes.push(Probe { specs, predicate, body, span: self.since(start) });
         }
+    }
+
+    /// No brace and no colon before the end of the line: this is no probe.
+    fn is_code_ahead(&self) -> bool {
+        let starts_line = |n| n > 0 && self.first_on_line(n);
+        for n in 0.. {
+            match self.kind_at(n) {
+                TokenKind::Colon | TokenKind::LBrace => return false,
+                TokenKind::Semicolon | TokenKind::End => return true,
+                _ if starts_line(n) => return true,
+                _ => {}
+            }
+        }
+        true
     }
 
     /// `/condition/`
@@ -124,10 +168,10 @@ impl Parser<'_> {
         let keyword = self.bump().span;
         if let Some(first) = self.script.config.first() {
             let first = first.name.span;
-            self.report(Diagnostic::error(keyword, "a second config block").also(first, "the first one is here"));
+            self.report_value(Diagnostic::error(keyword, "a second config block").also(first, "the first one is here"));
         } else if let Some(probe) = self.script.probes.first() {
             let probe = probe.specs[0].span;
-            self.report(
+            self.report_value(
                 Diagnostic::error(keyword, "config must stand before all probes").also(probe, "the first probe"),
             );
         }
@@ -148,6 +192,7 @@ impl Parser<'_> {
     }
 
     fn config_entry(&mut self) -> Option<ConfigEntry> {
+        self.recovering = false;
         let name = self.expect_name("the name of a setting", "")?;
         if !self.expect(TokenKind::Assign, "after the name") {
             return None;
@@ -174,12 +219,13 @@ impl Parser<'_> {
     fn root_import(&mut self) {
         if let Some(probe) = self.script.probes.first() {
             let (keyword, probe) = (self.span(), probe.specs[0].span);
-            self.report(
+            self.report_value(
                 Diagnostic::error(keyword, "imports must stand before all probes").also(probe, "the first probe"),
             );
         }
-        if let Some(import) = self.import() {
-            self.script.imports.push(import);
+        match self.import() {
+            Some(import) => self.script.imports.push(import),
+            None => return self.skip_past_item(),
         }
         if !self.eat(TokenKind::Semicolon) {
             let error = Diagnostic::error(self.after_last(), "expected `;` after the import");
@@ -191,7 +237,11 @@ impl Parser<'_> {
     pub(super) fn import(&mut self) -> Option<Import> {
         let start = self.bump().span;
         if !self.is(TokenKind::String) {
-            self.expected("a string", "after `import`");
+            let mut error = self.expected_here("a string", "after `import`");
+            if let Some(word) = self.word_at(0) {
+                error = error.help(format!("write import \"{word}\";"));
+            }
+            self.report(error);
             return None;
         }
         let span = self.span();
@@ -296,14 +346,15 @@ impl Parser<'_> {
                 if let Some(meant) = did_you_mean(keyword, known) {
                     error = error.help(format!("did you mean `#{meant}`?"));
                 }
-                self.report(error);
+                self.report_value(error);
             }
         }
     }
 
     /// `#define NAME expression` and `#define NAME(a, b) expression` become macros; a name alone is for `#ifdef`.
     fn define(&mut self, span: Span, definition: &str) {
-        if definition.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if definition.chars().all(is_name) && !definition.starts_with(|c: char| c.is_ascii_digit()) {
             return;
         }
         let range = Span::new(span.range().end - definition.len(), span.range().end);

@@ -6,8 +6,8 @@
 //!
 //! How errors are handled. A function that does not find what it needs reports it, and returns what it has without
 //! consuming the offending token; [`Parser::expect`] does so for one token. Loops over statements and items skip to
-//! the next place where one can begin. Nothing is reported twice for the same place. Every loop asserts in debug
-//! builds that it has moved on ([`Progress`]).
+//! the next place where one can begin. Of a statement only the first error of syntax is reported. Every loop asserts
+//! in debug builds that it has moved on ([`Progress`]).
 
 mod definitions;
 mod expressions;
@@ -37,12 +37,14 @@ pub(super) fn parse_script(text: &str, mut lexer: Lexer<'_>, parameters: &[Strin
         tokens: lexer.tokens(),
         lexer,
         at: 0,
+        statement_at: 0,
         parameters,
         script: Script::default(),
         errors: Vec::new(),
         warnings: Vec::new(),
         depth: 0,
         height: 0,
+        recovering: false,
         stopped: false,
         restarted_at: None,
     };
@@ -60,6 +62,8 @@ struct Parser<'s> {
     lexer: Lexer<'s>,
     /// The index of the next token.
     at: usize,
+    /// Where the statement that is being parsed begins.
+    statement_at: usize,
     parameters: &'s [String],
     script: Script,
     errors: Vec<Diagnostic>,
@@ -68,6 +72,8 @@ struct Parser<'s> {
     depth: u32,
     /// How many levels the highest tree has that was parsed since [`Parser::measured`] began.
     height: u32,
+    /// An error of syntax has been reported since the statement or item began.
+    recovering: bool,
     /// The script has been given up: no further errors.
     stopped: bool,
     /// Where the lexer was last told that an item begins.
@@ -106,6 +112,7 @@ impl<'s> Parser<'s> {
     /// Takes the next token. The end of the script is never passed.
     fn bump(&mut self) -> Token {
         let token = self.tokens[self.at];
+        self.recovering |= token.kind == TokenKind::Unknown; // reported by the lexer
         if token.kind != TokenKind::End {
             self.at += 1;
         }
@@ -207,12 +214,19 @@ impl<'s> Parser<'s> {
         Span { start: start.start, end: self.last_end().max(start.start) }
     }
 
-    /// Adds an error, but only one for a place: what follows from the first is not worth reading. Characters that are
-    /// no token have been reported already.
+    /// Adds an error of syntax, and says nothing more until the next statement: what follows from the first error is
+    /// not worth reading. Characters that are no token have been reported already.
     fn report(&mut self, error: Diagnostic) {
-        let is_new = |last: &Diagnostic| last.span.start != error.span.start;
-        let at_unknown = self.is(TokenKind::Unknown) && error.span == self.span();
-        if self.errors.last().is_none_or(is_new) && !at_unknown && !self.stopped {
+        if !self.recovering && !self.is(TokenKind::Unknown) {
+            self.report_value(error);
+        }
+        self.recovering = true;
+    }
+
+    /// Adds an error that leaves no doubt about the structure, such as a number that is too large.
+    fn report_value(&mut self, error: Diagnostic) {
+        let is_new = self.errors.last().is_none_or(|last| last.span.start != error.span.start);
+        if is_new && !self.stopped {
             self.errors.push(error);
             if self.errors.len() >= MAX_ERRORS {
                 self.stop(Diagnostic::error(self.span(), "too many errors; the rest of the script was not read"));
@@ -309,10 +323,18 @@ impl<'s> Parser<'s> {
         }
     }
 
-    /// Whether a line begins with the `n`th token after the next.
-    fn begins_line(&self, n: usize) -> bool {
+    /// Whether the `n`th token after the next stands in the first column.
+    fn in_first_column(&self, n: usize) -> bool {
         let Some(token) = self.tokens.get(self.at + n) else { return false };
         let start = token.span.range().start;
         start == 0 || self.text[..start].ends_with('\n')
+    }
+
+    /// Whether the `n`th token after the next is the first on its line.
+    fn first_on_line(&self, n: usize) -> bool {
+        let at = self.at + n;
+        let Some(token) = self.tokens.get(at) else { return false };
+        let before = at.checked_sub(1).map_or(0, |before| self.tokens[before].span.range().end);
+        at == 0 || self.text[before..token.span.range().start].contains('\n')
     }
 }

@@ -31,10 +31,10 @@ impl Parser<'_> {
             TokenKind::Integer => self.integer(),
             TokenKind::String => ExprKind::String(self.string_value()),
             TokenKind::Char => {
+                let text = self.text();
                 let mut errors = Vec::new();
-                let value = literals::character(self.text(), start, &mut errors);
-                errors.into_iter().for_each(|error| self.report(error));
-                self.bump();
+                let value = literals::character(text, start, &mut errors);
+                self.finish_quoted(text, errors);
                 ExprKind::Integer { value, unsigned: false }
             }
             _ => {
@@ -51,7 +51,7 @@ impl Parser<'_> {
         let kind = match value {
             Ok((value, unsigned)) => ExprKind::Integer { value, unsigned },
             Err(error) => {
-                self.report(error);
+                self.report_value(error);
                 ExprKind::Error
             }
         };
@@ -61,11 +61,19 @@ impl Parser<'_> {
 
     /// The value of the next token, a string.
     pub(super) fn string_value(&mut self) -> String {
+        let text = self.text();
         let mut errors = Vec::new();
-        let value = literals::string(self.text(), self.span(), &mut errors);
-        errors.into_iter().for_each(|error| self.report(error));
-        self.bump();
+        let value = literals::string(text, self.span(), &mut errors);
+        self.finish_quoted(text, errors);
         value
+    }
+
+    /// Takes a string or a character whose value has been found, with these errors. That it is not closed has been
+    /// reported by the lexer.
+    fn finish_quoted(&mut self, text: &str, errors: Vec<Diagnostic>) {
+        self.bump();
+        self.recovering |= !is_closed(text);
+        errors.into_iter().for_each(|error| self.report_value(error));
     }
 
     /// `$1`
@@ -73,7 +81,7 @@ impl Parser<'_> {
         let number = self.text()[1..].parse().ok().filter(|number| *number > 0);
         if number.is_none() {
             let error = Diagnostic::error(self.span(), "no such parameter").label("parameters are numbered from $1");
-            self.report(error);
+            self.report_value(error);
         }
         self.bump();
         number.map_or(ExprKind::Error, ExprKind::Positional)
@@ -86,7 +94,7 @@ impl Parser<'_> {
         if self.is(TokenKind::LBracket) {
             let opened = self.bump().span;
             if self.is(TokenKind::RBracket) {
-                self.report(
+                self.report_value(
                     Diagnostic::error(opened.to(self.span()), "a map's key is missing")
                         .label("expected a key between the brackets")
                         .help(format!("a map without keys is written `@{name}`")),
@@ -175,6 +183,7 @@ impl Parser<'_> {
         let opened = self.bump().span;
         let ends = if query == "offsetof" { TokenKind::Comma } else { TokenKind::RParen };
         let of = match self.type_ahead(0) {
+            _ if matches!(self.word_at(0), Some("struct" | "union" | "enum")) => TypeOrExpr::Type(self.type_name()),
             Some((TypeAhead::Certain, end)) if self.kind_at(end) == ends => TypeOrExpr::Type(self.type_name()),
             _ => TypeOrExpr::Expr(Box::new(self.expression())),
         };
@@ -200,10 +209,12 @@ impl Parser<'_> {
 
     /// A cast, a record, a tuple, or an expression in parentheses.
     fn parenthesized(&mut self) -> Expr {
+        if self.cast_ahead().is_some() { self.cast() } else { self.group() }
+    }
+
+    /// The same without casts.
+    pub(super) fn group(&mut self) -> Expr {
         let start = self.span();
-        if let Some(ty_end) = self.cast_ahead() {
-            return self.cast(ty_end);
-        }
         let opened = self.bump().span;
         if self.eat(TokenKind::RParen) {
             return Expr { kind: ExprKind::Tuple(Vec::new()), span: self.since(start) };
@@ -236,7 +247,7 @@ impl Parser<'_> {
             if let Some((first, _)) = fields.iter().find(|(field, _)| field.text == name.text) {
                 let first = first.span;
                 let error = Diagnostic::error(name.span, format!("the field `{}` is given twice", name.text));
-                self.report(error.also(first, "first here"));
+                self.report_value(error.also(first, "first here"));
             }
             let value = self.expression();
             fields.push((name, value));
@@ -250,11 +261,9 @@ impl Parser<'_> {
     }
 
     /// `(type)operand`
-    fn cast(&mut self, ty_end: usize) -> Expr {
+    fn cast(&mut self) -> Expr {
         let start = self.bump().span;
-        let end = self.at + ty_end - 1;
         let ty = self.type_name();
-        debug_assert!(self.at == end, "a cast's type ends where it was seen to end");
         self.expect_closing(TokenKind::RParen, start);
         let Some(operand) = self.nested(Self::unary) else {
             return Expr { kind: ExprKind::Error, span: start };
@@ -264,11 +273,14 @@ impl Parser<'_> {
         Expr { kind: ExprKind::Cast { ty, operand: Box::new(operand) }, span }
     }
 
-    /// Whether a cast begins here, and the number of the token behind its type.
+    /// Whether a cast begins here, and how sure that is.
     ///
     /// `(x) - 1` and the like are subtractions unless `x` is plainly a type: bpftrace reads a cast of `-1` there, which
     /// is never what `(elapsed) - 1` means.
-    fn cast_ahead(&self) -> Option<usize> {
+    pub(super) fn cast_ahead(&self) -> Option<TypeAhead> {
+        if matches!(self.word_at(1), Some("struct" | "union" | "enum")) {
+            return Some(TypeAhead::Certain); // whatever follows: it can be nothing else
+        }
         let (sure, end) = self.type_ahead(1)?;
         if self.kind_at(end) != TokenKind::RParen {
             return None;
@@ -291,6 +303,13 @@ impl Parser<'_> {
             }
             _ => false,
         };
-        begins_operand.then_some(end)
+        begins_operand.then_some(sure)
     }
+}
+
+/// Whether a string or a character, with its quotes, has the closing one.
+fn is_closed(literal: &str) -> bool {
+    let escaped = |text: &str| text.len() - text.trim_end_matches('\\').len();
+    let quote = &literal[..1];
+    literal[1..].strip_suffix(quote).is_some_and(|inner| escaped(inner) % 2 == 0)
 }

@@ -76,6 +76,7 @@ impl Parser<'_> {
                 _ => text.push(c),
             }
         }
+        self.recovering |= quoted; // reported by the lexer
         text
     }
 }

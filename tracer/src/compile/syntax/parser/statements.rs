@@ -4,8 +4,12 @@ use super::super::ast::{BinaryOp, Block, Expr, ExprKind, Iterable, Stmt, StmtKin
 use super::super::token::TokenKind;
 use super::Parser;
 use super::expressions::binary_operator;
-use crate::compile::diagnostics::Diagnostic;
+use super::types::TypeAhead;
+use crate::compile::diagnostics::{Diagnostic, did_you_mean};
 use crate::compile::source::Span;
+
+/// Words that statements with a block begin with.
+const BLOCK_WORDS: [&str; 5] = ["if", "else", "while", "for", "unroll"];
 
 /// What becomes of an expression that a block ends in without a semicolon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +33,9 @@ impl Parser<'_> {
     pub(super) fn block(&mut self, usage: BlockUse) -> Block {
         if !self.is(TokenKind::LBrace) {
             self.expected("`{`", "");
+            if matches!(self.kind(), TokenKind::Word | TokenKind::Variable | TokenKind::Map) && !self.first_on_line(0) {
+                self.skip_statement(); // a body without braces
+            }
             return Block { span: self.after_last(), ..Block::default() };
         }
         let block = self.nested(Self::block_inner).unwrap_or_default();
@@ -56,10 +63,10 @@ impl Parser<'_> {
             let error = Diagnostic::error(self.span(), "expected `}` before the next item")
                 .label("this begins a line as items do")
                 .also(opened, "this block is still open");
-            self.report(error);
-        } else if !self.eat(TokenKind::RBrace) {
+            self.report_value(error);
+        } else if !self.eat(TokenKind::RBrace) && !self.comment_swallowed_rest() {
             let error = Diagnostic::error(opened, "this block is never closed").label("no `}` follows");
-            self.report(error);
+            self.report_value(error);
         }
         self.level();
         block.span = self.since(opened);
@@ -68,21 +75,39 @@ impl Parser<'_> {
 
     /// What stands here, where a statement can begin, looks like the beginning of an item instead: a brace is missing.
     fn item_begins(&self) -> bool {
-        if self.is(TokenKind::SpecField) {
+        self.item_begins_at(0)
+    }
+
+    /// The same for the `n`th token after the next.
+    pub(super) fn item_begins_at(&self, n: usize) -> bool {
+        if self.kind_at(n) == TokenKind::SpecField {
             return true;
         }
-        let Some(word) = self.word_at(0).filter(|_| self.begins_line(0)) else { return false };
+        let Some(word) = self.word_at(n).filter(|_| self.in_first_column(n)) else { return false };
+        let next = (self.kind_at(n + 1), self.kind_at(n + 2));
         match word {
-            "BEGIN" | "END" | "begin" | "end" => matches!(self.kind_at(1), TokenKind::LBrace | TokenKind::Slash),
-            "macro" | "fn" => self.kind_at(1) == TokenKind::Word && self.kind_at(2) == TokenKind::LParen,
-            "struct" | "union" | "enum" => self.kind_at(1) == TokenKind::Word && self.kind_at(2) == TokenKind::LBrace,
-            _ => self.kind_at(1) == TokenKind::Colon,
+            "BEGIN" | "END" | "begin" | "end" => matches!(next.0, TokenKind::LBrace | TokenKind::Slash),
+            "macro" | "fn" => next == (TokenKind::Word, TokenKind::LParen),
+            "struct" | "union" | "enum" => next == (TokenKind::Word, TokenKind::LBrace),
+            _ => next.0 == TokenKind::Colon,
         }
+    }
+
+    /// The script ended in a comment that is never closed, which has been reported.
+    fn comment_swallowed_rest(&self) -> bool {
+        self.at.checked_sub(1).is_some_and(|last| self.tokens[last].kind == TokenKind::Unknown)
     }
 
     /// One statement, added to `block`; or the block's value, if it is an expression before the closing brace.
     fn statement(&mut self, block: &mut Block) {
+        self.recovering = false;
+        self.statement_at = self.at;
         let start = self.span();
+        if self.is(TokenKind::Directive) {
+            self.report(Diagnostic::error(start, "preprocessor lines must stand outside of all blocks"));
+            self.bump();
+            return;
+        }
         let kind = match self.word_at(0) {
             Some("let") => self.let_statement(),
             Some("while") => self.while_statement(),
@@ -125,14 +150,27 @@ impl Parser<'_> {
         if self.eat(TokenKind::Semicolon) || matches!(self.kind(), TokenKind::RBrace | TokenKind::End) {
             return;
         }
+        if self.recovering {
+            if !self.first_on_line(0) {
+                self.skip_statement();
+            }
+            return;
+        }
         let mut error = Diagnostic::error(self.after_last(), "expected `;` after this statement");
-        if let Some(word) = self.last_word()
+        let first = &self.text[self.tokens[self.statement_at].span.range()];
+        if self.is(TokenKind::LBrace)
+            && let Some(meant) = did_you_mean(first, BLOCK_WORDS)
+        {
+            self.report(error.help(format!("did you mean `{meant}`?")));
+            self.block(BlockUse::Action); // for the errors in it
+            return;
+        } else if let Some(word) = self.last_word()
             && matches!(self.kind(), TokenKind::String | TokenKind::Variable | TokenKind::Map | TokenKind::Integer)
         {
             error = error.help(format!("to call a function, write `{word}(…)`"));
         }
         self.report(error);
-        let goes_on = self.begins_line(0) || self.begins_statement();
+        let goes_on = self.first_on_line(0) || self.begins_statement();
         if !goes_on {
             self.skip_statement();
         }
@@ -149,11 +187,15 @@ impl Parser<'_> {
         matches!(self.kind(), TokenKind::Word | TokenKind::Variable | TokenKind::Map)
     }
 
-    /// Goes to where the next statement can begin: behind a semicolon, before a closing brace, to the next item.
+    /// Goes to where the next statement can begin: behind a semicolon, to the line after a block, before a closing brace,
+    /// to the next item.
     pub(super) fn skip_statement(&mut self) {
         while !matches!(self.kind(), TokenKind::RBrace | TokenKind::End) && !self.item_begins() {
             if self.is(TokenKind::LBrace) {
                 self.skip_balanced();
+                if self.first_on_line(0) {
+                    return;
+                }
             } else if self.bump().kind == TokenKind::Semicolon {
                 return;
             }
@@ -200,7 +242,7 @@ impl Parser<'_> {
 
     fn unroll_statement(&mut self) -> Option<StmtKind> {
         self.bump();
-        let count = self.expression();
+        let count = self.condition();
         Some(StmtKind::Unroll { count, body: self.block(BlockUse::Action) })
     }
 
@@ -226,7 +268,10 @@ impl Parser<'_> {
             self.skip_to_body();
         }
         let body = self.block(BlockUse::Action);
-        iterable.map(|iterable| StmtKind::For { variable, iterable, body })
+        Some(match iterable {
+            Some(iterable) => StmtKind::For { variable, iterable, body },
+            None => StmtKind::Block(body),
+        })
     }
 
     fn iterable(&mut self) -> Option<Iterable> {
@@ -242,7 +287,7 @@ impl Parser<'_> {
                     ExprKind::Map { .. } => "this is one value of a map; write the map without a key",
                     _ => "expected @map or start..end",
                 });
-                self.report(error);
+                self.report_value(error);
                 None
             }
         }
@@ -262,11 +307,22 @@ impl Parser<'_> {
         Some(StmtKind::Return((!ends).then(|| self.expression())))
     }
 
-    /// What `if`, `while` and predicates test. An `=` in it is nearly always meant to be `==`.
+    /// What stands between `if`, `while` and the like and their block. An `=` in it is nearly always meant to be `==`.
     pub(super) fn condition(&mut self) -> Expr {
-        let condition = self.expression();
+        if self.is(TokenKind::LBrace) {
+            self.expected("an expression", "before the block");
+            return Expr { kind: ExprKind::Error, span: self.after_last() };
+        }
+        // In `if (x) y` the parentheses are the condition's, and a brace is missing.
+        let condition = if self.is(TokenKind::LParen) && self.cast_ahead() == Some(TypeAhead::Possible) {
+            let group = self.group();
+            let operand = self.postfix(group);
+            self.expression_after(operand)
+        } else {
+            self.expression()
+        };
         if let ExprKind::Record(_) = condition.kind {
-            self.report(
+            self.report_value(
                 Diagnostic::error(condition.span, "this makes a record, where a condition is wanted")
                     .help("did you mean `==`?"),
             );
@@ -319,7 +375,7 @@ impl Parser<'_> {
     pub(super) fn if_expression(&mut self) -> Expr {
         let IfParts { condition, then, otherwise, span } = self.if_parts();
         let otherwise = otherwise.unwrap_or_else(|| {
-            self.report(
+            self.report_value(
                 Diagnostic::error(span, "an `if` whose value is used needs an `else`")
                     .label("what is the value when the condition does not hold?"),
             );
@@ -400,7 +456,7 @@ impl Parser<'_> {
                 .help(format!("variables are written `${name}`, maps `@{name}`")),
             _ => Diagnostic::error(target.span, "this cannot be assigned to").label("expected $variable or @map[key]"),
         };
-        self.report(error);
+        self.report_value(error);
     }
 }
 

@@ -10,7 +10,7 @@ pub(super) struct Node {
     span: Option<Span>,
 }
 
-/// Lists that fit in so many bytes stand on one line.
+/// Lists that fit in so many bytes stand on one line; of longer ones, the words they begin with do.
 const WIDTH: usize = 100;
 
 impl Node {
@@ -34,15 +34,19 @@ impl Node {
 
     fn write_at(&self, text: &mut String, indent: usize, spans: bool) {
         let start = text.len();
-        let is_word = self.children.is_empty() && !self.is_list();
-        let end = if is_word { usize::MAX } else { start + WIDTH.saturating_sub(indent) };
+        let end = if self.is_word() { usize::MAX } else { start + WIDTH.saturating_sub(indent) };
         if self.write_line(text, end, spans) {
             return;
         }
         text.truncate(start);
         text.push('(');
         self.write_head(text, spans);
-        for child in &self.children {
+        let words = self.children.iter().take_while(|child| child.is_word()).count();
+        for word in &self.children[..words] {
+            text.push(' ');
+            word.write_head(text, spans);
+        }
+        for child in &self.children[words..] {
             text.push('\n');
             text.extend(std::iter::repeat_n(' ', indent + 2));
             child.write_at(text, indent + 2, spans);
@@ -52,7 +56,7 @@ impl Node {
 
     /// On one line; `false`: given up, since the text has grown beyond `end`.
     fn write_line(&self, text: &mut String, end: usize, spans: bool) -> bool {
-        if self.children.is_empty() && !self.is_list() {
+        if self.is_word() {
             self.write_head(text, spans);
             return text.len() <= end;
         }
@@ -68,12 +72,10 @@ impl Node {
         text.len() <= end
     }
 
-    /// A list without elements, such as an empty block, is still one.
-    fn is_list(&self) -> bool {
-        matches!(
-            self.head.as_str(),
-            "block" | "then" | "else" | "do" | "tuple" | "break" | "continue" | "return" | "error"
-        )
+    fn is_word(&self) -> bool {
+        // A list without elements, such as an empty block, is still one.
+        const LISTS: [&str; 9] = ["block", "then", "else", "do", "tuple", "break", "continue", "return", "error"];
+        self.children.is_empty() && !LISTS.contains(&self.head.as_str())
     }
 
     fn write_head(&self, text: &mut String, spans: bool) {
