@@ -412,9 +412,9 @@ impl<'s> Lexer<'s> {
                 self.at += 2; // a `#define` that goes on in the next line
             } else if rest.starts_with("//") {
                 self.at += rest.find('\n').unwrap_or(rest.len());
-            } else if rest.starts_with("/*") {
-                let Some(length) = rest[2..].find("*/") else { return };
-                self.at += length + 4;
+            } else if let Some(comment) = rest.strip_prefix("/*") {
+                let Some(length) = comment.find("*/") else { return };
+                self.at += length + "/**/".len();
             }
             if self.at == before {
                 return;

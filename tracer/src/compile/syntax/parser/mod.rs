@@ -30,6 +30,9 @@ const MAX_DEPTH: u32 = 128;
 /// How many levels a tree may have, with chains such as `a + b + c`, which have one for every operator.
 const MAX_HEIGHT: u32 = 512;
 
+/// How often the rest of the script may be lexed again.
+const MAX_RESTARTS: u32 = 8;
+
 /// Parses all that `lexer` gives.
 pub(super) fn parse_script(text: &str, mut lexer: Lexer<'_>, parameters: &[String]) -> Parsed {
     let mut parser = Parser {
@@ -47,6 +50,7 @@ pub(super) fn parse_script(text: &str, mut lexer: Lexer<'_>, parameters: &[Strin
         recovering: false,
         stopped: false,
         restarted_at: None,
+        restarts: 0,
     };
     parser.items();
     let mut errors = parser.lexer.into_errors();
@@ -78,6 +82,7 @@ struct Parser<'s> {
     stopped: bool,
     /// Where the lexer was last told that an item begins.
     restarted_at: Option<u32>,
+    restarts: u32,
 }
 
 /// Where a loop's turn began.
@@ -316,6 +321,11 @@ impl<'s> Parser<'s> {
     fn restart_item(&mut self) {
         let start = self.span().start;
         if self.restarted_at != Some(start) {
+            self.restarts += 1;
+            if self.restarts > MAX_RESTARTS {
+                self.stop(Diagnostic::error(self.span(), "too many braces are missing before this"));
+                return;
+            }
             self.restarted_at = Some(start);
             self.tokens.truncate(self.at);
             self.lexer.restart(start as usize);

@@ -28,6 +28,12 @@ struct IfParts {
     span: Span,
 }
 
+/// What an `if` turned out to be.
+enum IfForm {
+    Value(Expr),
+    Statement(Stmt),
+}
+
 impl Parser<'_> {
     /// `{ … }`, or an error if none is here.
     pub(super) fn block(&mut self, usage: BlockUse) -> Block {
@@ -365,9 +371,9 @@ impl Parser<'_> {
     fn else_if(&mut self) -> Block {
         let parts = self.if_parts();
         let span = parts.span;
-        match parts.into_value() {
-            Ok(value) => Block { statements: Vec::new(), value: Some(Box::new(value)), span },
-            Err(statement) => Block { statements: vec![statement], value: None, span },
+        match parts.into_value_if_any() {
+            IfForm::Value(value) => Block { statements: Vec::new(), value: Some(Box::new(value)), span },
+            IfForm::Statement(statement) => Block { statements: vec![statement], value: None, span },
         }
     }
 
@@ -389,9 +395,9 @@ impl Parser<'_> {
     fn if_statement(&mut self, block: &mut Block) {
         let parts = self.if_parts();
         if self.is(TokenKind::RBrace) || (parts.otherwise.is_some() && binary_operator(self.kind()).is_some()) {
-            match parts.into_value() {
-                Ok(value) => self.finish_expression_statement(block, value),
-                Err(statement) => block.statements.push(statement),
+            match parts.into_value_if_any() {
+                IfForm::Value(value) => self.finish_expression_statement(block, value),
+                IfForm::Statement(statement) => block.statements.push(statement),
             }
         } else {
             block.statements.push(parts.into_statement());
@@ -462,14 +468,15 @@ impl Parser<'_> {
 
 impl IfParts {
     /// As an expression, if every arm ends in a value; else as a statement.
-    fn into_value(self) -> Result<Expr, Stmt> {
-        let Self { condition, then, otherwise: Some(otherwise), span } = self else {
-            return Err(self.into_statement());
-        };
-        if then.value.is_some() && otherwise.value.is_some() {
-            Ok(Expr { kind: ExprKind::If { condition: Box::new(condition), then, otherwise }, span })
-        } else {
-            Err(Self { condition, then, otherwise: Some(otherwise), span }.into_statement())
+    fn into_value_if_any(self) -> IfForm {
+        match self {
+            Self { condition, then, otherwise: Some(otherwise), span }
+                if then.value.is_some() && otherwise.value.is_some() =>
+            {
+                let kind = ExprKind::If { condition: Box::new(condition), then, otherwise };
+                IfForm::Value(Expr { kind, span })
+            }
+            _ => IfForm::Statement(self.into_statement()),
         }
     }
 
