@@ -28,6 +28,8 @@ mod log;
 pub mod maps;
 pub mod session;
 pub mod sys;
+#[cfg(test)]
+mod tests;
 
 pub use load::{Loaded, load};
 pub use maps::Maps;
