@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::insn::{AluOp, Base, Bits, Callee, Condition, Insn, JumpOp, Operand, Reg, Variable, Wide};
+use super::insn::{AluOp, Base, Bits, Callee, Condition, Insn, JumpOp, Operand, Reg, SLOT, Variable, Wide};
 use super::layout::Line;
 use super::{Object, Program, maps};
 use crate::compile::ir::{MapRef, Width};
@@ -17,15 +17,21 @@ pub fn disassemble(object: &Object, source: &Source) -> String {
         text.push('\n');
     }
     for (symbol, function) in &object.functions {
-        text += &format!("; {symbol}: {} instructions of the runtime library\n", function.code.len() / 8);
+        text += &format!("; {symbol}: {} instructions of the runtime library\n", function.code.len() / SLOT);
     }
     text
 }
 
 fn disassemble_program(program: &Program, source: &Source) -> String {
     let Program { section, frame, lines, encoded, .. } = program;
+    let slots = encoded.bytes.len() / SLOT;
+    format!("{section}: {slots} instructions, {frame} bytes of frame\n{}", listing(lines, source))
+}
+
+/// Instructions, with labels where jumps go to and the source where it changes.
+pub(super) fn listing(lines: &[Line], source: &Source) -> String {
     let labels = labels(lines);
-    let mut text = format!("{section}: {} instructions, {frame} bytes of frame\n", encoded.bytes.len() / 8);
+    let mut text = String::new();
     let mut shown = Span::default();
     for (index, (insn, span)) in lines.iter().enumerate() {
         if let Some(label) = labels.get(&index) {

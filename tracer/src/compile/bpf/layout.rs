@@ -154,11 +154,17 @@ fn order(blocks: &[CodeBlock]) -> Vec<usize> {
         let mut at = start;
         while !std::mem::replace(&mut placed[at], true) {
             order.push(at);
-            let targets = match blocks[at].exit {
+            let mut targets = match blocks[at].exit {
                 CodeExit::Jump(to) => vec![to],
+                // A condition without a negation can only pass over what comes next.
+                CodeExit::Branch { condition, then, otherwise } if condition.op.negated().is_none() => {
+                    vec![otherwise, then]
+                }
                 CodeExit::Branch { then, otherwise, .. } => vec![then, otherwise],
                 CodeExit::Return => vec![],
             };
+            // Where the program goes on comes next; its end can be jumped to from anywhere.
+            targets.sort_by_key(|to| is_return(&blocks[*to]));
             let is_next = |to: &usize| !placed[*to] && (!blocks[*to].cold || blocks[at].cold);
             let next = targets.iter().copied().find(is_next);
             for to in targets.into_iter().filter(|to| Some(*to) != next && !placed[*to]) {

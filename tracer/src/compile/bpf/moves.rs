@@ -80,3 +80,65 @@ pub fn sequence(mut moves: Vec<Move>, free: &[Reg], mut spare: impl FnMut() -> u
 fn is_read(moves: &[Move], place: Place) -> bool {
     moves.iter().any(|step| step.from == Source::Place(place))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn place() -> impl Strategy<Value = Place> {
+        prop_oneof![(0..10usize).prop_map(|reg| Place::Reg(Reg::ALL[reg])), (0..4usize).prop_map(Place::Spill)]
+    }
+
+    fn source() -> impl Strategy<Value = Source> {
+        prop_oneof![6 => place().prop_map(Source::Place), 1 => any::<i64>().prop_map(|n| Source::Remat(Remat::Number(n)))]
+    }
+
+    /// What each place holds after moves one after the other; at first, a register or slot holds itself.
+    fn perform(steps: &[Move]) -> BTreeMap<Place, Source> {
+        let mut holds = BTreeMap::new();
+        for Move { to, from } in steps {
+            let value = match from {
+                Source::Place(place) => *holds.get(place).unwrap_or(from),
+                Source::Remat(_) => *from,
+            };
+            holds.insert(*to, value);
+        }
+        holds
+    }
+
+    proptest! {
+        #[test]
+        fn moves_in_sequence_do_what_they_do_at_once(
+            moves in prop::collection::btree_map(place(), source(), 0..14),
+            spare_registers in any::<bool>(),
+        ) {
+            let moves: Vec<Move> = moves.into_iter().map(|(to, from)| Move { to, from }).collect();
+            let is_used = |reg: &Reg| {
+                let place = Place::Reg(*reg);
+                moves.iter().any(|step| step.to == place || step.from == Source::Place(place))
+            };
+            let free: Vec<Reg> = Reg::ALL.into_iter().filter(|reg| spare_registers && !is_used(reg)).collect();
+            let mut spares = 100..;
+            let steps = sequence(moves.clone(), &free, || spares.next().expect("numbers do not end"));
+            for step in &steps {
+                let through_a_register = matches!(step.to, Place::Reg(_)) || matches!(step.from, Source::Place(Place::Reg(_)));
+                prop_assert!(through_a_register, "{step:?}");
+            }
+            let holds = perform(&steps);
+            for Move { to, from } in &moves {
+                prop_assert_eq!(holds.get(to).copied().unwrap_or(Source::Place(*to)), *from);
+            }
+            // Nothing else has changed but what was free and spare.
+            for (place, value) in holds {
+                let moved = moves.iter().any(|step| step.to == place);
+                let free = matches!(place, Place::Reg(reg) if free.contains(&reg));
+                let spare = matches!(place, Place::Spill(slot) if slot >= 100);
+                prop_assert!(moved || free || spare || value == Source::Place(place), "{place:?}");
+            }
+        }
+    }
+}

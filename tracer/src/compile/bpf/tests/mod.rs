@@ -4,7 +4,9 @@ mod build;
 mod interpret;
 mod kernel;
 mod machine;
+mod object;
 mod random;
+mod text;
 
 use proptest::prelude::*;
 

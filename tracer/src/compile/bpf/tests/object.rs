@@ -1,0 +1,216 @@
+//! Objects: what is linked, what aya reads back from the file, and what does not fit.
+
+use tracer_common::scope::{KernelOffsets, Scope, ScopeKind};
+
+use super::build::Builder;
+use crate::compile::bpf::insn::{AluOp, Base, Bits, Callee, Condition, Insn, JumpOp, Operand, Reg, Wide, encode};
+use crate::compile::bpf::runtime::Library;
+use crate::compile::bpf::{Limit, Object, disassemble, generate, link};
+use crate::compile::elf;
+use crate::compile::ir::{Function, Helper, Inst, Module, Runtime, Width};
+use crate::compile::source::{Source, Span};
+use crate::plan::{Aggregation, Attach, Map, MapId, Plan, Program, Shape, Storage, Value};
+
+fn plan_of(function: &Function, maps: Vec<Map>) -> Plan {
+    let program = Program { symbol: function.symbol.clone(), attach: Attach::Begin, probes: Vec::new() };
+    Plan { programs: vec![program], maps, ..Plan::default() }
+}
+
+fn object(function: Function, maps: Vec<Map>, scope: &Scope) -> Result<Object, Limit> {
+    let plan = plan_of(&function, maps);
+    generate(&Module { functions: vec![function] }, &plan, &Library::quiet(), scope)
+}
+
+fn map(storage: Storage, key: Option<Shape>, value: Value) -> Map {
+    Map { name: "@".to_owned(), storage, key, value, max_entries: 1000 }
+}
+
+/// Reads the generation of map 2, asks whether the task is in scope, and names map 0.
+fn example() -> Function {
+    let mut b = Builder::new("example");
+    let slot = b.slot(16);
+    let in_scope = b.runtime(Runtime::InScope, &[]);
+    let generation = b.inst(Inst::Generation(MapId(2)));
+    let key = b.address(slot);
+    b.store(key, 0, Width::B8, generation);
+    b.store(key, 8, Width::B8, in_scope);
+    let map = b.map(0);
+    b.helper(Helper::MapDeleteElem, &[map, key]);
+    b.finish()
+}
+
+fn maps() -> Vec<Map> {
+    vec![
+        map(Storage::PerCpuHash, Some(Shape::U64), Value::Aggregation(Aggregation::Count)),
+        map(Storage::TaskStorage, None, Value::Plain(Shape::U64)),
+        map(Storage::PerCpuArray { first: 0, entries: 7 }, None, Value::Aggregation(Aggregation::Hdr)),
+    ]
+}
+
+#[test]
+fn functions_come_with_what_they_call_and_name() {
+    let object = object(example(), maps(), &Scope::default()).expect("small");
+    assert!(object.functions.contains_key("ct_in_scope"));
+    for needed in ["SCOPE", "GENERATIONS", "EVENTS", "LOSSES"] {
+        assert!(object.data.contains_key(needed), "{needed}");
+    }
+    assert!(!object.functions.contains_key("ct_reserve"), "nothing calls it");
+}
+
+#[test]
+fn the_scope_lies_in_memory_as_the_runtime_reads_it() {
+    let scope = Scope {
+        kind: ScopeKind::Cgroup as u32,
+        filter: 2,
+        cgroup_id: 0x0807_0605_0403_0201,
+        cgroup_level: 3,
+        pidns_inum: 0x1111,
+        pidns_level: 1,
+        tgid: 42,
+        offsets: KernelOffsets {
+            task_thread_pid: 10,
+            task_group_leader: 20,
+            pid_level: 30,
+            pid_numbers: 40,
+            upid_size: 50,
+            upid_nr: 60,
+            upid_ns: 70,
+            pidns_inum: 80,
+        },
+    };
+    let object = object(example(), maps(), &scope).expect("small");
+    let bytes = &object.data["SCOPE"].bytes;
+    assert_eq!(bytes.len(), size_of::<Scope>());
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+    assert_eq!((word(0), word(4)), (1, 2));
+    assert_eq!(bytes[8..16], [1, 2, 3, 4, 5, 6, 7, 8]);
+    let words: Vec<u32> = (16..bytes.len()).step_by(4).map(word).collect();
+    assert_eq!(words, [3, 0x1111, 1, 42, 10, 20, 30, 40, 50, 60, 70, 80]);
+}
+
+#[test]
+fn aya_reads_programs_maps_and_variables_back() {
+    let bytes = elf::write(&object(example(), maps(), &Scope::default()).expect("small"));
+    let read = aya_obj::Object::parse(&bytes).expect("an object");
+    assert_eq!(read.license.to_bytes(), b"Dual MIT/GPL");
+    assert_eq!(read.programs.keys().collect::<Vec<_>>(), ["example"]);
+    assert!(matches!(read.programs["example"].section, aya_obj::ProgramSection::RawTracePoint));
+    let shape = |name: &str| {
+        let map = &read.maps[name];
+        (map.map_type(), map.key_size(), map.value_size(), map.max_entries(), map.map_flags())
+    };
+    // Two generations of 1000 keys, each with its generation before it.
+    assert_eq!(shape("map_0"), (5, 16, 8, 2000, 0));
+    assert_eq!(shape("map_1"), (29, 4, 8, 0, 1));
+    assert_eq!(shape("map_2"), (6, 4, 7840, 14, 0));
+    assert_eq!(read.maps[".rodata"].map_flags(), 128, "BPF_F_RDONLY_PROG");
+    assert!(read.maps.contains_key("EVENTS") && read.maps.contains_key(".data"));
+}
+
+#[test]
+fn instructions_are_what_the_standard_says() {
+    let (r1, r2) = (Reg::R1, Reg::R2);
+    let alu = |bits, op, src| Insn::Alu { bits, op, dst: r1, src };
+    let branch = |bits, op, b| Insn::Branch { condition: Condition { bits, op, a: r1, b }, to: 0 };
+    let (reg, minus) = (Operand::Reg(r2), Operand::Imm(-2));
+    // opcode, source and destination, offset, immediate
+    let cases = [
+        (alu(Bits::B64, AluOp::Add, reg), "0f 21 0000 00000000"),
+        (alu(Bits::B64, AluOp::Mov, minus), "b7 01 0000 feffffff"),
+        (alu(Bits::B32, AluOp::Mov, reg), "bc 21 0000 00000000"),
+        (alu(Bits::B32, AluOp::Lsh, Operand::Imm(3)), "64 01 0000 03000000"),
+        (alu(Bits::B64, AluOp::Arsh, reg), "cf 21 0000 00000000"),
+        (Insn::Neg { dst: r1 }, "87 01 0000 00000000"),
+        (Insn::FrameAddress { dst: r1 }, "bf a1 0000 00000000"),
+        (Insn::Load { width: Width::B1, dst: r1, base: Base::Reg(r2), offset: 8 }, "71 21 0800 00000000"),
+        (Insn::Load { width: Width::B2, dst: r1, base: Base::Reg(r2), offset: 8 }, "69 21 0800 00000000"),
+        (Insn::Load { width: Width::B4, dst: r1, base: Base::Frame, offset: -8 }, "61 a1 f8ff 00000000"),
+        (Insn::Store { width: Width::B8, base: Base::Frame, offset: -8, src: reg }, "7b 2a f8ff 00000000"),
+        (Insn::Store { width: Width::B4, base: Base::Reg(r1), offset: 4, src: minus }, "62 01 0400 feffffff"),
+        (Insn::AtomicAdd { bits: Bits::B64, base: Base::Reg(r1), offset: 0, src: r2 }, "db 21 0000 00000000"),
+        (Insn::AtomicAdd { bits: Bits::B32, base: Base::Reg(r1), offset: 0, src: r2 }, "c3 21 0000 00000000"),
+        (Insn::Jump { to: 0 }, "05 00 ffff 00000000"),
+        (branch(Bits::B64, JumpOp::Slt, reg), "cd 21 ffff 00000000"),
+        (branch(Bits::B32, JumpOp::Set, minus), "46 01 ffff feffffff"),
+        (branch(Bits::B64, JumpOp::Ne, Operand::Imm(0)), "55 01 ffff 00000000"),
+        (Insn::Call(Callee::Helper(Helper::KtimeGetNs)), "85 00 0000 05000000"),
+        (Insn::Call(Callee::Runtime(Runtime::Insert)), "85 10 0000 ffffffff"),
+        (Insn::Exit, "95 00 0000 00000000"),
+        (
+            Insn::LoadWide { dst: r1, value: Wide::Number(0x0123_4567_89ab_cdef) },
+            "18 01 0000 efcdab89 00 00 0000 67452301",
+        ),
+    ];
+    for (insn, expected) in cases {
+        let bytes = encode([insn].iter()).expect("a short jump").bytes;
+        let found: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found, expected.replace(' ', ""), "{insn:?}");
+    }
+}
+
+#[test]
+fn values_of_many_bytes_are_made_room_for_on_demand() {
+    let large = Value::Aggregation(Aggregation::Hdr);
+    let maps = vec![map(Storage::PerCpuHash, None, large)];
+    let object = object(example(), maps, &Scope::default()).expect("small");
+    assert!(object.maps[0].on_demand, "2000 entries of 7840 bytes");
+}
+
+#[test]
+fn a_frame_that_does_not_fit_the_stack_is_a_stated_limit() {
+    let mut b = Builder::new("greedy");
+    let slot = b.slot(480);
+    let key = b.address(slot);
+    let map = b.map(0);
+    b.runtime(Runtime::Insert, &[map, key]);
+    let limit = object(b.finish(), Vec::new(), &Scope::default()).expect_err("480 bytes and a call");
+    let depth = link::stack_depth(&Library::quiet(), "ct_insert");
+    assert_eq!(limit, Limit::Stack { symbol: "greedy".to_owned(), needed: 480, available: 512 - depth });
+    assert!(limit.to_string().contains("480 bytes of stack"), "{limit}");
+}
+
+#[test]
+fn the_same_frame_fits_where_nothing_is_called() {
+    let mut b = Builder::new("modest");
+    let slot = b.slot(512);
+    let (address, zero) = (b.address(slot), b.number(0));
+    b.store(address, 0, Width::B8, zero);
+    assert_eq!(object(b.finish(), Vec::new(), &Scope::default()).expect("it fits").programs[0].frame, 512);
+}
+
+#[test]
+fn a_jump_that_is_too_long_is_a_stated_limit() {
+    let far = vec![Insn::Jump { to: 40_000 }; 40_001];
+    assert!(encode(far.iter()).is_err());
+    assert!(encode(vec![Insn::Jump { to: 30_000 }; 30_001].iter()).is_ok());
+}
+
+#[test]
+fn the_source_stands_before_what_it_became() {
+    let text = "begin { @ = nsecs }\nend { exit(); }";
+    let mut function = example();
+    for value in &mut function.values[2..] {
+        value.span = Span::new(8, 17);
+    }
+    let object = object(function, maps(), &Scope::default()).expect("small");
+    let source = Source { name: "test".to_owned(), text: text.to_owned() };
+    let found = disassemble(&object, &source);
+    let program = found.split("\n\n").next().expect("the program");
+    assert_eq!(
+        program.trim_end(),
+        "\
+raw_tp/example: 13 instructions, 16 bytes of frame
+    call ct_in_scope
+  ; 1: @ = nsecs
+    r5 = &generation of map_2
+    r5 = *(u64 *)(r5 + 0)
+    *(u64 *)(fp - 16) = r5
+    *(u64 *)(fp - 8) = r0
+    r1 = map_0
+    r2 = fp
+    r2 += -16
+    call map_delete_elem
+    r0 = 0
+    exit"
+    );
+}
