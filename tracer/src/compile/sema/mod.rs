@@ -45,8 +45,13 @@ pub fn analyse(script: &ast::Script, target: &Target) -> Result<Analysed, Vec<Di
     }
     let maps: Vec<_> = checked.maps.iter().filter_map(|map| storage::map(map, probes.len(), target)).collect();
     debug_assert_eq!(maps.len(), checked.maps.len(), "without errors, all types are known");
-    let print_at_end = (0..).map(MapId).zip(&maps).filter(|(_, map)| storage::printed_at_end(map)).map(|(id, _)| id);
-    let print_at_end = print_at_end.collect();
+    let mut print_at_end: Vec<(&str, MapId)> = (0..)
+        .zip(&maps)
+        .filter(|(_, map)| storage::printed_at_end(map))
+        .map(|(id, map)| (map.name.as_str(), MapId(id)))
+        .collect();
+    print_at_end.sort(); // by name, as bpftrace does
+    let print_at_end = print_at_end.into_iter().map(|(_, map)| map).collect();
     let (programs, plan_programs) = programs::assemble(&instances, checked.clauses, target);
     let syscalls = syscall_names(&maps, &checked.records);
     let plan = Plan { probes, programs: plan_programs, maps, records: checked.records, print_at_end, syscalls };

@@ -119,8 +119,11 @@ impl Checker<'_> {
             }
         }
         let ty = if signed { Ty::I64 } else { Ty::U64 };
-        self.warn_of_sign(&left, &ty);
-        self.warn_of_sign(&right, &ty);
+        // The difference of two times is right whatever their sign; bpftrace warns of it all the same.
+        if !(op == ast::BinaryOp::Sub && left.ty == right.ty) {
+            self.warn_of_sign(&left, &ty);
+            self.warn_of_sign(&right, &ty);
+        }
         let expr = binary(arithmetic(op), convert(left, &ty), convert(right, &ty), &ty, span);
         Operand { ty, expr, literal: false }
     }
