@@ -3,13 +3,18 @@
 use super::{Block, Function, Target, Terminator, Value};
 
 impl Terminator {
-    /// The values it uses: what it looks at, then what it passes.
-    pub fn operands(&self) -> Vec<Value> {
-        let mut operands = match self {
+    /// The values it looks at.
+    pub fn own_operands(&self) -> Vec<Value> {
+        match self {
             Self::Branch { a, b, .. } => vec![*a, *b],
             Self::Switch { value, .. } => vec![*value],
             Self::Jump(_) | Self::Return => Vec::new(),
-        };
+        }
+    }
+
+    /// The values it uses: what it looks at, then what it passes.
+    pub fn operands(&self) -> Vec<Value> {
+        let mut operands = self.own_operands();
         operands.extend(self.targets().into_iter().flat_map(|target| &target.arguments));
         operands
     }

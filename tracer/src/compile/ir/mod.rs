@@ -23,10 +23,12 @@ mod build;
 pub mod cfg;
 mod fold;
 mod lower;
+mod passes;
 mod print;
 pub mod verify;
 
 pub use lower::lower;
+pub use passes::optimise;
 
 use crate::compile::source::Span;
 use crate::plan::MapId;
