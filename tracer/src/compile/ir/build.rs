@@ -102,6 +102,17 @@ impl Builder {
         self.current = Some(block);
     }
 
+    /// Interrupts the filling of a block, if one is being filled, until it is resumed.
+    pub fn leave(&mut self) -> Option<Block> {
+        self.current.take()
+    }
+
+    /// Goes on where filling was interrupted.
+    pub fn resume(&mut self, block: Option<Block>) {
+        debug_assert!(self.current.is_none(), "the block before has no terminator");
+        self.current = block;
+    }
+
     /// Whether there is a block being filled.
     pub fn reachable(&self) -> bool {
         self.current.is_some()

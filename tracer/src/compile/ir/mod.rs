@@ -25,6 +25,8 @@ mod fold;
 mod lower;
 mod passes;
 mod print;
+#[cfg(test)]
+mod tests;
 pub mod verify;
 
 pub use lower::lower;

@@ -65,6 +65,8 @@ pub fn verify(module: &Module) -> Result<(), (String, Breach)> {
 
 /// Checks one function.
 pub fn check(function: &Function) -> Result<(), Breach> {
+    // First of all, for everything else walks along them.
+    edges(function)?;
     entry(function)?;
     for (index, slot) in function.slots.iter().enumerate() {
         if slot.size == 0 || slot.size % 8 != 0 {
@@ -72,7 +74,6 @@ pub fn check(function: &Function) -> Result<(), Breach> {
         }
     }
     let definitions = definitions(function)?;
-    edges(function)?;
     let dominators = Dominators::compute(function);
     for block in function.reverse_postorder() {
         // Where in the block each use stands: definitions of the same block must come before.

@@ -174,6 +174,29 @@ pub struct Expr {
     pub span: Span,
 }
 
+impl StmtKind {
+    /// The expressions directly in the statement, in the order of their evaluation.
+    pub fn exprs(&self) -> Vec<&Expr> {
+        match self {
+            Self::Expr(expr) | Self::SetLocal(_, expr) | Self::If { condition: expr, .. } => vec![expr],
+            Self::SetMap { key, value, .. } => key.iter().chain([value]).collect(),
+            Self::Aggregate { key, argument, weight, .. } => key.iter().chain(argument).chain(weight).collect(),
+            Self::Delete { key, .. } => key.iter().collect(),
+            Self::Emit { arguments, .. } => arguments.iter().collect(),
+            Self::Block(_) | Self::Return => Vec::new(),
+        }
+    }
+
+    /// The blocks inside the statement.
+    pub fn blocks(&self) -> Vec<&[Stmt]> {
+        match self {
+            Self::If { then, otherwise, .. } => vec![then, otherwise],
+            Self::Block(block) => vec![block],
+            _ => Vec::new(),
+        }
+    }
+}
+
 impl Expr {
     /// Whether the expression, or one inside it, is such.
     pub fn any(&self, is_such: &mut impl FnMut(&Expr) -> bool) -> bool {

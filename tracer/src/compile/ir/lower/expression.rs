@@ -111,6 +111,7 @@ impl Lowering<'_> {
             }
             ExprKind::StrEqual { a, b, length } => self.branch_text_equal((a, b, *length), then, otherwise),
             ExprKind::HasKey { map, key } => self.branch_has_key(*map, key.as_deref(), then, otherwise),
+            ExprKind::MapGet { map, key } => self.branch_map_value(*map, key.as_deref(), then, otherwise),
             _ => {
                 let value = self.value(expr);
                 self.b.branch_if(value, then, otherwise);

@@ -6,7 +6,7 @@
 use super::{Lowering, memory::Place, number};
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Runtime, Value, Width};
 use crate::compile::sema::typed::{Builtin, Context};
-use crate::plan::Shape;
+use crate::plan::{MapId, Shape};
 
 /// Something that does not change while a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ enum Fact {
     SyscallNumber,
     SyscallArgument(u8),
     ForeignCall,
+    /// The address of the current task's storage in a map; there is one.
+    Storage(MapId),
 }
 
 /// A fact that has been asked for: its value, and the block from which on it is known.
@@ -117,12 +119,17 @@ impl Lowering<'_> {
         let pointer = self.fact(Fact::Comm, |l| {
             // Not a temporary: it is kept for whoever asks again.
             let slot = l.b.slot(COMM_SIZE);
-            let address = l.b.slot_address(slot);
-            let size = l.b.constant(COMM_SIZE.into());
-            l.b.helper(Helper::GetCurrentComm, &[address, size]);
-            address
+            let pointer = l.b.slot_address(slot);
+            l.read_comm(Place { pointer, offset: 0 });
+            pointer
         });
         Place { pointer, offset: 0 }
+    }
+
+    /// The thread's name, written where it is wanted; the kernel fills all of it.
+    pub(super) fn read_comm(&mut self, to: Place) {
+        let (pointer, size) = (self.address(to), self.b.constant(COMM_SIZE.into()));
+        self.b.helper(Helper::GetCurrentComm, &[pointer, size]);
     }
 
     /// The number of the system call.
@@ -208,15 +215,32 @@ impl Lowering<'_> {
         self.b.runtime(Runtime::Lost, &[kind]);
     }
 
+    /// The address of the current task's storage in a map, where it has been found.
+    pub(super) fn known_storage(&self, map: MapId) -> Option<Value> {
+        self.known(Fact::Storage(map))
+    }
+
+    /// It has been found, from here on.
+    pub(super) fn storage_is_known(&mut self, map: MapId, pointer: Value) {
+        self.learn(Fact::Storage(map), pointer);
+    }
+
     /// A fact's value: the one known here, or a new one.
     fn fact(&mut self, fact: Fact, ask: impl FnOnce(&mut Self) -> Value) -> Value {
-        if let Some(known) = self.facts.iter().find(|known| known.fact == fact && self.b.dominated_by(known.block)) {
-            return known.value;
-        }
-        let value = ask(self);
-        let block = self.b.current();
-        self.facts.push(Known { fact, value, block });
-        value
+        self.known(fact).unwrap_or_else(|| {
+            let value = ask(self);
+            self.learn(fact, value);
+            value
+        })
+    }
+
+    fn known(&self, fact: Fact) -> Option<Value> {
+        let here = |known: &&Known| known.fact == fact && self.b.dominated_by(known.block);
+        self.facts.iter().find(here).map(|known| known.value)
+    }
+
+    fn learn(&mut self, fact: Fact, value: Value) {
+        self.facts.push(Known { fact, value, block: self.b.current() });
     }
 }
 

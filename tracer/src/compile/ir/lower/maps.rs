@@ -28,17 +28,16 @@ impl Lowering<'_> {
             (map.key_size(), map.storage == Storage::PerCpuHash)
         };
         let place = self.temporary(size);
-        let mut end = 0;
+        let mut start = 0;
         if generational {
             let generation = self.b.generation(map);
             self.b.store(place.pointer, place.offset, Width::B8, generation);
-            end = tracer_common::agg::GENERATION_SIZE as u32;
+            start = tracer_common::agg::GENERATION_SIZE as u32;
         }
-        if let Some(key) = key {
-            self.write(key, place.at(end));
-            end += super::shape(&key.ty).size();
+        match key {
+            Some(key) => self.write(key, place.at(start), size - start),
+            None => self.zero(place, start, size),
         }
-        self.zero(place, end, size);
         place.pointer
     }
 
@@ -48,64 +47,79 @@ impl Lowering<'_> {
         self.b.helper(Helper::MapLookupElem, &[map, key])
     }
 
-    /// The address of a plain map's value, or null.
-    fn find(&mut self, map: MapId, key: Option<&Expr>) -> Value {
-        match self.map(map).storage {
-            Storage::TaskStorage => self.task_storage(map, flags::ANY),
-            _ => {
-                let key = self.key(map, key);
-                self.lookup(map, key)
-            }
+    /// Goes on where a plain map has the key, with its value; to `missing` where it has not.
+    pub(super) fn find(&mut self, map: MapId, key: Option<&Expr>, missing: Block) -> Place {
+        if self.map(map).storage == Storage::TaskStorage {
+            return self.task_storage(map, flags::ANY, missing);
         }
-    }
-
-    fn task_storage(&mut self, map: MapId, flags: i64) -> Value {
-        let task = self.b.helper(Helper::GetCurrentTaskBtf, &[]);
-        let (map, initial, flags) = (self.b.map(map), self.b.constant(0), self.b.constant(flags));
-        self.b.helper(Helper::TaskStorageGet, &[map, task, initial, flags])
-    }
-
-    /// The current task's value, made if there is none. Goes on where there is one; otherwise counts the loss and goes
-    /// to `missing`.
-    fn own_storage(&mut self, map: MapId, missing: Block) -> Place {
-        let pointer = self.task_storage(map, flags::STORAGE_CREATE);
-        let (found, full) = (self.b.new_block(), self.b.new_cold_block());
-        self.b.branch_if(pointer, found, full);
-        self.b.fill(full);
-        self.lost(Loss::StorageFull);
-        self.b.jump(missing, &[]);
+        let key = self.key(map, key);
+        let pointer = self.lookup(map, key);
+        let found = self.b.new_block();
+        self.b.branch_if(pointer, found, missing);
         self.b.fill(found);
         Place { pointer, offset: 0 }
     }
 
+    /// The same for the current task's storage, which stays where it is once it has been found.
+    fn task_storage(&mut self, map: MapId, flags: i64, missing: Block) -> Place {
+        let pointer = self.known_storage(map).unwrap_or_else(|| {
+            let task = self.b.helper(Helper::GetCurrentTaskBtf, &[]);
+            let (reference, initial, flags) = (self.b.map(map), self.b.constant(0), self.b.constant(flags));
+            let pointer = self.b.helper(Helper::TaskStorageGet, &[reference, task, initial, flags]);
+            let found = self.b.new_block();
+            self.b.branch_if(pointer, found, missing);
+            self.b.fill(found);
+            self.storage_is_known(map, pointer);
+            pointer
+        });
+        Place { pointer, offset: 0 }
+    }
+
+    /// The current task's storage, made if there is none. Goes on where there is one; otherwise counts the loss and
+    /// goes to `full`.
+    fn own_storage(&mut self, map: MapId, full: Block) -> Place {
+        let lost = self.b.new_cold_block();
+        let place = self.task_storage(map, flags::STORAGE_CREATE, lost);
+        self.aside(lost, |l| {
+            l.lost(Loss::StorageFull);
+            l.b.jump(full, &[]);
+        });
+        place
+    }
+
     /// `@x[key]`, a number; 0 where there is no such key.
     pub(super) fn map_value(&mut self, map: MapId, key: Option<&Expr>) -> Value {
-        let pointer = self.find(map, key);
-        let (found, missing, done) = (self.b.new_block(), self.b.new_block(), self.b.new_block());
+        let (missing, done) = (self.b.new_block(), self.b.new_block());
         let result = self.b.parameter(done);
-        self.b.branch_if(pointer, found, missing);
-        self.b.fill(found);
-        let value = self.load_plain(map, pointer);
+        let place = self.find(map, key, missing);
+        let value = self.load_plain(map, place);
         self.b.jump(done, &[value]);
-        self.b.fill(missing);
-        let zero = self.b.constant(0);
-        self.b.jump(done, &[zero]);
+        self.aside(missing, |l| {
+            let zero = l.b.constant(0);
+            l.b.jump(done, &[zero]);
+        });
         self.b.fill(done);
         result
+    }
+
+    /// Branches on whether `@x[key]` is there and not zero.
+    pub(super) fn branch_map_value(&mut self, map: MapId, key: Option<&Expr>, then: Block, otherwise: Block) {
+        let place = self.find(map, key, otherwise);
+        let value = self.load_plain(map, place);
+        self.b.branch_if(value, then, otherwise);
     }
 
     /// `@x[key]`, a text or a tuple; zeros where there is no such key.
     pub(super) fn write_map_value(&mut self, map: MapId, key: Option<&Expr>, to: Place) {
         let size = self.plain_shape(map).size();
-        let pointer = self.find(map, key);
-        let (found, missing, done) = (self.b.new_block(), self.b.new_block(), self.b.new_block());
-        self.b.branch_if(pointer, found, missing);
-        self.b.fill(found);
-        self.copy(Place { pointer, offset: 0 }, to, size);
+        let (missing, done) = (self.b.new_block(), self.b.new_block());
+        let place = self.find(map, key, missing);
+        self.copy(place, to, size);
         self.b.jump(done, &[]);
-        self.b.fill(missing);
-        self.zero(to, 0, size);
-        self.b.jump(done, &[]);
+        self.aside(missing, |l| {
+            l.zero(to, 0, size);
+            l.b.jump(done, &[]);
+        });
         self.b.fill(done);
     }
 
@@ -131,8 +145,7 @@ impl Lowering<'_> {
             let key = self.key(map, key);
             let size = self.map(map).value_size();
             let place = self.temporary(size);
-            self.write(value, place);
-            self.zero(place, shape.size(), size);
+            self.write(value, place, size);
             let result = self.update(map, key, place.pointer, flags::ANY);
             let (full, zero) = (self.b.new_cold_block(), self.b.constant(0));
             self.b.branch(CompareOp::Ne, result, zero, full, done);
@@ -157,7 +170,7 @@ impl Lowering<'_> {
         if self.map(map).storage == Storage::TaskStorage {
             let done = self.b.new_block();
             let value = self.own_storage(map, done);
-            self.add_to(map, value.pointer, delta, before);
+            self.add_to(map, value, delta, before);
             self.b.jump(done, &[]);
             self.b.fill(done);
         } else {
@@ -179,7 +192,7 @@ impl Lowering<'_> {
         let pointer = self.lookup(map, key);
         self.b.branch_if(pointer, found, absent);
         self.b.fill(found);
-        self.add_to(map, pointer, delta, before);
+        self.add_to(map, Place { pointer, offset: 0 }, delta, before);
         self.b.jump(done, &[]);
 
         // Not there: made with the difference as its value, unless another CPU has just made it.
@@ -195,7 +208,7 @@ impl Lowering<'_> {
         let pointer = self.lookup(map, key);
         self.b.branch_if(pointer, other, full);
         self.b.fill(other);
-        self.add_to(map, pointer, delta, before);
+        self.add_to(map, Place { pointer, offset: 0 }, delta, before);
         self.b.jump(done, &[]);
         self.b.fill(full);
         self.lost(Loss::MapFull);
@@ -204,13 +217,13 @@ impl Lowering<'_> {
     }
 
     /// Adds to a value that is there, and keeps what it was before.
-    fn add_to(&mut self, map: MapId, pointer: Value, delta: i64, before: Variable) {
-        let value = self.load_plain(map, pointer);
+    fn add_to(&mut self, map: MapId, place: Place, delta: i64, before: Variable) {
+        let value = self.load_plain(map, place);
         self.b.write(before, value);
         // There is no narrower atomic addition; what runs over into the bytes behind a small value is never looked at.
         let width = self.plain_number(map).width.max(Width::B4);
         let delta = self.b.constant(delta);
-        self.b.inst(Inst::AtomicAdd { pointer, offset: 0, width, value: delta });
+        self.b.inst(Inst::AtomicAdd { pointer: place.pointer, offset: place.offset, width, value: delta });
     }
 
     /// `delete(@x[key])`.
@@ -224,11 +237,9 @@ impl Lowering<'_> {
             }
             Storage::TaskStorage => {
                 let size = self.map(map).value_size();
-                let pointer = self.task_storage(map, flags::ANY);
-                let (found, done) = (self.b.new_block(), self.b.new_block());
-                self.b.branch_if(pointer, found, done);
-                self.b.fill(found);
-                self.zero(Place { pointer, offset: 0 }, 0, size);
+                let done = self.b.new_block();
+                let place = self.task_storage(map, flags::ANY, done);
+                self.zero(place, 0, size);
                 self.b.jump(done, &[]);
                 self.b.fill(done);
             }
@@ -238,13 +249,13 @@ impl Lowering<'_> {
 
     /// Branches on whether a map has a key.
     pub(super) fn branch_has_key(&mut self, map: MapId, key: Option<&Expr>, then: Block, otherwise: Block) {
-        let pointer = self.find(map, key);
-        self.b.branch_if(pointer, then, otherwise);
+        self.find(map, key, otherwise);
+        self.b.jump(then, &[]);
     }
 
-    fn load_plain(&mut self, map: MapId, pointer: Value) -> Value {
+    fn load_plain(&mut self, map: MapId, place: Place) -> Value {
         let shape = self.plain_shape(map);
-        facts::load(self, Place { pointer, offset: 0 }, &shape)
+        facts::load(self, place, &shape)
     }
 
     fn plain_number(&self, map: MapId) -> Number {

@@ -4,6 +4,7 @@
 //! start is 8-byte aligned, and accesses are as wide as the offset allows: the verifier wants those of the stack aligned.
 
 use super::{Local, Lowering, Number, facts, number, shape};
+use crate::compile::ir::fold;
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Value, Width};
 use crate::compile::sema::typed::{Builtin, Expr, ExprKind};
 use crate::plan::Shape;
@@ -68,43 +69,65 @@ impl Lowering<'_> {
         }
     }
 
-    /// Evaluates an expression into memory: all `size` bytes of its shape.
-    pub(super) fn write(&mut self, expr: &Expr, to: Place) {
+    /// Evaluates an expression into memory, and fills with zeros what is left of `room` bytes behind it.
+    pub(super) fn write(&mut self, expr: &Expr, to: Place, room: u32) {
         let shape = shape(&expr.ty);
         if let Some(number) = number(shape) {
             let value = self.value(expr);
-            self.b.store(to.pointer, to.offset, number.width, value);
-            return;
+            return self.store(value, number, to, room);
         }
         match &expr.kind {
-            ExprKind::Str(text) => self.write_text(text, to, shape.size()),
-            ExprKind::Tuple(parts) => self.write_tuple(parts, to, shape),
+            ExprKind::Str(text) => self.write_text(text, to, room),
+            ExprKind::Tuple(parts) => self.write_tuple(parts, to, room),
             ExprKind::ReadStr { address, user, length } => {
                 let address = self.value(address);
+                self.zero(to, 0, room);
                 self.read_text(address, *user, length.as_deref(), to, shape.size());
             }
-            ExprKind::Builtin(Builtin::Comm) => {
-                let comm = self.comm();
-                self.copy(comm, to, shape.size());
+            ExprKind::Builtin(Builtin::Comm) if self.comm_uses == 1 => {
+                self.read_comm(to);
+                self.zero(to, shape.size(), room);
             }
-            ExprKind::MapGet { map, key } => self.write_map_value(*map, key.as_deref(), to),
-            ExprKind::Convert(inner) => self.write_converted(inner, to, shape),
+            ExprKind::MapGet { map, key } => {
+                self.write_map_value(*map, key.as_deref(), to);
+                self.zero(to, shape.size(), room);
+            }
+            ExprKind::Convert(inner) => match (super::shape(&inner.ty), shape) {
+                (Shape::Str { .. }, Shape::Str { .. }) => self.write(inner, to, room),
+                (from_shape, _) => {
+                    let from = self.place(inner);
+                    self.copy_converted(from, from_shape, to, shape, room);
+                }
+            },
             ExprKind::Ternary(condition, then, otherwise) => {
                 let (yes, no, done) = (self.b.new_block(), self.b.new_block(), self.b.new_block());
                 self.condition(condition, yes, no);
                 for (block, value) in [(yes, then), (no, otherwise)] {
                     self.b.fill(block);
-                    self.write(value, to);
+                    self.write(value, to, room);
                     self.b.jump(done, &[]);
                 }
                 self.b.fill(done);
             }
-            ExprKind::Local(_) | ExprKind::Element(..) => {
+            ExprKind::Local(_) | ExprKind::Element(..) | ExprKind::Builtin(_) => {
                 let from = self.place(expr);
                 self.copy(from, to, shape.size());
+                self.zero(to, shape.size(), room);
             }
             _ => unreachable!("analysis gives {:?} the type of a number", expr.kind),
         }
+    }
+
+    /// Stores a number, and zeros behind it up to `room` bytes. One store does for both where the value has zeros there.
+    pub(super) fn store(&mut self, value: Value, number: Number, to: Place, room: u32) {
+        let wide = to.width(0, room).max(number.width);
+        let (value, width) = match self.b.as_constant(value) {
+            Some(constant) => (self.b.constant(fold::extend(constant, number.width, false)), wide),
+            None if !number.signed => (value, wide),
+            None => (value, number.width),
+        };
+        self.b.store(to.pointer, to.offset, width, value);
+        self.zero(to, width.bytes(), room);
     }
 
     /// Where the value of an expression is: where it is kept, or a temporary that it is written to.
@@ -121,8 +144,9 @@ impl Lowering<'_> {
             }
             ExprKind::Builtin(Builtin::Comm) => self.comm(),
             _ => {
-                let place = self.temporary(shape(&expr.ty).size());
-                self.write(expr, place);
+                let size = shape(&expr.ty).size();
+                let place = self.temporary(size);
+                self.write(expr, place, size);
                 place
             }
         }
@@ -144,67 +168,37 @@ impl Lowering<'_> {
         }
     }
 
-    fn write_tuple(&mut self, parts: &[Expr], to: Place, tuple: &Shape) {
+    fn write_tuple(&mut self, parts: &[Expr], to: Place, room: u32) {
         let shapes: Vec<Shape> = parts.iter().map(|part| shape(&part.ty).clone()).collect();
-        let mut end = 0;
-        for (part, (offset, shape)) in parts.iter().zip(Shape::offsets(&shapes)) {
-            self.zero(to, end, offset);
-            self.write(part, to.at(offset));
-            end = offset + shape.size();
-        }
-        self.zero(to, end, tuple.size());
-    }
-
-    /// A text to a longer size; a tuple to one of longer texts and wider numbers.
-    fn write_converted(&mut self, inner: &Expr, to: Place, target: &Shape) {
-        match (shape(&inner.ty), target) {
-            (Shape::Str { size: from }, Shape::Str { size }) => {
-                let from = *from.min(size);
-                self.write(inner, to);
-                self.zero(to, from, *size);
-            }
-            (Shape::Tuple(from_parts), Shape::Tuple(to_parts)) => {
-                let from = self.place(inner);
-                let mut end = 0;
-                let pairs = Shape::offsets(from_parts).zip(Shape::offsets(to_parts));
-                for ((from_offset, from_shape), (offset, shape)) in pairs {
-                    self.zero(to, end, offset);
-                    self.copy_converted(from.at(from_offset), from_shape, to.at(offset), shape);
-                    end = offset + shape.size();
-                }
-                self.zero(to, end, target.size());
-            }
-            (from, to) => unreachable!("analysis does not convert {from:?} to {to:?}"),
+        for (part, (offset, end)) in parts.iter().zip(rooms(&shapes, room)) {
+            self.write(part, to.at(offset), end - offset);
         }
     }
 
-    fn copy_converted(&mut self, from: Place, from_shape: &Shape, to: Place, to_shape: &Shape) {
-        if let Some(Number { width, .. }) = number(to_shape) {
+    /// Copies a text or a tuple to a place for longer texts and wider numbers.
+    fn copy_converted(&mut self, from: Place, from_shape: &Shape, to: Place, to_shape: &Shape, room: u32) {
+        if let Some(number) = number(to_shape) {
             let value = facts::load(self, from, from_shape);
-            self.b.store(to.pointer, to.offset, width, value);
-            return;
+            return self.store(value, number, to, room);
         }
         match (from_shape, to_shape) {
             (Shape::Tuple(from_parts), Shape::Tuple(to_parts)) => {
-                let mut end = 0;
-                for ((from_offset, from_shape), (offset, shape)) in
-                    Shape::offsets(from_parts).zip(Shape::offsets(to_parts))
+                let from_parts = Shape::offsets(from_parts);
+                for (((from_offset, from_part), to_part), (offset, end)) in
+                    from_parts.zip(to_parts).zip(rooms(to_parts, room))
                 {
-                    self.zero(to, end, offset);
-                    self.copy_converted(from.at(from_offset), from_shape, to.at(offset), shape);
-                    end = offset + shape.size();
+                    self.copy_converted(from.at(from_offset), from_part, to.at(offset), to_part, end - offset);
                 }
-                self.zero(to, end, to_shape.size());
             }
             _ => {
                 let size = from_shape.size().min(to_shape.size());
                 self.copy(from, to, size);
-                self.zero(to, size, to_shape.size());
+                self.zero(to, size, room);
             }
         }
     }
 
-    /// `str(address, length)`: the helper writes the text and its NUL, so the rest has to be zero before.
+    /// `str(address, length)`. The helper writes the text and its NUL; the rest is zero already.
     fn read_text(&mut self, address: Value, user: bool, length: Option<&Expr>, to: Place, size: u32) {
         let whole = self.b.constant(size.into());
         let limit = match length {
@@ -214,7 +208,6 @@ impl Lowering<'_> {
                 self.at_most(length, whole)
             }
         };
-        self.zero(to, 0, size);
         let pointer = self.address(to);
         let helper = if user { Helper::ProbeReadUserStr } else { Helper::ProbeReadKernelStr };
         let result = self.b.helper(helper, &[pointer, limit, address]);
@@ -289,6 +282,13 @@ impl Lowering<'_> {
             Text::Memory(place) => self.b.load(place.pointer, place.at(position).offset, width),
         }
     }
+}
+
+/// For each part of a tuple where it begins, and where the next one does; the last one has all that is left of `room`.
+pub(super) fn rooms(parts: &[Shape], room: u32) -> Vec<(u32, u32)> {
+    let starts: Vec<u32> = Shape::offsets(parts).map(|(offset, _)| offset).collect();
+    let ends = starts.iter().copied().skip(1).chain([room]);
+    starts.iter().copied().zip(ends).collect()
 }
 
 /// A text to be compared.

@@ -44,6 +44,7 @@ fn function(script: &typed::Script, target: &Target, program: &typed::Program, s
         target,
         program,
         facts: Vec::new(),
+        comm_uses: program.clauses.iter().map(|clause| statement::uses(clause, typed::Builtin::Comm)).sum(),
         locals: Vec::new(),
         temporaries: Vec::new(),
         probe: Probe::Fixed(ProbeId(0)),
@@ -74,6 +75,8 @@ struct Lowering<'a> {
     program: &'a typed::Program,
     /// What the kernel has been asked for so far, and where.
     facts: Vec<facts::Known>,
+    /// How often the program names `comm`.
+    comm_uses: usize,
     /// The clause's variables.
     locals: Vec<Local>,
     /// Slots to release after the statement.
@@ -153,6 +156,16 @@ impl Lowering<'_> {
 
     fn map(&self, map: MapId) -> &Map {
         &self.script.plan.maps[map.0 as usize]
+    }
+
+    /// Fills a block that does not come next, if anything leads there, and comes back.
+    fn aside(&mut self, block: Block, fill: impl FnOnce(&mut Self)) {
+        let next = self.b.leave();
+        self.b.fill(block);
+        if self.b.reachable() {
+            fill(self);
+        }
+        self.b.resume(next);
     }
 
     fn release_temporaries(&mut self, keep: usize) {

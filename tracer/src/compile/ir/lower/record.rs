@@ -4,14 +4,15 @@
 //! verifier finds no way on which the reference is lost; and numbers are computed before the record is asked for, so
 //! that what they do (`@x++`) is done even when the ring is full.
 
-use super::{Lowering, memory::Place, number, shape};
+use super::memory::{Place, rooms};
+use super::{Lowering, Number, number, shape};
 use crate::compile::ir::{Helper, Runtime, Value, Width};
 use crate::compile::sema::typed::{Expr, ExprKind};
 use crate::plan::{RecordId, Shape};
 
 /// An argument on its way into a record.
 enum Argument<'a> {
-    Number(Value),
+    Number(Value, Number),
     /// Written already, to memory of ours.
     Memory(Place),
     /// Still to be evaluated, into the record.
@@ -30,7 +31,7 @@ impl Lowering<'_> {
         let arguments: Vec<Argument> = arguments
             .iter()
             .map(|argument| match number(shape(&argument.ty)) {
-                Some(_) => Argument::Number(self.value(argument)),
+                Some(number) => Argument::Number(self.value(argument), number),
                 None if in_order => Argument::Memory(self.place(argument)),
                 None => Argument::Later(argument),
             })
@@ -46,18 +47,18 @@ impl Lowering<'_> {
         self.b.store(pointer, 0, Width::B4, id);
         self.b.store(pointer, 4, Width::B4, probe);
         let place = Place { pointer, offset: head as i16 };
-        let mut end = 0;
-        for (argument, (offset, shape)) in arguments.into_iter().zip(Shape::offsets(&shapes)) {
-            self.zero(place, end, offset);
-            let to = place.at(offset);
+        for (argument, (shape, (offset, end))) in arguments.into_iter().zip(shapes.iter().zip(rooms(&shapes, payload)))
+        {
+            let (to, room) = (place.at(offset), end - offset);
             match argument {
-                Argument::Number(value) => self.b.store(to.pointer, to.offset, Width::of(shape.size()), value),
-                Argument::Memory(from) => self.copy(from, to, shape.size()),
-                Argument::Later(expr) => self.write(expr, to),
+                Argument::Number(value, number) => self.store(value, number, to, room),
+                Argument::Memory(from) => {
+                    self.copy(from, to, shape.size());
+                    self.zero(to, shape.size(), room);
+                }
+                Argument::Later(expr) => self.write(expr, to, room),
             }
-            end = offset + shape.size();
         }
-        self.zero(place, end, payload);
         let flags = self.b.constant(0);
         self.b.helper(Helper::RingbufSubmit, &[pointer, flags]);
         self.b.jump(done, &[]);

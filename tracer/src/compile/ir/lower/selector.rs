@@ -64,10 +64,15 @@ impl Lowering<'_> {
     fn search(&mut self, number: Value, segments: &[Segment], selected: Block) {
         if let [Segment { first, last, to_probe }] = *segments {
             let found = self.b.new_block();
-            // One comparison for both bounds: what is below the first wraps to above the last.
-            let position = self.b.binary_with(BinaryOp::Sub, number, first.into());
-            let length = self.b.constant((last - first).into());
-            self.b.branch(CompareOp::ULe, position, length, found, self.end);
+            if first == last {
+                let first = self.b.constant(first.into());
+                self.b.branch(CompareOp::Eq, number, first, found, self.end);
+            } else {
+                // One comparison for both bounds: what is below the first wraps to above the last.
+                let position = self.b.binary_with(BinaryOp::Sub, number, first.into());
+                let length = self.b.constant((last - first).into());
+                self.b.branch(CompareOp::ULe, position, length, found, self.end);
+            }
             self.b.fill(found);
             let to_probe = self.b.constant(to_probe);
             self.b.jump(selected, &[to_probe]);

@@ -1,7 +1,7 @@
 //! Statements.
 
 use super::{Local, Lowering, memory::Place, shape};
-use crate::compile::sema::typed::{Clause, Expr, ExprKind, LocalId, Stmt, StmtKind};
+use crate::compile::sema::typed::{Builtin, Clause, Expr, ExprKind, LocalId, Stmt, StmtKind};
 
 impl Lowering<'_> {
     /// Statements in a row, as far as they can be reached.
@@ -66,14 +66,14 @@ impl Lowering<'_> {
             Local::Memory(slot) => slot,
         };
         let to = Place { pointer: self.b.slot_address(slot), offset: 0 };
+        let size = shape(&value.ty).size();
         if mentions(value, local) {
             // A part may be read after it has been overwritten.
-            let size = shape(&value.ty).size();
             let copy = self.temporary(size);
-            self.write(value, copy);
+            self.write(value, copy, size);
             self.copy(copy, to, size);
         } else {
-            self.write(value, to);
+            self.write(value, to, size);
         }
     }
 
@@ -103,21 +103,10 @@ impl Lowering<'_> {
 
 /// Whether a variable is read or written in a statement.
 fn names(statement: &Stmt, local: LocalId) -> bool {
-    let any = |exprs: &[Expr]| exprs.iter().any(|expr| mentions(expr, local));
-    let option = |expr: &Option<Expr>| expr.as_ref().is_some_and(|expr| mentions(expr, local));
-    match &statement.kind {
-        StmtKind::Expr(expr) => mentions(expr, local),
-        StmtKind::SetLocal(set, value) => *set == local || mentions(value, local),
-        StmtKind::SetMap { key, value, .. } => option(key) || mentions(value, local),
-        StmtKind::Aggregate { key, argument, weight, .. } => option(key) || option(argument) || option(weight),
-        StmtKind::Delete { key, .. } => option(key),
-        StmtKind::Emit { arguments, .. } => any(arguments),
-        StmtKind::If { condition, then, otherwise } => {
-            mentions(condition, local) || then.iter().chain(otherwise).any(|statement| names(statement, local))
-        }
-        StmtKind::Block(statements) => statements.iter().any(|statement| names(statement, local)),
-        StmtKind::Return => false,
-    }
+    let assigned = |kind: &StmtKind| matches!(kind, StmtKind::SetLocal(set, _) if *set == local);
+    assigned(&statement.kind)
+        || statement.kind.exprs().into_iter().any(|expr| mentions(expr, local))
+        || statement.kind.blocks().into_iter().flatten().any(|statement| names(statement, local))
 }
 
 fn mentions(expr: &Expr, local: LocalId) -> bool {
@@ -125,4 +114,27 @@ fn mentions(expr: &Expr, local: LocalId) -> bool {
         ExprKind::Local(id) | ExprKind::LocalAdd { local: id, .. } => id == local,
         _ => false,
     })
+}
+
+/// How often a clause names a built-in.
+pub(super) fn uses(clause: &Clause, builtin: Builtin) -> usize {
+    fn in_block(block: &[Stmt], count: &mut impl FnMut(&Expr) -> bool) {
+        for statement in block {
+            statement.kind.exprs().into_iter().for_each(|expr| {
+                expr.any(count);
+            });
+            statement.kind.blocks().into_iter().for_each(|block| in_block(block, count));
+        }
+    }
+    let mut uses = 0;
+    let mut count = |expr: &Expr| {
+        uses += usize::from(matches!(expr.kind, ExprKind::Builtin(named) if named == builtin));
+        // Not to stop at the first one.
+        false
+    };
+    if let Some(predicate) = &clause.predicate {
+        predicate.any(&mut count);
+    }
+    in_block(&clause.body, &mut count);
+    uses
 }

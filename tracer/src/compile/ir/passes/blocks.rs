@@ -5,16 +5,17 @@ use super::order;
 
 /// Both, and what they leave unreachable.
 pub(super) fn run(function: &mut Function) {
+    let first_return = function.block_ids().find(|&block| is_empty_return(function, block));
     for block in function.reverse_postorder() {
-        go_around(function, block);
+        go_around(function, block, first_return);
     }
     order::drop_unreachable(function);
     join(function);
     order::drop_unreachable(function);
 }
 
-/// Makes the edges out of `block` lead behind the empty blocks that they lead to.
-fn go_around(function: &mut Function, block: Block) {
+/// Makes the edges out of `block` lead behind the empty blocks that they lead to; those to an end, to the first.
+fn go_around(function: &mut Function, block: Block, first_return: Option<Block>) {
     let mut terminator = function.block(block).terminator.clone();
     let is_jump = matches!(terminator, Terminator::Jump(_));
     for target in terminator.targets_mut() {
@@ -27,6 +28,10 @@ fn go_around(function: &mut Function, block: Block) {
                     if next.insts.is_empty() && next.parameters.is_empty() && (is_jump || on.arguments.is_empty()) =>
                 {
                     *target = on.clone();
+                }
+                Terminator::Return if is_empty_return(function, target.block) => {
+                    target.block = first_return.unwrap_or(target.block);
+                    break;
                 }
                 _ => break,
             }
@@ -42,7 +47,7 @@ fn go_around(function: &mut Function, block: Block) {
 
 fn is_empty_return(function: &Function, block: Block) -> bool {
     let data = function.block(block);
-    data.insts.is_empty() && data.terminator == Terminator::Return
+    data.insts.is_empty() && data.parameters.is_empty() && data.terminator == Terminator::Return
 }
 
 /// Appends to each block the one that it jumps to, if nothing else leads there.

@@ -1,0 +1,390 @@
+//! What programs become, after the passes.
+
+use tracer_common::scope::Scope;
+
+use super::assert_text;
+use super::typed::*;
+use crate::compile::ir::{lower, optimise};
+use crate::compile::sema::typed::*;
+use crate::compile::target::Target;
+use crate::plan::{Aggregation, MapId, ProbeId, RecordId, Shape, Storage, Value};
+
+fn assert_ir(script: &Script, expected: &str) {
+    assert_ir_for(script, &target(), expected);
+}
+
+fn assert_ir_for(script: &Script, target: &Target, expected: &str) {
+    let mut module = lower(script, target);
+    optimise(&mut module);
+    assert_text(&module.to_string(), expected);
+}
+
+fn count(key: Option<Expr>) -> StmtKind {
+    StmtKind::Aggregate { map: MapId(0), key, aggregation: Aggregation::Count, argument: None, weight: None }
+}
+
+/// `rawtracepoint:sys_enter { @[comm, pid] = count(); }`
+#[test]
+fn count_by_comm_and_pid() {
+    let key = tuple(vec![builtin(Builtin::Comm), builtin(Builtin::Pid)]);
+    let shape = Shape::Tuple(vec![Shape::Str { size: 16 }, Shape::Int { size: 4, signed: false }]);
+    let counts = map(Storage::PerCpuHash, Some(shape), Value::Aggregation(Aggregation::Count));
+    assert_ir(
+        &script(Context::SysEnter, vec![counts], vec![clause(vec![], None, vec![count(Some(key))])]),
+        "
+        program p {
+          slot s0: 32 bytes
+          b0(v0):
+            v1 = ct_in_scope()
+            if ne v1, 0 jump b1 else b3
+          b1:
+            v4 = generation map_0
+            store u64 [&s0], v4
+            v7 = add &s0, 8
+            v9 = get_current_comm(v7, 16)
+            v10 = get_current_pid_tgid()
+            v12 = shr v10, 32
+            store u64 [&s0 +24], v12
+            v15 = map_lookup_elem(map_0, &s0)
+            if ne v15, 0 jump b2(v15) else b4
+          b2(v16):
+            v18 = load u64 [v16]
+            v19 = add v18, 1
+            store u64 [v16], v19
+            return
+          b3:
+            return
+          b4 cold:
+            v21 = ct_insert(map_0, &s0)
+            v22 = map_lookup_elem(map_0, &s0)
+            if ne v22, 0 jump b2(v22) else b3
+        }
+        ",
+    );
+}
+
+/// `BEGIN { printf("…", 1, comm); exit(); }`
+#[test]
+fn a_record_is_written_where_it_is_sent_from() {
+    let arguments = vec![expr(Shape::Bool, ExprKind::Int(1)), builtin(Builtin::Nsecs), builtin(Builtin::Comm)];
+    let body = vec![
+        StmtKind::Emit { record: RecordId(0), arguments },
+        StmtKind::Emit { record: RecordId(1), arguments: vec![int(0)] },
+        StmtKind::Return,
+        StmtKind::Emit { record: RecordId(2), arguments: vec![] },
+    ];
+    assert_ir(
+        &script(Context::None, vec![], vec![clause(vec![], None, body)]),
+        "
+        program p {
+          b0(v0):
+            v2 = ktime_get_boot_ns()
+            v5 = ct_reserve(40)
+            if ne v5, 0 jump b1 else b2
+          b1:
+            store u32 [v5], 0
+            store u32 [v5 +4], 0
+            store u64 [v5 +8], 1
+            store u64 [v5 +16], v2
+            v11 = add v5, 24
+            v13 = get_current_comm(v11, 16)
+            v14 = ringbuf_submit(v5, 0)
+            jump b2
+          b2:
+            v16 = ct_reserve(16)
+            if ne v16, 0 jump b3 else b4
+          b3:
+            store u32 [v16], 1
+            store u32 [v16 +4], 0
+            store u64 [v16 +8], 0
+            v20 = ringbuf_submit(v16, 0)
+            return
+          b4:
+            return
+        }
+        ",
+    );
+}
+
+/// `tracepoint:syscalls:sys_enter_read { @start[tid] = nsecs; }`
+/// `tracepoint:syscalls:sys_exit_read /@start[tid]/ { @ = hdr(nsecs - @start[tid]); delete(@start[tid]); }`
+#[test]
+fn a_start_time_in_task_storage() {
+    let start = || map(Storage::TaskStorage, Some(Shape::I64), Value::Plain(Shape::U64));
+    let tid = || Some(builtin(Builtin::Tid));
+    let read = Selector::Syscalls(vec![0]);
+    let set = StmtKind::SetMap { map: MapId(0), key: tid(), value: builtin(Builtin::Nsecs) };
+    let enter = Clause { selector: read.clone(), ..clause(vec![], None, vec![set]) };
+    assert_ir(
+        &script(Context::SysEnter, vec![start()], vec![enter]),
+        "
+        program p {
+          b0(v0):
+            v1 = ct_in_scope()
+            if ne v1, 0 jump b1 else b5
+          b1:
+            v3 = load u64 [v0 +8]
+            if eq v3, 0 jump b2 else b5
+          b2:
+            v4 = get_current_task_btf()
+            v5 = load u32 [v4 +16]
+            v7 = and v5, 2
+            if ne v7, 0 jump b5 else b3
+          b3:
+            v8 = ktime_get_boot_ns()
+            v11 = task_storage_get(map_0, v4, 0, 1)
+            if ne v11, 0 jump b4 else b6
+          b4:
+            store u64 [v11], v8
+            return
+          b5:
+            return
+          b6 cold:
+            v14 = ct_lost(3)
+            return
+        }
+        ",
+    );
+
+    let get = || expr(Shape::U64, ExprKind::MapGet { map: MapId(0), key: tid().map(Box::new) });
+    let elapsed = binary(BinaryOp::Sub, builtin(Builtin::Nsecs), get());
+    let latency = StmtKind::Aggregate {
+        map: MapId(1),
+        key: None,
+        aggregation: Aggregation::Hdr,
+        argument: Some(elapsed),
+        weight: None,
+    };
+    let delete = StmtKind::Delete { map: MapId(0), key: tid() };
+    let exit = Clause { selector: read, ..clause(vec![], Some(get()), vec![latency, delete]) };
+    let latencies = map(Storage::PerCpuArray { entries: 1 }, None, Value::Aggregation(Aggregation::Hdr));
+    assert_ir(
+        &script(Context::SysExit, vec![start(), latencies], vec![exit]),
+        "
+        program p {
+          slot s0: 8 bytes
+          b0(v0):
+            v1 = ct_in_scope()
+            if ne v1, 0 jump b1 else b8
+          b1:
+            v3 = get_current_task_btf()
+            v4 = task_pt_regs(v3)
+            v5 = load u64 [v4 +120]
+            if eq v5, 0 jump b2 else b8
+          b2:
+            v6 = load u32 [v3 +16]
+            v8 = and v6, 2
+            if ne v8, 0 jump b8 else b3
+          b3:
+            v10 = task_storage_get(map_0, v3, 0, 0)
+            if ne v10, 0 jump b4 else b8
+          b4:
+            v11 = load u64 [v10]
+            if ne v11, 0 jump b5 else b8
+          b5:
+            v12 = ktime_get_boot_ns()
+            v13 = load u64 [v10]
+            v14 = sub v12, v13
+            v16 = generation map_1
+            v17 = and v16, 1
+            store u32 [&s0], v17
+            v21 = map_lookup_elem(map_1, &s0)
+            if ne v21, 0 jump b6 else b7
+          b6:
+            v22 = ct_hdr_update(v21, v14)
+            jump b7
+          b7:
+            store u64 [v10], 0
+            return
+          b8:
+            return
+        }
+        ",
+    );
+}
+
+/// `tracepoint:syscalls:sys_enter_* { @[probe] = count(); }`, of seven system calls, with the whole host in scope.
+#[test]
+fn a_wildcard_is_a_few_comparisons() {
+    let key = builtin(Builtin::Probe);
+    let counts = map(Storage::PerCpuHash, Some(Shape::Probe), Value::Aggregation(Aggregation::Count));
+    let all = Clause {
+        selector: Selector::Syscalls(vec![0, 1, 2, 3, 10, 11, 424]),
+        probes: (5..12).map(ProbeId).collect(),
+        ..clause(vec![], None, vec![count(Some(key))])
+    };
+    assert_ir_for(
+        &script(Context::SysEnter, vec![counts], vec![all]),
+        &Target { scope: Scope::default(), ..target() },
+        "
+        program p {
+          slot s0: 16 bytes
+          b0(v0):
+            v1 = load u64 [v0 +8]
+            if ult v1, 10 jump b1 else b3
+          b1:
+            if ule v1, 3 jump b2 else b11
+          b2:
+            jump b8(5)
+          b3:
+            if ult v1, 424 jump b4 else b6
+          b4:
+            v6 = sub v1, 10
+            if ule v6, 1 jump b5 else b11
+          b5:
+            jump b8(-1)
+          b6:
+            if eq v1, 424 jump b7 else b11
+          b7:
+            jump b8(-413)
+          b8(v10):
+            v11 = add v1, v10
+            v12 = get_current_task_btf()
+            v13 = load u32 [v12 +16]
+            v15 = and v13, 2
+            if ne v15, 0 jump b11 else b9
+          b9:
+            v18 = generation map_0
+            store u64 [&s0], v18
+            store u64 [&s0 +8], v11
+            v22 = map_lookup_elem(map_0, &s0)
+            if ne v22, 0 jump b10(v22) else b12
+          b10(v23):
+            v25 = load u64 [v23]
+            v26 = add v25, 1
+            store u64 [v23], v26
+            return
+          b11:
+            return
+          b12 cold:
+            v28 = ct_insert(map_0, &s0)
+            v29 = map_lookup_elem(map_0, &s0)
+            if ne v29, 0 jump b10(v29) else b11
+        }
+        ",
+    );
+}
+
+/// `… /comm == "bash" && args.fd > 2/ { @[str(args.buf)]++; }`
+#[test]
+fn texts_are_compared_by_words_and_read_into_keys() {
+    let bash = expr(Shape::Str { size: 5 }, ExprKind::Str("bash".into()));
+    let is_bash = ExprKind::StrEqual { a: Box::new(builtin(Builtin::Comm)), b: Box::new(bash), length: None };
+    let fd = expr(Shape::I64, ExprKind::SyscallArgument(0));
+    let high = binary(BinaryOp::Gt, fd, int(2));
+    let both = ExprKind::And(Box::new(expr(Shape::Bool, is_bash)), Box::new(high));
+    let buf = expr(Shape::U64, ExprKind::SyscallArgument(1));
+    let text = Shape::Str { size: 16 };
+    let key = expr(text.clone(), ExprKind::ReadStr { address: Box::new(buf), user: true, length: None });
+    let add = ExprKind::MapAdd { map: MapId(0), key: Some(Box::new(key)), delta: 1, post: true };
+    let body = vec![StmtKind::Expr(expr(Shape::I64, add))];
+    assert_ir(
+        &script(
+            Context::SysEnter,
+            vec![map(Storage::Hash, Some(text), Value::Plain(Shape::I64))],
+            vec![clause(vec![], Some(expr(Shape::Bool, both)), body)],
+        ),
+        "
+        program p {
+          slot s0: 16 bytes
+          slot s1: 16 bytes
+          slot s2: 8 bytes
+          b0(v0):
+            v1 = ct_in_scope()
+            if ne v1, 0 jump b1 else b6
+          b1:
+            v5 = get_current_comm(&s0, 16)
+            v6 = load u64 [&s0]
+            if eq v6, 1752392034 jump b2 else b6
+          b2:
+            v8 = get_current_task_btf()
+            v9 = task_pt_regs(v8)
+            v10 = load u64 [v9 +112]
+            if sgt v10, 2 jump b3 else b6
+          b3:
+            v13 = load u64 [v9 +104]
+            store u64 [&s1], 0
+            store u64 [&s1 +8], 0
+            v16 = probe_read_user_str(&s1, 16, v13)
+            if slt v16, 0 jump b7 else b4
+          b4:
+            v18 = map_lookup_elem(map_0, &s1)
+            if ne v18, 0 jump b5 else b8
+          b5:
+            atomic_add u64 [v18], 1
+            return
+          b6:
+            return
+          b7 cold:
+            v21 = ct_lost(2)
+            jump b4
+          b8 cold:
+            store u64 [&s2], 1
+            v25 = map_update_elem(map_0, &s1, &s2, 1)
+            if eq v25, 0 jump b6 else b9
+          b9 cold:
+            v26 = map_lookup_elem(map_0, &s1)
+            if ne v26, 0 jump b10 else b11
+          b10 cold:
+            atomic_add u64 [v26], 1
+            return
+          b11 cold:
+            v28 = ct_lost(1)
+            return
+        }
+        ",
+    );
+}
+
+/// `$x = 7; if (cpu) { $x = $x - 10; } @ = $x / 2;`
+#[test]
+fn variables_become_values_and_division_is_signed() {
+    let x = LocalId(0);
+    let read = || expr(Shape::I64, ExprKind::Local(x));
+    let body = vec![
+        StmtKind::SetLocal(x, int(7)),
+        StmtKind::If {
+            condition: builtin(Builtin::Cpu),
+            then: vec![stmt(StmtKind::SetLocal(x, binary(BinaryOp::Sub, read(), int(10))))],
+            otherwise: vec![],
+        },
+        StmtKind::SetMap { map: MapId(0), key: None, value: binary(BinaryOp::Div, read(), int(2)) },
+    ];
+    let local = Local { name: "$x".into(), ty: Type::Data(Shape::I64) };
+    assert_ir(
+        &script(
+            Context::None,
+            vec![map(Storage::Hash, None, Value::Plain(Shape::I64))],
+            vec![clause(vec![local], None, body)],
+        ),
+        "
+        program p {
+          slot s0: 8 bytes
+          slot s1: 8 bytes
+          b0(v0):
+            v3 = get_smp_processor_id()
+            if ne v3, 0 jump b1 else b2
+          b1:
+            jump b3(-3)
+          b2:
+            jump b3(7)
+          b3(v5):
+            store u64 [&s0], 0
+            v10 = sar v5, 63
+            v11 = xor v5, v10
+            v12 = sub v11, v10
+            v14 = shr v12, 1
+            v15 = xor v14, v10
+            v16 = sub v15, v10
+            store u64 [&s1], v16
+            v19 = map_update_elem(map_0, &s0, &s1, 0)
+            if ne v19, 0 jump b5 else b4
+          b4:
+            return
+          b5 cold:
+            v20 = ct_lost(1)
+            return
+        }
+        ",
+    );
+}

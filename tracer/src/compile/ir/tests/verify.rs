@@ -1,0 +1,112 @@
+//! Each breach of the contract is found.
+
+use crate::compile::ir::build::Builder;
+use crate::compile::ir::verify::{Breach, check};
+use crate::compile::ir::{
+    BinaryOp, Block, CompareOp, Function, Helper, Inst, Slot, SlotId, Target, Terminator, Value, Width,
+};
+
+/// `b0(v0): v1 = 1; v2 = v0 + v1; if v2 != v1 jump b1 else b2`, both of which return.
+fn sound() -> Function {
+    let mut b = Builder::new("p".into());
+    let (yes, no) = (b.new_block(), b.new_block());
+    let one = b.constant(1);
+    let sum = b.inst(Inst::Binary { op: BinaryOp::Add, a: Value(0), b: one });
+    b.branch(CompareOp::Ne, sum, one, yes, no);
+    for block in [yes, no] {
+        b.fill(block);
+        b.ret();
+    }
+    b.finish()
+}
+
+fn broken(breach: Breach, change: impl FnOnce(&mut Function)) {
+    let mut function = sound();
+    assert_eq!(check(&function), Ok(()));
+    change(&mut function);
+    assert_eq!(check(&function), Err(breach));
+}
+
+fn add(function: &mut Function, block: usize, inst: Inst) -> Value {
+    let value = Value(function.values.len() as u32);
+    let data = crate::compile::ir::ValueData { inst: Some(inst), ..function.values[0].clone() };
+    function.values.push(data);
+    function.blocks[block].insts.push(value);
+    value
+}
+
+#[test]
+fn entry() {
+    broken(Breach::NoEntry, |f| f.blocks.clear());
+    broken(Breach::EntryParameters, |f| f.blocks[0].parameters.clear());
+    broken(Breach::JumpToEntry(Block(1)), |f| {
+        f.blocks[1].terminator = Terminator::Jump(Target { block: Block(0), arguments: vec![Value(0)] });
+    });
+}
+
+#[test]
+fn names() {
+    broken(Breach::Missing(Block(1), "b7".into()), |f| {
+        f.blocks[1].terminator = Terminator::Jump(Target { block: Block(7), arguments: vec![] });
+    });
+    broken(Breach::Missing(Block(0), "v1".into()), |f| {
+        f.blocks[0].insts.remove(0);
+    });
+    broken(Breach::Missing(Block(1), "s0".into()), |f| {
+        add(f, 1, Inst::SlotAddress(SlotId(0)));
+    });
+    broken(Breach::Redefined(Value(1), Block(1)), |f| f.blocks[1].insts.push(Value(1)));
+    broken(Breach::Confused(Value(1), Block(0)), |f| f.values[1].inst = None);
+}
+
+#[test]
+fn dominance() {
+    // In one of two branches, used in the other; and after its use in the same block.
+    broken(Breach::NotDominated(Value(3), Block(2)), |f| {
+        let value = add(f, 1, Inst::Const(5));
+        add(f, 2, Inst::Extend { value, width: Width::B4, signed: true });
+    });
+    broken(Breach::NotDominated(Value(1), Block(0)), |f| f.blocks[0].insts.swap(0, 1));
+    broken(Breach::NotDominated(Value(3), Block(0)), |f| {
+        let value = add(f, 1, Inst::Const(5));
+        if let Terminator::Branch { a, .. } = &mut f.blocks[0].terminator {
+            *a = value;
+        }
+    });
+}
+
+#[test]
+fn arity() {
+    broken(Breach::Arity { from: Block(0), to: Block(1), passed: 1, expected: 0 }, |f| {
+        f.blocks[0].terminator.targets_mut()[0].arguments.push(Value(1));
+    });
+    broken(Breach::TooManyArguments(Value(3)), |f| {
+        add(f, 0, Inst::Helper { helper: Helper::KtimeGetNs, arguments: vec![Value(1); 6] });
+    });
+}
+
+#[test]
+fn memory() {
+    let access = |offset| {
+        move |f: &mut Function| {
+            f.slots.push(Slot { size: 16 });
+            let pointer = add(f, 0, Inst::SlotAddress(SlotId(0)));
+            add(f, 0, Inst::Load { pointer, offset, width: Width::B8 });
+        }
+    };
+    broken(Breach::SlotBounds(Value(4), 12, 20, SlotId(0)), access(12));
+    broken(Breach::SlotBounds(Value(4), -8, 0, SlotId(0)), access(-8));
+    broken(Breach::SlotSize(SlotId(0), 12), |f| f.slots.push(Slot { size: 12 }));
+    broken(Breach::AtomicWidth(Value(3), 2), |f| {
+        add(f, 0, Inst::AtomicAdd { pointer: Value(0), offset: 0, width: Width::B2, value: Value(1) });
+    });
+}
+
+#[test]
+fn switches() {
+    broken(Breach::Cases(Block(0)), |f| {
+        let target = |block| Target { block: Block(block), arguments: vec![] };
+        let cases = vec![(2, target(1)), (1, target(2))];
+        f.blocks[0].terminator = Terminator::Switch { value: Value(1), cases, default: target(1) };
+    });
+}
