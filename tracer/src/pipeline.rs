@@ -109,8 +109,8 @@ fn analyse(source: &Source, target: &Target) -> Result<Analysed, ScriptError> {
 /// The rest of the compiler. It fails only where a script is too large.
 fn generate(script: &typed::Script, target: &Target, talk: Talk) -> Result<bpf::Object, ScriptError> {
     let library = if talk == Talk::Verbose { Library::verbose() } else { Library::quiet() };
-    let module = ir::lower(script, target);
-    debug_assert_eq!(ir::verify::verify(&module), Ok(()));
+    let mut module = ir::lower(script, target);
+    ir::optimise(&mut module);
     bpf::generate(&module, &script.plan, &library, &target.scope)
         .map_err(|limit| ScriptError(format!("error: {limit}")))
 }
@@ -170,7 +170,11 @@ fn emit(run: &Run, stage: Stage) -> Result<Status> {
             syntax::print::ast(&parsed.script, false).into_bytes()
         }
         Stage::Typed => format!("{:#?}\n", analysed()?.programs).into_bytes(),
-        Stage::Ir => ir::lower(&analysed()?, &target).to_string().into_bytes(),
+        Stage::Ir => {
+            let mut module = ir::lower(&analysed()?, &target);
+            ir::optimise(&mut module);
+            module.to_string().into_bytes()
+        }
         Stage::Bpf => bpf::disassemble(&generate(&analysed()?, &target, run.talk)?, source).into_bytes(),
         Stage::Elf => elf::write(&generate(&analysed()?, &target, run.talk)?),
         Stage::Plan => (serde_json::to_string_pretty(&analysed()?.plan)? + "\n").into_bytes(),

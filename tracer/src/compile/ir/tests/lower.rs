@@ -157,7 +157,7 @@ fn a_start_time_in_task_storage() {
     };
     let delete = StmtKind::Delete { map: MapId(0), key: tid() };
     let exit = Clause { selector: read, ..clause(vec![], Some(get()), vec![latency, delete]) };
-    let latencies = map(Storage::PerCpuArray { entries: 1 }, None, Value::Aggregation(Aggregation::Hdr));
+    let latencies = map(Storage::PerCpuArray { first: 0, entries: 1 }, None, Value::Aggregation(Aggregation::Hdr));
     assert_ir(
         &script(Context::SysExit, vec![start(), latencies], vec![exit]),
         "

@@ -2,10 +2,11 @@
 
 use tracer_common::scope::{Scope, ScopeKind};
 
+use crate::compile::sema::policy::Level;
 use crate::compile::sema::typed::*;
 use crate::compile::source::Span;
 use crate::compile::target::Target;
-use crate::plan::{self, Attach, Map, MapId, Plan, ProbeId, Shape, Storage};
+use crate::plan::{self, Attach, Map, Plan, ProbeId, Shape, Storage};
 
 /// A recent kernel, and a container.
 pub fn target() -> Target {
@@ -18,6 +19,7 @@ pub fn target() -> Target {
         positional: Vec::new(),
         named: Vec::new(),
         command_pid: None,
+        level: Level::default(),
         allow_unsafe: false,
     }
 }

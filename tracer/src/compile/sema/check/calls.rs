@@ -367,6 +367,8 @@ pub fn has_key(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Sp
         let error = Diagnostic::error(span, "asking an aggregation for a key is not supported yet");
         return checker.refuse_with(error.also(place, "an aggregation from here on"));
     }
+    // A task's storage does not tell an entry that was deleted from one that is zero.
+    checker.used(map, UseKind::Whole, Domain::Any);
     match checker.entry_of(map, Some((key, Vec::new())), span) {
         Some(key) => Operand::new(Ty::Bool, ExprKind::HasKey { map, key: Some(Box::new(key)) }, span),
         None => bool_literal(false, span),
