@@ -4,19 +4,21 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use tracer::cli::high::UsageError;
-use tracer::pipeline;
+use tracer::pipeline::{self, ScriptError};
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    match pipeline::run(&args) {
-        Ok(status) => status.into(),
-        // clap's own errors know where they go: help and version to stdout, and they are no failure.
-        Err(error) => match error.downcast_ref() {
-            Some(UsageError::Clap(error)) => error.exit(),
-            _ => {
-                eprintln!("ctrace: {error:#}");
-                pipeline::status_of(&error).into()
-            }
-        },
+    let error = match pipeline::run(&args) {
+        Ok(status) => return status.into(),
+        Err(error) => error,
+    };
+    if let Some(UsageError::Clap(usage)) = error.downcast_ref() {
+        // It knows where it goes: help and version are no failure, and go to stdout.
+        usage.exit();
     }
+    match error.downcast_ref::<ScriptError>() {
+        Some(findings) => eprintln!("{findings}"),
+        None => eprintln!("ctrace: {error:#}"),
+    }
+    pipeline::status_of(&error).into()
 }
