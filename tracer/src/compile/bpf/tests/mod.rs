@@ -11,6 +11,7 @@ mod text;
 use proptest::prelude::*;
 
 use self::random::Flavour;
+use crate::compile::ir::{Module, optimise};
 
 /// Memory that looks like nothing in particular.
 fn memory() -> Vec<u8> {
@@ -28,6 +29,17 @@ proptest! {
         let (lines, frame) = machine::compile(&function);
         prop_assume!(frame <= 512);
         machine::run(&lines, &mut found);
+        prop_assert_eq!(expected, found);
+    }
+
+    #[test]
+    fn the_passes_change_nothing_that_can_be_seen(choices in prop::collection::vec(any::<u32>(), 0..400)) {
+        let function = random::function("random", &choices, Flavour::Interpreter);
+        let mut module = Module { functions: vec![function.clone()] };
+        optimise(&mut module);
+        let (mut expected, mut found) = (memory(), memory());
+        interpret::run(&function, &mut expected);
+        interpret::run(&module.functions[0], &mut found);
         prop_assert_eq!(expected, found);
     }
 }

@@ -107,15 +107,25 @@ impl Lowering<'_> {
             ExprKind::Unary(UnaryOp::Not, operand) => self.condition(operand, otherwise, then),
             ExprKind::Binary(op, a, b) if let Some(relation) = relation(*op, type_number(a).signed) => {
                 let (a, b) = (self.value(a), self.value(b));
-                self.b.branch(relation, a, b, then, otherwise);
+                let holds = self.b.compare(relation, a, b);
+                self.branch_on(holds, then, otherwise);
             }
             ExprKind::StrEqual { a, b, length } => self.branch_text_equal((a, b, *length), then, otherwise),
             ExprKind::HasKey { map, key } => self.branch_has_key(*map, key.as_deref(), then, otherwise),
             ExprKind::MapGet { map, key } => self.branch_map_value(*map, key.as_deref(), then, otherwise),
             _ => {
                 let value = self.value(expr);
-                self.b.branch_if(value, then, otherwise);
+                self.branch_on(value, then, otherwise);
             }
+        }
+    }
+
+    /// A branch on a value's not being zero, or a jump where that is known (options of the script are constants).
+    fn branch_on(&mut self, value: Value, then: Block, otherwise: Block) {
+        match self.b.as_constant(value) {
+            Some(0) => self.b.jump(otherwise, &[]),
+            Some(_) => self.b.jump(then, &[]),
+            None => self.b.branch_if(value, then, otherwise),
         }
     }
 

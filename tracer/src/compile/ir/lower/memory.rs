@@ -104,8 +104,10 @@ impl Lowering<'_> {
                 self.condition(condition, yes, no);
                 for (block, value) in [(yes, then), (no, otherwise)] {
                     self.b.fill(block);
-                    self.write(value, to, room);
-                    self.b.jump(done, &[]);
+                    if self.b.reachable() {
+                        self.write(value, to, room);
+                        self.b.jump(done, &[]);
+                    }
                 }
                 self.b.fill(done);
             }
