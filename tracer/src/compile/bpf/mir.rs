@@ -5,7 +5,7 @@
 //! allocator makes them where they are used.
 
 use super::insn::{AluOp, Bits, Callee, Condition, Operand, Variable};
-use crate::compile::ir::{MapRef, SlotId, Width};
+use crate::compile::ir::{MapRef, Runtime, SlotId, Width};
 use crate::compile::source::Span;
 
 /// Index into [`Function::remat`]. Those below the number of the IR's values are these.
@@ -26,6 +26,16 @@ pub struct Function {
     pub blocks: Vec<Block>,
     /// For each value, how to make it anywhere, if it can be.
     pub remat: Vec<Option<Remat>>,
+}
+
+impl Function {
+    /// The functions of the runtime library that it calls; one may come twice.
+    pub fn callees(&self) -> impl Iterator<Item = Runtime> {
+        self.blocks.iter().flat_map(|block| &block.insts).filter_map(|inst| match inst.op {
+            Op::Call { callee: Callee::Runtime(function), .. } => Some(function),
+            _ => None,
+        })
+    }
 }
 
 /// A value that is made again wherever it is needed.

@@ -113,20 +113,20 @@ pub fn generate(module: &ir::Module, plan: &Plan, library: &Library, scope: &Sco
 fn generate_program(function: &ir::Function, attach: &Attach, library: &Library) -> Result<Program, Limit> {
     let selected = select::select(function);
     let frame = Frame::new(function);
+    let deepest = selected.callees().map(|callee| link::stack_depth(library, callee.symbol())).max();
+    let available = STACK.saturating_sub(deepest.unwrap_or(0));
+    let fits = |needed: u32| {
+        let symbol = function.symbol.clone();
+        let fits = needed.max(1).next_multiple_of(UNIT) <= available;
+        if fits { Ok(()) } else { Err(Limit::Stack { symbol, needed, available }) }
+    };
+    fits(frame.size(0))?;
     let allocated = regalloc::allocate(&selected, &frame);
+    let needed = frame.size(allocated.spills);
+    fits(needed)?;
     let lines = layout::lay_out(allocated.blocks);
     let encoded = insn::encode(lines.iter().map(|(insn, _)| insn))
         .map_err(|insn::TooFar| Limit::Jump { symbol: function.symbol.clone() })?;
-
-    let callees = encoded.relocations.iter().filter_map(|(_, target)| match target {
-        Target::Runtime(callee) => Some(link::stack_depth(library, callee.symbol())),
-        Target::Map(_) | Target::Variable(_) => None,
-    });
-    let available = STACK.saturating_sub(callees.max().unwrap_or(0));
-    let needed = frame.size(allocated.spills);
-    if needed.next_multiple_of(UNIT) > available {
-        return Err(Limit::Stack { symbol: function.symbol.clone(), needed, available });
-    }
     let section = format!("{}/{}", section_type(attach), function.symbol);
     Ok(Program { symbol: function.symbol.clone(), section, frame: needed, lines, encoded })
 }

@@ -170,6 +170,16 @@ fn a_frame_that_does_not_fit_the_stack_is_a_stated_limit() {
 }
 
 #[test]
+fn a_slot_of_any_size_is_measured_before_code_is_made_for_it() {
+    let mut b = Builder::new("vast");
+    let slot = b.slot(1 << 20);
+    let (address, zero) = (b.address(slot), b.number(0));
+    b.store(address, 0, Width::B8, zero);
+    let limit = object(b.finish(), Vec::new(), &Scope::default()).expect_err("a megabyte");
+    assert_eq!(limit, Limit::Stack { symbol: "vast".to_owned(), needed: 1 << 20, available: 512 });
+}
+
+#[test]
 fn the_same_frame_fits_where_nothing_is_called() {
     let mut b = Builder::new("modest");
     let slot = b.slot(512);
