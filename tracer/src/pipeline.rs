@@ -12,18 +12,16 @@ use anyhow::{Context, Result};
 use thiserror::Error;
 
 use crate::cli::doctor::Diagnosis;
-use crate::cli::high::{self, Request, Run, Stage, Talk};
+use crate::cli::high::{self, Request, Run, Talk};
 use crate::cli::list;
 use crate::cli::output::Output;
 use crate::cli::script::TOOLS;
 use crate::cli::status::Status;
 use crate::compile::bpf::runtime::Library;
 use crate::compile::diagnostics::Diagnostic;
-use crate::compile::sema::{self, Analysed, typed};
 use crate::compile::source::Source;
-use crate::compile::syntax;
 use crate::compile::target::Target;
-use crate::compile::{bpf, elf, ir};
+use crate::compile::{self, Compiled, Failure, Stage};
 use crate::host::btf::Btf;
 use crate::host::facts::Facts;
 use crate::host::offsets::kernel_offsets;
@@ -80,39 +78,31 @@ fn trace(run: &Run) -> Result<Status> {
         Err(_) => Resolved::default(),
     };
     let target = target(run, &facts, scope, command.as_ref());
-    let Analysed { script, warnings } = analyse(&run.source, &target)?;
+    let compiled = compile::compile(&run.source, &target, &library(run));
+    let Compiled { object, plan, warnings } = compiled.map_err(|failure| script_error(failure, &run.source))?;
     refused?;
     say(run, &render(&warnings, &run.source));
     say(run, &description);
 
-    let object = elf::write(&generate(&script, &target, run.talk)?);
-    let loaded = run::load(&object, &script.plan)?;
+    let loaded = run::load(&object, &plan)?;
     if run.dry_run {
         let options = Options { duration: Some(Duration::ZERO), ..Options::default() };
-        run::run(loaded, &script.plan, options, &mut Silence)?;
+        run::run(loaded, &plan, options, &mut Silence)?;
         return Ok(Status::Done);
     }
-    report(run, &facts, &script.plan, loaded, command, description)
+    report(run, &facts, &plan, loaded, command, description)
 }
 
-/// The whole compiler but code generation: what is wrong with a script is found here.
-fn analyse(source: &Source, target: &Target) -> Result<Analysed, ScriptError> {
-    let parsed = syntax::parse_with_parameters(source, &target.positional);
-    if !parsed.errors.is_empty() {
-        return Err(ScriptError(render(&parsed.errors, source)));
+/// What generated code is linked with.
+fn library(run: &Run) -> Library {
+    if run.talk == Talk::Verbose { Library::verbose() } else { Library::quiet() }
+}
+
+fn script_error(failure: Failure, source: &Source) -> ScriptError {
+    match failure {
+        Failure::Script(findings) => ScriptError(render(&findings, source)),
+        Failure::Limit(limit) => ScriptError(format!("error: {limit}")),
     }
-    let mut analysed = sema::analyse(&parsed.script, target).map_err(|errors| ScriptError(render(&errors, source)))?;
-    analysed.warnings.splice(0..0, parsed.warnings);
-    Ok(analysed)
-}
-
-/// The rest of the compiler. It fails only where a script is too large.
-fn generate(script: &typed::Script, target: &Target, talk: Talk) -> Result<bpf::Object, ScriptError> {
-    let library = if talk == Talk::Verbose { Library::verbose() } else { Library::quiet() };
-    let mut module = ir::lower(script, target);
-    ir::optimise(&mut module);
-    bpf::generate(&module, &script.plan, &library, &target.scope)
-        .map_err(|limit| ScriptError(format!("error: {limit}")))
 }
 
 /// Runs what is loaded, and reports what it finds.
@@ -153,32 +143,7 @@ fn emit(run: &Run, stage: Stage) -> Result<Status> {
         Err(_) => Resolved::default().scope,
     };
     let target = target(run, &facts, scope, None);
-    let analysed = || analyse(source, &target).map(|analysed| analysed.script);
-    let text = match stage {
-        Stage::Tokens => {
-            let (tokens, errors) = syntax::tokens(source);
-            if !errors.is_empty() {
-                return Err(ScriptError(render(&errors, source)).into());
-            }
-            syntax::print::tokens(&tokens, source).into_bytes()
-        }
-        Stage::Ast => {
-            let parsed = syntax::parse_with_parameters(source, &target.positional);
-            if !parsed.errors.is_empty() {
-                return Err(ScriptError(render(&parsed.errors, source)).into());
-            }
-            syntax::print::ast(&parsed.script, false).into_bytes()
-        }
-        Stage::Typed => format!("{:#?}\n", analysed()?.programs).into_bytes(),
-        Stage::Ir => {
-            let mut module = ir::lower(&analysed()?, &target);
-            ir::optimise(&mut module);
-            module.to_string().into_bytes()
-        }
-        Stage::Bpf => bpf::disassemble(&generate(&analysed()?, &target, run.talk)?, source).into_bytes(),
-        Stage::Elf => elf::write(&generate(&analysed()?, &target, run.talk)?),
-        Stage::Plan => (serde_json::to_string_pretty(&analysed()?.plan)? + "\n").into_bytes(),
-    };
+    let text = compile::emit(stage, source, &target, &library(run)).map_err(|failure| script_error(failure, source))?;
     let (mut output, _) = Output::open(&run.output)?;
     output.write_all(&text)?;
     output.flush()?;

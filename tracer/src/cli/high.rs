@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::low::{self, LowArgs, Typed};
 use super::script::{self, Tool};
+use crate::compile::Stage;
 use crate::compile::sema::policy::Level;
 use crate::compile::source::Source;
 use crate::host::scope::Asked;
@@ -120,25 +121,6 @@ pub enum Talk {
     Normal,
     /// The stages as well.
     Verbose,
-}
-
-/// A stage of the compiler that `--emit` shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// The words of the script.
-    Tokens,
-    /// The syntax tree.
-    Ast,
-    /// The typed program.
-    Typed,
-    /// The intermediate code.
-    Ir,
-    /// The BPF instructions.
-    Bpf,
-    /// The object, as bytes.
-    Elf,
-    /// What the run half is told besides.
-    Plan,
 }
 
 /// Wrong usage.

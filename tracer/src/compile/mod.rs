@@ -9,3 +9,114 @@ pub mod sema;
 pub mod source;
 pub mod syntax;
 pub mod target;
+
+use thiserror::Error;
+
+use crate::plan::Plan;
+use bpf::runtime::Library;
+use diagnostics::Diagnostic;
+use sema::{Analysed, typed};
+use source::Source;
+use syntax::ast;
+use target::Target;
+
+/// What a script has become.
+#[derive(Debug)]
+pub struct Compiled {
+    /// An ELF file for aya to load.
+    pub object: Vec<u8>,
+    /// Everything else that the run half is told.
+    pub plan: Plan,
+    /// What is likely not meant.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Why there is no object.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// What is wrong with the script, errors and warnings in order of place.
+    #[error("the script is wrong")]
+    Script(Vec<Diagnostic>),
+    /// The script is right, but asks for more than a program can hold.
+    #[error(transparent)]
+    Limit(#[from] bpf::Limit),
+}
+
+/// All stages, one after the other.
+pub fn compile(source: &Source, target: &Target, library: &Library) -> Result<Compiled, Failure> {
+    let (tree, mut warnings) = parse(source, target)?;
+    let analysed = analyse(&tree, target)?;
+    let module = lower(&analysed.script, target);
+    let object = generate(&module, &analysed.script.plan, target, library)?;
+    warnings.extend(analysed.warnings);
+    Ok(Compiled { object: elf::write(&object), plan: analysed.script.plan, warnings })
+}
+
+/// What can be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The words of the script.
+    Tokens,
+    /// The syntax tree.
+    Ast,
+    /// The typed program.
+    Typed,
+    /// The intermediate code.
+    Ir,
+    /// The BPF instructions, beside the source.
+    Bpf,
+    /// The object.
+    Elf,
+    /// What the run half is told besides, as JSON.
+    Plan,
+}
+
+/// What one stage hands to the next, as text; the object as it is.
+pub fn emit(stage: Stage, source: &Source, target: &Target, library: &Library) -> Result<Vec<u8>, Failure> {
+    let tree = || parse(source, target).map(|(tree, _)| tree);
+    let script = || analyse(&tree()?, target).map(|analysed| analysed.script);
+    let object = || {
+        let script = script()?;
+        generate(&lower(&script, target), &script.plan, target, library)
+    };
+    Ok(match stage {
+        Stage::Tokens => {
+            let (tokens, errors) = syntax::tokens(source);
+            refuse(errors)?;
+            syntax::print::tokens(&tokens, source).into_bytes()
+        }
+        Stage::Ast => syntax::print::ast(&tree()?, false).into_bytes(),
+        Stage::Typed => sema::print::script(&script()?).into_bytes(),
+        Stage::Ir => lower(&script()?, target).to_string().into_bytes(),
+        Stage::Bpf => bpf::disassemble(&object()?, source).into_bytes(),
+        Stage::Elf => elf::write(&object()?),
+        Stage::Plan => {
+            (serde_json::to_string_pretty(&script()?.plan).expect("a plan is plain data") + "\n").into_bytes()
+        }
+    })
+}
+
+/// The tree, and warnings.
+fn parse(source: &Source, target: &Target) -> Result<(ast::Script, Vec<Diagnostic>), Failure> {
+    let parsed = syntax::parse_with_parameters(source, &target.positional);
+    refuse(parsed.errors)?;
+    Ok((parsed.script, parsed.warnings))
+}
+
+fn analyse(tree: &ast::Script, target: &Target) -> Result<Analysed, Failure> {
+    sema::analyse(tree, target).map_err(Failure::Script)
+}
+
+fn lower(script: &typed::Script, target: &Target) -> ir::Module {
+    let mut module = ir::lower(script, target);
+    ir::optimise(&mut module);
+    module
+}
+
+fn generate(module: &ir::Module, plan: &Plan, target: &Target, library: &Library) -> Result<bpf::Object, Failure> {
+    Ok(bpf::generate(module, plan, library, &target.scope)?)
+}
+
+fn refuse(errors: Vec<Diagnostic>) -> Result<(), Failure> {
+    if errors.is_empty() { Ok(()) } else { Err(Failure::Script(errors)) }
+}
