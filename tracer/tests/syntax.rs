@@ -325,3 +325,59 @@ fn trees_are_as_deep_as_later_stages_can_bear_and_no_deeper() {
     let terms = |length: usize| errors(format!("BEGIN /pid == 1{}/ {{ }}", " || args.a[1].b == 2".repeat(length)));
     assert_eq!(terms(500), [], "the operators inside the terms do not count");
 }
+
+#[test]
+fn tokens_are_printed_with_their_place_and_kind() {
+    let text = "#!/x\nuprobe:\"/a b\":f* /$1/ { @x[$#] = 5ms; // no token\n$y->z += 'a' }";
+    let source = Source { name: "case".into(), text: text.into() };
+    let (tokens, errors) = syntax::tokens(&source);
+    assert_eq!(errors, []);
+    assert_eq!(
+        syntax::print::tokens(&tokens, &source),
+        r##"0..4 directive "#!/x"
+5..11 spec "uprobe"
+11..12 punctuation ":"
+12..18 spec "\"/a b\""
+18..19 punctuation ":"
+19..21 spec "f*"
+22..23 punctuation "/"
+23..25 parameter "$1"
+25..26 punctuation "/"
+27..28 punctuation "{"
+29..31 map "@x"
+31..32 punctuation "["
+32..34 parameter "$#"
+34..35 punctuation "]"
+36..37 punctuation "="
+38..41 integer "5ms"
+41..42 punctuation ";"
+55..57 variable "$y"
+57..59 punctuation "->"
+59..60 word "z"
+61..63 punctuation "+="
+64..67 character "'a'"
+68..69 punctuation "}"
+69..69 end ""
+"##
+    );
+}
+
+#[test]
+fn trees_are_printed_with_places_when_asked_for() {
+    let text = "k:f /pid/ { @x[1, 2] = (uint8)($y + 1); print(-3) }";
+    let source = Source { name: "case".into(), text: text.into() };
+    let parsed = syntax::parse(&source);
+    assert_eq!(
+        syntax::print::ast(&parsed.script, true),
+        "\
+(probe@0..51
+  (spec@0..3 \"k\"@0..1 \"f\"@2..3)
+  (when pid@5..8)
+  (do@10..51
+    (=@12..38
+      (@x@12..20 (tuple@15..19 1@15..16 2@18..19))
+      (cast@23..38 uint8@24..29 (+@30..38 $y@31..33 1@36..37)))
+    (call@40..49 print@40..45 (-@46..48 3@47..48))))
+"
+    );
+}

@@ -1,7 +1,7 @@
 //! What stands outside of all blocks: config, imports, preprocessor lines, types, maps, macros, functions, probes.
 
 use super::super::ast::{
-    Block, ConfigEntry, Expr, ExprKind, Function, Import, Macro, MacroParameter, MapDeclaration, Probe,
+    Block, ConfigEntry, Expr, ExprKind, Function, Import, Macro, MacroParameter, MapDeclaration, Probe, ProbeSpec,
 };
 use super::super::conditionals::split_directive;
 use super::super::token::TokenKind;
@@ -75,53 +75,17 @@ impl Parser<'_> {
 
     /// `specs /predicate/ { … }`
     fn probe(&mut self) {
-        let start = self.span();
-        if self.is(TokenKind::SpecField) && self.text().contains(['(', '@', '$', '=']) && self.is_code_ahead() {
-            self.report(
-                Diagnostic::error(start, "statements stand inside a probe's braces")
-                    .help("to run something at once, write BEGIN { … }"),
-            );
-            self.bump();
-            while !self.is(TokenKind::End) && !self.first_on_line(0) {
-                if self.bump().kind == TokenKind::Semicolon {
-                    break;
-                }
-            }
-            return;
+        if self.statement_ahead() {
+            return self.misplaced_statement();
         }
+        let start = self.span();
         let specs = self.probe_specs();
-        let is_spec = |kind| matches!(kind, TokenKind::SpecField | TokenKind::Colon | TokenKind::Comma);
-        if is_spec(self.kind()) && !self.first_on_line(0) {
-            let mut error = self.expected_here("`{`, `/` or `,`", "after a probe");
-            let first = specs.first().filter(|spec| spec.fields.len() == 1).map(|spec| spec.fields[0].text.as_str());
-            if let Some(meant) = first.and_then(|word| did_you_mean(word, ITEM_WORDS)) {
-                self.report(error.help(format!("did you mean `{meant}`?")));
-                self.bump();
-                while matches!(self.kind(), TokenKind::SpecField | TokenKind::Colon | TokenKind::Comma) {
-                    self.bump();
-                }
-                return self.skip_past_item();
-            } else if !self.is(TokenKind::Comma) {
-                error = error.help("a field with blank space stands between double quotes: uprobe:\"/a b\":f");
-            }
-            self.report(error);
-            while is_spec(self.kind()) {
-                self.bump();
-            }
+        if is_part_of_specs(self.kind()) && !self.first_on_line(0) && !self.skip_bad_specs(&specs) {
+            return;
         }
         let predicate = if self.is(TokenKind::Slash) { self.predicate() } else { None };
         if !self.is(TokenKind::LBrace) {
-            let mut error = Diagnostic::error(self.since(start), "this probe has no action")
-                .label("expected `{` after it")
-                .help("an action that does nothing is written { }");
-            if let Some(probe) = specs.first() {
-                error.span = probe.span;
-            }
-            self.report(error);
-            if self.item_begins_at(0) {
-                self.restart_item();
-            }
-            return;
+            return self.missing_action(specs.first().map_or(start, |spec| spec.span));
         }
         let body = self.block(BlockUse::Action);
         if !specs.is_empty() {
@@ -129,18 +93,67 @@ impl Parser<'_> {
         }
     }
 
-    /// No brace and no colon before the end of the line: this is no probe.
-    fn is_code_ahead(&self) -> bool {
-        let starts_line = |n| n > 0 && self.first_on_line(n);
+    /// What stands here was lexed as a probe, but has what statements have and probes have not, and on its line
+    /// nothing that a probe must have.
+    fn statement_ahead(&self) -> bool {
+        if !self.is(TokenKind::SpecField) || !self.text().contains(['(', '@', '$', '=']) {
+            return false;
+        }
         for n in 0.. {
             match self.kind_at(n) {
-                TokenKind::Colon | TokenKind::LBrace => return false,
+                TokenKind::Colon | TokenKind::LBrace | TokenKind::Slash => return false,
                 TokenKind::Semicolon | TokenKind::End => return true,
-                _ if starts_line(n) => return true,
+                _ if n > 0 && self.first_on_line(n) => return true,
                 _ => {}
             }
         }
         true
+    }
+
+    /// Reports a statement outside of all blocks, and goes behind it or to the next line.
+    fn misplaced_statement(&mut self) {
+        self.report(
+            Diagnostic::error(self.span(), "statements stand inside a probe's braces")
+                .help("to run something at once, write BEGIN { … }"),
+        );
+        self.bump();
+        while !self.is(TokenKind::End) && !self.first_on_line(0) {
+            if self.bump().kind == TokenKind::Semicolon {
+                return;
+            }
+        }
+    }
+
+    /// At something that cannot follow the specifications of a probe: reports it and goes behind it. `false`: it was
+    /// meant to be another item, which has been skipped.
+    fn skip_bad_specs(&mut self, specs: &[ProbeSpec]) -> bool {
+        let mut error = self.expected_here("`{`, `/` or `,`", "after a probe");
+        let only_word = specs.first().filter(|spec| spec.fields.len() == 1).map(|spec| spec.fields[0].text.as_str());
+        let meant = only_word.and_then(|word| did_you_mean(word, ITEM_WORDS));
+        if let Some(meant) = meant {
+            error = error.help(format!("did you mean `{meant}`?"));
+        } else if !self.is(TokenKind::Comma) {
+            error = error.help("a field with blank space stands between double quotes: uprobe:\"/a b\":f");
+        }
+        self.report(error);
+        while is_part_of_specs(self.kind()) {
+            self.bump();
+        }
+        if meant.is_some() {
+            self.skip_past_item();
+        }
+        meant.is_none()
+    }
+
+    fn missing_action(&mut self, spec: Span) {
+        self.report(
+            Diagnostic::error(spec, "this probe has no action")
+                .label("expected `{` after it")
+                .help("an action that does nothing is written { }"),
+        );
+        if self.item_begins_at(0) {
+            self.restart_item();
+        }
     }
 
     /// `/condition/`
@@ -382,4 +395,8 @@ impl Parser<'_> {
         };
         self.script.macros.push(Macro { name, parameters, body, span });
     }
+}
+
+fn is_part_of_specs(kind: TokenKind) -> bool {
+    matches!(kind, TokenKind::SpecField | TokenKind::Colon | TokenKind::Comma)
 }

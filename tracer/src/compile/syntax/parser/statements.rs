@@ -436,7 +436,8 @@ impl Parser<'_> {
             block.statements.push(Stmt { kind, span: self.since(start) });
             return self.end_statement();
         }
-        let is_block = matches!(first.kind, ExprKind::If { .. } | ExprKind::Block(_));
+        // A ternary needs no semicolon either: in bpftrace it is an `if`.
+        let ends_itself = matches!(first.kind, ExprKind::If { .. } | ExprKind::Block(_) | ExprKind::Ternary { .. });
         if self.is(TokenKind::RBrace) {
             block.value = Some(Box::new(first));
             return;
@@ -446,7 +447,7 @@ impl Parser<'_> {
         } else {
             let has_semicolon = self.is(TokenKind::Semicolon);
             block.statements.push(as_statement(first));
-            if !is_block || has_semicolon {
+            if !ends_itself || has_semicolon {
                 self.end_statement();
             }
         }
