@@ -16,6 +16,7 @@ const LEAVE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Cgroup {
     path: PathBuf,
+    level: usize,
 }
 
 impl Cgroup {
@@ -23,14 +24,20 @@ impl Cgroup {
     pub fn new(name: &str) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = own()?.join(format!("ctrace-test-{}-{number}-{name}", std::process::id()));
+        let (root, own) = own()?;
+        let path = root.join(&own).join(format!("ctrace-test-{}-{number}-{name}", std::process::id()));
         fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Self { path })
+        Ok(Self { path, level: own.components().count() + 1 })
     }
 
     /// Where it is in the file system.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How far it lies below the root.
+    pub fn level(&self) -> usize {
+        self.level
     }
 
     /// The shell command that moves the shell into it.
@@ -78,8 +85,8 @@ impl Drop for Cgroup {
     }
 }
 
-/// Our own cgroup, in the tree of version 2.
-fn own() -> Result<PathBuf> {
+/// The root of the tree of version 2, and the way from there to our own cgroup.
+fn own() -> Result<(PathBuf, PathBuf)> {
     let path = fs::read_to_string("/proc/self/cgroup")?;
     let path = path.lines().find_map(|line| line.strip_prefix("0::/")).context("no cgroup of version 2")?;
     let mounts = fs::read_to_string("/proc/self/mounts")?;
@@ -87,7 +94,7 @@ fn own() -> Result<PathBuf> {
         [_, root, "cgroup2", ..] => Some(root),
         _ => None,
     });
-    Ok(Path::new(root.context("cgroups of version 2 are not mounted")?).join(path))
+    Ok((root.context("cgroups of version 2 are not mounted")?.into(), path.into()))
 }
 
 /// Removes a cgroup and those below it: only folders can be removed, and only from the leaves.

@@ -10,7 +10,7 @@ use crate::shell;
 /// Debian's ready-made `core` for the BPF target, in the sysroot of /usr/bin/rustc.
 const DEBIAN_BPF_CORE: &str = "/usr/lib/rustlib/bpfel-unknown-none/lib";
 /// The compiler that goes with it.
-const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+pub const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
 /// A Rust compiler that can build for `bpfel-unknown-none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,8 @@ impl Machine {
     }
 }
 
-fn bpf_rustc(rustup: bool) -> Option<(BpfRustc, u32)> {
+/// The compiler for BPF, with the major number of its LLVM; `rustup` says whether to ask rustup too.
+pub fn bpf_rustc(rustup: bool) -> Option<(BpfRustc, u32)> {
     if Path::new(DEBIAN_BPF_CORE).is_dir()
         && let Ok(version) = shell::read(shell::command(DEBIAN_RUSTC).arg("-vV"))
     {

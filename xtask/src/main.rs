@@ -1,8 +1,9 @@
-//! The project's own commands: `cargo xtask setup|build|demo|test|vm|dist`.
+//! The project's own commands: `cargo xtask setup|build|demo|test|vm|bench|dist`.
 //!
 //! One file a verb. Every verb first lets [`setup`] install what it needs, so a fresh clone on a fresh machine needs no
 //! other preparation.
 
+mod bench;
 mod build;
 mod demo;
 mod dist;
@@ -35,6 +36,8 @@ enum Verb {
     Build,
     /// Build the static release binary, target/dist/ctrace
     Dist,
+    /// Measure what tracing costs, against the peers
+    Bench(bench::Args),
     /// Show the latency of a workload's system calls
     Demo,
     /// Run all tests: lints, stages, script cases, containers, other kernels
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Verb::Setup(args) => setup::main(&args),
         Verb::Build => build::main(),
         Verb::Dist => dist::main(),
+        Verb::Bench(args) => bench::main(&args),
         Verb::Demo => demo::main(),
         Verb::Test(args) => test::main(&args),
         Verb::Vm(args) => return vm::main(&args),

@@ -1,0 +1,130 @@
+//! The measurements: a tracer that is ready, a load's time, a program's time and memory.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ::tests::cgroup::Cgroup;
+use ::tests::process;
+use anyhow::{Context, Result, bail, ensure};
+use wait4::Wait4;
+
+/// How long a tracer may take to attach.
+const ATTACH: Duration = Duration::from_secs(60);
+/// The load: two million system calls.
+const DD: &str = "dd if=/dev/zero of=/dev/null bs=1 count=1000000";
+
+/// A tracer that has attached its probes.
+pub struct Traced {
+    child: Child,
+    stdout: JoinHandle<()>,
+}
+
+impl Traced {
+    /// Starts a tracer and waits for the line of its output that contains `ready`.
+    pub fn start(mut command: Command, ready: &'static str) -> Result<Self> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .with_context(|| format!("cannot run {command:?}"))?;
+        let stdout = child.stdout.take().context("no stdout")?;
+        let (sender, receiver) = channel();
+        let stdout = std::thread::spawn(move || drain(stdout, ready, &sender));
+        if receiver.recv_timeout(ATTACH).is_err() {
+            child.kill()?;
+            child.wait()?;
+            bail!("{command:?} did not attach");
+        }
+        Ok(Self { child, stdout })
+    }
+
+    /// Interrupts the tracer and returns its peak resident memory, in MB.
+    pub fn stop(self) -> Result<f64> {
+        interrupt(&self.child)?;
+        let ended = self.child.wait4()?;
+        self.stdout.join().ok().context("the reader of stdout failed")?;
+        Ok(megabytes(ended.rusage.maxrss))
+    }
+}
+
+/// Reads all, so that the tracer never waits for us.
+fn drain(stdout: impl Read, ready: &str, sender: &Sender<()>) {
+    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        if line.contains(ready) {
+            // Nobody listens any more after the first line.
+            let _ = sender.send(());
+        }
+    }
+}
+
+fn interrupt(child: &Child) -> Result<()> {
+    let pid = child.id().to_string();
+    // A tracer that has failed is gone already; how it ended is the caller's to see.
+    Command::new("kill").args(["-INT", &pid]).stderr(Stdio::null()).status().context("cannot run kill")?;
+    Ok(())
+}
+
+/// Runs the load in a cgroup and returns the seconds that it measured itself: its start is not part of them.
+pub fn dd(cgroup: &Cgroup) -> Result<f64> {
+    dd_seconds(process::command(cgroup, &format!("exec {DD}")))
+}
+
+/// The same under strace, which counts calls and times.
+pub fn strace(cgroup: &Cgroup) -> Result<f64> {
+    dd_seconds(process::command(cgroup, &format!("exec strace -f -c -o /dev/null {DD}")))
+}
+
+fn dd_seconds(mut command: Command) -> Result<f64> {
+    let output = command.env("LC_ALL", "C").output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "dd ended with {}:\n{said}", output.status);
+    seconds(&said).with_context(|| format!("dd printed no time:\n{said}"))
+}
+
+/// `1000000 bytes (1.0 MB, 977 KiB) copied, 0.342776 s, 2.9 MB/s`
+fn seconds(said: &str) -> Option<f64> {
+    said.split("copied, ").nth(1)?.split(' ').next()?.parse().ok()
+}
+
+/// Runs a program to its end and returns its milliseconds and its peak resident memory in MB.
+pub fn start_to_exit(mut command: Command) -> Result<(f64, f64)> {
+    let start = Instant::now();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn()?;
+    let ended = child.wait4()?;
+    let milliseconds = start.elapsed().as_secs_f64() * 1e3;
+    ensure!(ended.status.success(), "{command:?} ended with {}", ended.status);
+    Ok((milliseconds, megabytes(ended.rusage.maxrss)))
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+/// The middle value; of an even number, the upper one of the two.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_is_what_dd_says() {
+        let said = "1000000+0 records in\n1000000+0 records out\n\
+                    1000000 bytes (1.0 MB, 977 KiB) copied, 0.342776 s, 2.9 MB/s\n";
+        assert_eq!(seconds(said), Some(0.342776));
+        assert_eq!(seconds("dd: failed"), None);
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+    }
+}
