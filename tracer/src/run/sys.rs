@@ -296,12 +296,13 @@ pub fn fork_waiting(
     // SAFETY: as above. The pointers lead to NUL-terminated strings and arrays that the fork has copied.
     unsafe {
         libc::close(go_writer);
+        // Rust's runtime ignores SIGPIPE; a program expects its default.
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         let mut byte = 0u8;
         if libc::read(go, (&raw mut byte).cast(), 1) != 1 {
             libc::_exit(127);
         }
-        // Rust's runtime ignores SIGPIPE; a program expects its default.
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        // From here on it is traced: nothing but the one system call that strace sees first, too.
         libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr());
         let errno = *libc::__errno_location();
         libc::write(failed.as_raw_fd(), (&raw const errno).cast(), size_of_val(&errno));

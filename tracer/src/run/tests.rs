@@ -215,6 +215,18 @@ fn every_system_call_of_the_command_is_counted_and_of_nobody_else() {
 }
 
 #[test]
+fn the_first_system_call_of_a_command_is_its_execve() {
+    if !may_trace() {
+        return;
+    }
+    let command = command(&["true"]);
+    let scope = tree(&command);
+    let options = Options { command: Some(command), ..Options::default() };
+    let (story, _) = session("tracepoint:raw_syscalls:sys_enter { print(args.id); }", scope, options);
+    assert_eq!(word(&story.payloads[0]), libc::SYS_execve as u64);
+}
+
+#[test]
 fn what_the_command_forks_is_traced_as_well() {
     if !may_trace() {
         return;
