@@ -139,7 +139,7 @@ static TABLE: [Row; 37] = [
     value("rand", Builtin::Rand, Ty::U32, Ty::U64, Data::Machine),
     // The probe, and what it is about.
     value("probe", Builtin::Probe, Ty::Probe, Ty::Probe, Data::Machine),
-    row("retval", &[], 0, Data::Arguments, Gives(calls::retval)),
+    row("retval", &[], 0, Data::Machine, Gives(calls::retval)),
     row("curtask", &[], 0, Data::KernelMemory, Gives(calls::curtask)),
     row("syscall_name", &[P::Integer], 1, Data::Machine, Gives(calls::syscall_name)),
     // Texts.

@@ -172,7 +172,7 @@ mod tests {
     fn texts_and_tuples_are_printed_with_s_only() {
         assert_eq!(errors("%d", &[Ty::Str(16)]), ["`%d` cannot print a value of type `string[16]`"]);
         let tuple = Ty::Tuple(vec![Ty::I64, Ty::Bool]);
-        assert_eq!(errors("%x", &[tuple.clone()]), ["`%x` cannot print a value of type `(int64,bool)`"]);
+        assert_eq!(errors("%x", std::slice::from_ref(&tuple)), ["`%x` cannot print a value of type `(int64,bool)`"]);
         assert_eq!(pieces("%s%s%d", &[tuple, Ty::I64, Ty::Bool]), ["Text", "Text", "Signed"]);
     }
 

@@ -18,7 +18,7 @@ pub mod typed;
 mod types;
 mod unsupported;
 
-use crate::compile::diagnostics::{Diagnostic, Severity};
+use crate::compile::diagnostics::{Diagnostic, Severity, did_you_mean};
 use crate::compile::syntax::ast;
 use crate::compile::target::Target;
 use crate::plan::{MapId, Plan, Record, Shape, Value};
@@ -56,6 +56,14 @@ pub fn analyse(script: &ast::Script, target: &Target) -> Result<Analysed, Vec<Di
     let syscalls = syscall_names(&maps, &checked.records);
     let plan = Plan { probes, programs: plan_programs, maps, records: checked.records, print_at_end, syscalls };
     Ok(Analysed { script: typed::Script { programs, plan }, warnings: diagnostics })
+}
+
+/// The error with a proposal, if one of the candidates is near what was written. Very short words are near everything.
+fn proposing<'c>(error: Diagnostic, written: &str, candidates: impl IntoIterator<Item = &'c str>) -> Diagnostic {
+    match did_you_mean(written, candidates) {
+        Some(near) if written.len() > 2 => error.help(format!("did you mean `{near}`?")),
+        _ => error,
+    }
 }
 
 /// The names of the system calls by number, if any value is shown as such.

@@ -234,8 +234,13 @@ fn literal(value: i64, ty: &Type) -> String {
 }
 
 fn added(target: &str, delta: i64, post: bool) -> String {
-    let sign = if delta < 0 { "--" } else { "++" };
-    if post { format!("{target}{sign}") } else { format!("{sign}{target}") }
+    match (delta, post) {
+        (1, true) => format!("{target}++"),
+        (-1, true) => format!("{target}--"),
+        (1, false) => format!("++{target}"),
+        (-1, false) => format!("--{target}"),
+        (delta, _) => format!("({target} += {delta})"),
+    }
 }
 
 fn space(user: bool) -> &'static str {

@@ -1,8 +1,9 @@
 //! Probe specifications → the places they stand for: aliases resolved, wildcards expanded, names checked.
 
 use super::policy::ProbeKind;
+use super::proposing;
 use super::syscalls::{self, Syscall};
-use crate::compile::diagnostics::{Diagnostic, did_you_mean};
+use crate::compile::diagnostics::Diagnostic;
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 
@@ -111,10 +112,9 @@ pub fn expand(spec: &ast::ProbeSpec) -> Result<Vec<Site>, Diagnostic> {
         }
         other => {
             let error = Diagnostic::error(kind.span, format!("there is no probe kind `{other}`"));
-            Err(match did_you_mean(other, KINDS.into_iter().chain(NOT_YET)) {
-                Some(near) => error.help(format!("did you mean `{near}`?")),
-                None => error.help(format!("supported are {}", KINDS.map(|kind| format!("`{kind}`")).join(", "))),
-            })
+            let error = proposing(error, other, KINDS.into_iter().chain(NOT_YET));
+            let supported = || format!("supported are {}", KINDS.map(|kind| format!("`{kind}`")).join(", "));
+            Err(if error.help.is_empty() { error.help(supported()) } else { error })
         }
     }
 }
@@ -248,10 +248,8 @@ fn no_tracepoint(category: &ast::Name, event: &ast::Name) -> Diagnostic {
             category.span,
             format!("tracepoints of the category `{}` are not supported yet", category.text),
         );
-        return match did_you_mean(&category.text, ["syscalls", "raw_syscalls"]) {
-            Some(near) => error.help(format!("did you mean `{near}`?")),
-            None => error.help("supported are `syscalls` and `raw_syscalls`"),
-        };
+        let error = proposing(error, &category.text, ["syscalls", "raw_syscalls"]);
+        return if error.help.is_empty() { error.help("supported are `syscalls` and `raw_syscalls`") } else { error };
     }
     if event.text.contains('*') {
         return Diagnostic::error(event.span, format!("no tracepoint matches `{}:{}`", category.text, event.text));
@@ -274,10 +272,7 @@ fn no_tracepoint(category: &ast::Name, event: &ast::Name) -> Diagnostic {
             .flat_map(|name| [format!("sys_enter_{name}"), format!("sys_exit_{name}")])
             .collect(),
     };
-    match did_you_mean(&event.text, names.iter().map(String::as_str)) {
-        Some(near) => error.help(format!("did you mean `{near}`?")),
-        None => error,
-    }
+    proposing(error, &event.text, names.iter().map(String::as_str))
 }
 
 /// Whether `name` is what `pattern` asks for; `*` stands for any text.

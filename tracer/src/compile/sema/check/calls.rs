@@ -1,12 +1,13 @@
 //! Calls: their arguments by the table, and the functions that give values.
 
-use super::expr::{binary, bool_literal, constant, convert, integer, string};
+use super::expr::{binary, bool_literal, constant, convert, string};
 use super::maps::{MapValue, UseKind};
 use super::{Checker, Domain, Operand};
-use crate::compile::diagnostics::{Diagnostic, did_you_mean};
+use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::builtins::{self, Becomes, Parameter, Row};
 use crate::compile::sema::policy::Data;
 use crate::compile::sema::probes::Event;
+use crate::compile::sema::proposing;
 use crate::compile::sema::typed::{self, Builtin, ExprKind, StmtKind};
 use crate::compile::sema::types::Ty;
 use crate::compile::source::Span;
@@ -33,10 +34,10 @@ pub enum Argument<'e> {
 impl<'a> Checker<'a> {
     /// A call where a value is wanted.
     pub(super) fn call(&mut self, name: &ast::Name, arguments: &[ast::Expr], span: Span) -> Operand {
-        if name.text == "str" {
-            if let Some(text) = self.text_of_positional(arguments, span) {
-                return text;
-            }
+        if name.text == "str"
+            && let Some(text) = self.text_of_positional(arguments, span)
+        {
+            return text;
         }
         if arguments.is_empty() && builtins::word(&name.text).is_some() {
             return self.word(&name.text, span);
@@ -46,10 +47,7 @@ impl<'a> Checker<'a> {
                 Diagnostic::error(name.span, format!("`{}()` is not supported yet", name.text))
             } else {
                 let error = Diagnostic::error(name.span, format!("unknown function `{}()`", name.text));
-                match did_you_mean(&name.text, builtins::functions()) {
-                    Some(near) => error.help(format!("did you mean `{near}()`?")),
-                    None => error,
-                }
+                proposing(error, &name.text, builtins::functions())
             };
             for argument in arguments {
                 self.expr(argument);
@@ -62,7 +60,8 @@ impl<'a> Checker<'a> {
         };
         match &row.becomes {
             Becomes::Expression(check) => check(self, arguments, span),
-            Becomes::Value { .. } => self.not_yet(span, &format!("arguments of `{}`", row.name)),
+            Becomes::Value { .. } => unreachable!("a word without arguments"),
+            Becomes::Statement(_) if row.name == "delete" => self.not_yet(span, "results of `delete()`"),
             Becomes::Statement(_) => {
                 let error = Diagnostic::error(span, format!("`{}()` gives no value", row.name));
                 self.refuse_with(error)
@@ -81,6 +80,10 @@ impl<'a> Checker<'a> {
         arguments: &'e [ast::Expr],
         span: Span,
     ) -> Option<Vec<Argument<'e>>> {
+        if !arguments.is_empty() && matches!(row.becomes, Becomes::Value { .. }) {
+            self.not_yet(span, &format!("arguments of `{}`", row.name));
+            return None;
+        }
         let most = if row.variadic { usize::MAX } else { row.parameters.len() };
         let given = arguments.len();
         if given < row.required || given > most {
@@ -257,6 +260,7 @@ pub fn getopt(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Spa
 pub fn retval(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
     match checker.event() {
         Event::AnySyscall { exit: true, .. } | Event::Syscall { exit: true, .. } => {
+            checker.allow(Data::Arguments, "`retval`", span);
             Operand::new(Ty::I64, ExprKind::Builtin(Builtin::SyscallResult), span)
         }
         _ => checker.refuse(span, "`retval` can only be used where a system call returns"),
@@ -273,8 +277,8 @@ pub fn curtask(_: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand
 pub fn syscall_name(_: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
     match values(arguments).next() {
         Some(number) if !number.ty.is_unknown() => {
-            let kind = ExprKind::Convert(Box::new(convert(number, &Ty::I64)));
-            Operand::new(Ty::Syscall, kind, span)
+            let number = Operand { expr: convert(number, &Ty::I64), ty: Ty::I64, literal: false };
+            Operand { expr: convert(number, &Ty::Syscall), ty: Ty::Syscall, literal: false }
         }
         _ => Operand::unknown(span),
     }
@@ -346,10 +350,10 @@ pub fn strncmp(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Sp
     if let (ExprKind::Str(a), ExprKind::Str(b)) = (&a.expr.kind, &b.expr.kind) {
         let head = |text: &str| text.bytes().take(length as usize).collect::<Vec<u8>>();
         let differ = head(a) != head(b);
-        return Operand { ty: Ty::U64, ..integer(differ.into(), true, span) };
+        return Operand { ty: Ty::U64, expr: constant(&Ty::U64, differ.into(), span), literal: true };
     }
     if length == 0 {
-        return integer(0, true, span);
+        return Operand { ty: Ty::U64, expr: constant(&Ty::U64, 0, span), literal: true };
     }
     let equal = ExprKind::StrEqual { a: Box::new(a.expr), b: Box::new(b.expr), length: Some(length) };
     let equal = typed::Expr { kind: equal, ty: Ty::Bool.typed(), span };

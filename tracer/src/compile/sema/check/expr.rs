@@ -1,10 +1,11 @@
 //! Expressions: names, literals, access to arguments and tuples, conversions.
 
 use super::{Checker, Operand};
-use crate::compile::diagnostics::{Diagnostic, did_you_mean};
+use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::builtins::{self, Becomes};
 use crate::compile::sema::events::{self, Field, Source};
 use crate::compile::sema::policy::Data;
+use crate::compile::sema::proposing;
 use crate::compile::sema::typed::{self, Builtin, ExprKind};
 use crate::compile::sema::types::Ty;
 use crate::compile::source::Span;
@@ -17,14 +18,14 @@ impl Checker<'_> {
         let span = expr.span;
         use ast::ExprKind as E;
         match &expr.kind {
-            &E::Integer { value, unsigned } => integer(value, unsigned, span),
+            &E::Integer { value, .. } => integer(value, span), // suffixes mean nothing, as in bpftrace
             E::String(text) => string(text, span),
             &E::Bool(value) => bool_literal(value, span),
             E::Identifier(name) => self.word(name, span),
             E::Variable(name) => self.variable(name, span),
             E::Map { name, key } => self.map_value(name, key.as_deref(), span),
             &E::Positional(index) => self.positional(index, span),
-            E::PositionalCount => integer(self.target.positional.len() as u64, false, span),
+            E::PositionalCount => integer(self.target.positional.len() as u64, span),
             E::Call { name, arguments } => self.call(name, arguments, span),
             E::Unary { op, operand } => self.unary(*op, operand, span),
             E::Binary { op, op_span, left, right } => self.binary(*op, *op_span, left, right, span),
@@ -77,13 +78,12 @@ impl Checker<'_> {
     fn variable(&mut self, name: &str, span: Span) -> Operand {
         let Some(id) = self.find_local(name) else {
             let error = Diagnostic::error(span, format!("undefined or undeclared variable `${name}`"));
-            let in_sight: Vec<String> = self.scopes.iter().flatten().map(|(name, _)| name.clone()).collect();
-            return self.refuse_with(match did_you_mean(name, in_sight.iter().map(String::as_str)) {
-                Some(near) => error.help(format!("did you mean `${near}`?")),
-                None => error,
-            });
+            let in_sight: Vec<String> = self.scopes.iter().flatten().map(|(name, _)| format!("${name}")).collect();
+            let error = proposing(error, &format!("${name}"), in_sight.iter().map(String::as_str));
+            return self.refuse_with(error);
         };
-        let local = self.local(id);
+        let local = self.local_mut(id);
+        local.used.get_or_insert(span);
         let (ty, assigned) = (local.ty.clone(), local.assigned);
         if !assigned {
             self.report(Diagnostic::warning(span, format!("`${name}` is used before anything is assigned to it")));
@@ -106,10 +106,7 @@ impl Checker<'_> {
                 Diagnostic::error(span, format!("`{name}` is a function")).help(format!("write `{name}(…)`"))
             } else {
                 let error = Diagnostic::error(span, format!("unknown identifier `{name}`"));
-                match did_you_mean(name, builtins::words()) {
-                    Some(near) => error.help(format!("did you mean `{near}`?")),
-                    None => error,
-                }
+                proposing(error, name, builtins::words())
             };
             return self.refuse_with(error);
         };
@@ -144,7 +141,7 @@ impl Checker<'_> {
     /// `$1` as a number; `str($1)` is text.
     fn positional(&mut self, index: u32, span: Span) -> Operand {
         let Some(text) = self.positional_text(index) else {
-            return Operand { ty: Ty::I64, ..integer(0, false, span) };
+            return Operand { ty: Ty::I64, expr: constant(&Ty::I64, 0, span), literal: true };
         };
         let text = text.to_string();
         let (digits, negative) = text.strip_prefix('-').map_or((text.as_str(), false), |digits| (digits, true));
@@ -154,7 +151,7 @@ impl Checker<'_> {
         };
         match value {
             Ok(value) if negative => negated(value, span),
-            Ok(value) => integer(value, false, span),
+            Ok(value) => integer(value, span),
             Err(_) => {
                 let error =
                     Diagnostic::error(span, format!("`${index}` is not a number")).label(format!("it is `{text}`"));
@@ -212,13 +209,12 @@ impl Checker<'_> {
                 let known = events::fields(event);
                 let names = known.iter().map(|(name, _)| name.as_str());
                 let error = Diagnostic::error(name.span, format!("`{site}` has no argument `{}`", name.text));
-                let error = match did_you_mean(&name.text, names.clone()) {
-                    Some(near) => error.help(format!("did you mean `{near}`?")),
-                    None if known.is_empty() => error.help("probes of this kind have no arguments"),
-                    None => error.help(format!(
-                        "it has {}",
-                        names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-                    )),
+                let error = proposing(error, &name.text, names.clone());
+                let listed = || names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+                let error = match error.help.is_empty() {
+                    true if known.is_empty() => error.help("probes of this kind have no arguments"),
+                    true => error.help(format!("it has {}", listed())),
+                    false => error,
                 };
                 self.refuse_with(error)
             }
@@ -263,18 +259,11 @@ impl Checker<'_> {
             return self.refuse(index.span(), format!("an index cannot be of type `{}`", index.ty));
         }
         let Ty::Pointer { to, .. } = &base.ty else { unreachable!("only pointers come here") };
-        let Some(size) = to.shape().map(|shape| shape.size()) else {
+        if to.shape().is_none() {
             return self.not_yet(span, "elements of C structs");
-        };
-        let address_ty = base.ty.clone();
-        let index = convert(index, &Ty::I64);
-        let index_span = index.span;
-        let scaled =
-            binary(typed::BinaryOp::Mul, index, constant(&Ty::I64, i64::from(size), index_span), &Ty::I64, index_span);
-        let offset =
-            typed::Expr { kind: ExprKind::Convert(Box::new(scaled)), ty: address_ty.typed(), span: index_span };
-        let address = binary(typed::BinaryOp::Add, base.expr, offset, &address_ty, span);
-        self.read(Operand { ty: address_ty, expr: address, literal: false }, span)
+        }
+        let address = self.operator(ast::BinaryOp::Add, span, base, index, span);
+        self.read(address, span)
     }
 
     /// `*pointer`: reads an integer or a pointer from memory.
@@ -322,7 +311,8 @@ impl Checker<'_> {
                 self.report(warning);
                 Operand { literal: false, ..operand }
             }
-            (Ty::Int { .. } | Ty::Bool | Ty::Pointer { .. } | Ty::Syscall, Ty::Int { .. }) => {
+            (Ty::Int { .. } | Ty::Bool | Ty::Pointer { .. } | Ty::Syscall, Ty::Int { .. })
+            | (Ty::Int { .. } | Ty::Pointer { .. }, Ty::Pointer { .. }) => {
                 Operand { expr: convert(operand, &ty), ty, literal: false }
             }
             (Ty::Int { .. } | Ty::Pointer { .. }, Ty::Bool) => {
@@ -362,10 +352,18 @@ impl Checker<'_> {
                 let parts: Vec<Option<Ty>> = parts.iter().map(|part| self.type_name(part)).collect();
                 parts.into_iter().collect::<Option<Vec<Ty>>>().map(Ty::Tuple)
             }
-            T::Struct(_) | T::Union(_) | T::Enum(_) | T::Sized(..) | T::Pointer(_) | T::Array(..) | T::TypeOf(_) => {
+            T::Pointer(to) => {
+                let to = match &to.kind {
+                    T::Struct(name) => Ty::Named(format!("struct {name}")),
+                    T::Named(name) if name == "void" => Ty::Named(name.clone()),
+                    _ => self.type_name(to)?,
+                };
+                Some(Ty::Pointer { to: Box::new(to), user: self.event().has_subject() })
+            }
+            T::Struct(_) | T::Union(_) | T::Enum(_) | T::Sized(..) | T::Array(..) | T::TypeOf(_) => {
                 self.error(
                     name.span,
-                    "only integers, `bool`, `string` and tuples of them are supported as types so far",
+                    "only integers, `bool`, `string`, pointers and tuples of them are supported as types so far",
                 );
                 None
             }
@@ -389,12 +387,8 @@ fn raw_argument(name: &str) -> Option<u32> {
 }
 
 /// A number as it is written.
-pub fn integer(value: u64, unsigned: bool, span: Span) -> Operand {
-    let ty = match Ty::of_literal(value) {
-        Ty::Int { .. } if unsigned => Ty::U64,
-        ty => ty,
-    };
-    Operand { literal: true, ..Operand::new(ty, ExprKind::Int(value as i64), span) }
+pub fn integer(value: u64, span: Span) -> Operand {
+    Operand { literal: true, ..Operand::new(Ty::of_literal(value), ExprKind::Int(value as i64), span) }
 }
 
 /// A negative number as it is written.
@@ -452,6 +446,7 @@ fn convert_expr(expr: typed::Expr, from: &Ty, to: &Ty) -> typed::Expr {
     let span = expr.span;
     let kind = match (expr.kind, to) {
         (ExprKind::Int(value), Ty::Int { size, signed, .. }) => ExprKind::Int(cut(value, *size, *signed)),
+        (ExprKind::Int(value), Ty::Pointer { .. } | Ty::Syscall) => ExprKind::Int(value),
         (ExprKind::Str(text), Ty::Str(_)) => ExprKind::Str(text),
         (kind, Ty::Tuple(to)) => {
             let Ty::Tuple(from) = from else { unreachable!("only a tuple becomes a tuple") };

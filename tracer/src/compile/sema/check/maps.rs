@@ -2,7 +2,8 @@
 
 use super::expr::convert;
 use super::{Checker, Operand};
-use crate::compile::diagnostics::{Diagnostic, did_you_mean};
+use crate::compile::diagnostics::Diagnostic;
+use crate::compile::sema::proposing;
 use crate::compile::sema::typed::{self, Builtin, ExprKind, Selector};
 use crate::compile::sema::types::Ty;
 use crate::compile::source::Span;
@@ -309,10 +310,8 @@ impl Checker<'_> {
         let names = || known.iter().map(|map| map.name.as_str());
         let errors = unknown.iter().map(|map| {
             let error = Diagnostic::error(map.place, format!("undefined map `{}`", map.name));
-            match did_you_mean(&map.name, names()) {
-                Some(near) => error.help(format!("did you mean `{near}`?")),
-                None => error.label("nothing is ever assigned to it"),
-            }
+            let error = proposing(error, &map.name, names());
+            if error.help.is_empty() { error.label("nothing is ever assigned to it") } else { error }
         });
         let errors: Vec<Diagnostic> = errors.collect();
         self.diagnostics.extend(errors);

@@ -3,6 +3,9 @@
 //! Types are inferred to a fixed point: all clauses are checked again and again, each time with the types of variables
 //! and maps that the last pass has found, until nothing changes. Types only ever grow, so this ends. What the last pass
 //! has found wrong, and what it has built, is the result; before that, anything whose type is not known yet passes.
+//!
+//! `@x++` and `@x += 1` take the type that assignments have given `@x` before they widen it to 64 bits, so at first only
+//! plain assignments count.
 
 pub(super) mod calls;
 mod expr;
@@ -19,7 +22,7 @@ use super::policy::{self, Action, Data};
 use super::probes::Event;
 use super::typed::{self, LocalId};
 use super::types::Ty;
-use crate::compile::diagnostics::Diagnostic;
+use crate::compile::diagnostics::{Diagnostic, Severity};
 use crate::compile::source::Span;
 use crate::compile::target::Target;
 use crate::plan::{Record, RecordId};
@@ -58,12 +61,17 @@ pub fn check(instances: &[Instance<'_>], target: &Target) -> Checked {
         records: Vec::new(),
         diagnostics: Vec::new(),
         changed: false,
+        counting: false,
     };
     let clauses = loop {
         let clauses = checker.pass();
-        if !checker.changed && !checker.settle_counters() {
+        if checker.changed {
+            continue;
+        }
+        if checker.counting && !checker.settle_counters() {
             break clauses;
         }
+        checker.counting = true;
     };
     checker.finish(clauses)
 }
@@ -84,6 +92,8 @@ pub struct Checker<'a> {
     diagnostics: Vec<Diagnostic>,
     /// Whether this pass has learnt something.
     changed: bool,
+    /// Whether `@x++` and `@x += 1` widen types yet.
+    counting: bool,
 }
 
 /// What is known of a variable.
@@ -94,6 +104,8 @@ struct LocalState {
     fixed: bool,
     /// Something has been assigned in this pass, so far.
     assigned: bool,
+    /// Where its value was first asked for in this pass, so far.
+    used: Option<Span>,
     /// Where it was first assigned or declared; this is what tells variables apart.
     place: Span,
 }
@@ -140,6 +152,7 @@ impl<'a> Checker<'a> {
         self.here = here;
         for local in &mut self.locals[here] {
             local.assigned = false;
+            local.used = None;
         }
         let probe = self.instances[here].probe;
         self.allow(Data::Machine, "this probe", probe.specs[0].span);
@@ -148,18 +161,28 @@ impl<'a> Checker<'a> {
         let body = self.block(&probe.body);
         self.scopes.pop();
         let locals = (self.locals[here].iter())
-            .map(|local| typed::Local { name: local.name.clone(), ty: local.ty.typed() })
+            .map(|local| {
+                // One that was only declared is never looked at; it must have some type.
+                let ty = if local.ty.is_unknown() { &Ty::I64 } else { &local.ty };
+                typed::Local { name: local.name.clone(), ty: ty.typed() }
+            })
             .collect();
         CheckedClause { locals, predicate, body }
     }
 
     fn finish(mut self, clauses: Vec<CheckedClause>) -> Checked {
         self.check_maps_are_defined();
-        for local in self.locals.iter().flatten().filter(|local| !local.assigned) {
-            self.diagnostics.push(
-                Diagnostic::warning(local.place, format!("nothing is ever assigned to `${}`", local.name))
-                    .label("declared here"),
-            );
+        let errors = self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+        for local in self.locals.iter().flatten() {
+            let name = &local.name;
+            if !local.assigned {
+                let warning = format!("nothing is ever assigned to `${name}`");
+                self.diagnostics.push(Diagnostic::warning(local.place, warning).label("declared here"));
+            }
+            if let (Some(used), true, false) = (local.used, local.ty.is_unknown(), errors) {
+                let error = Diagnostic::error(used, format!("the type of `${name}` cannot be found out"));
+                self.diagnostics.push(error.also(local.place, "declared here").help("declare it with a type"));
+            }
         }
         self.diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
         self.diagnostics.dedup(); // a clause with several instances is checked several times
@@ -239,7 +262,14 @@ impl<'a> Checker<'a> {
         let locals = &mut self.locals[self.here];
         let known = locals.iter().position(|local| local.place == place && local.name == name);
         let at = known.unwrap_or_else(|| {
-            locals.push(LocalState { name: name.into(), ty: Ty::Unknown, fixed: false, assigned: false, place });
+            locals.push(LocalState {
+                name: name.into(),
+                ty: Ty::Unknown,
+                fixed: false,
+                assigned: false,
+                used: None,
+                place,
+            });
             locals.len() - 1
         });
         let id = LocalId(at as u32);

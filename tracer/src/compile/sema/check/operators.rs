@@ -3,9 +3,9 @@
 use super::expr::{binary, bool_literal, convert, integer, negated, truth_value};
 use super::{Checker, Operand};
 use crate::compile::diagnostics::Diagnostic;
-use crate::compile::sema::syscalls;
 use crate::compile::sema::typed::{self, ExprKind};
 use crate::compile::sema::types::Ty;
+use crate::compile::sema::{proposing, syscalls};
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 
@@ -42,10 +42,11 @@ impl Checker<'_> {
                 Operand::unknown(span)
             };
         }
-        if left.literal && right.literal {
-            if let Some(folded) = self.fold(op, &left, &right, span) {
-                return folded;
-            }
+        if left.literal
+            && right.literal
+            && let Some(folded) = self.fold(op, &left, &right, span)
+        {
+            return folded;
         }
         match (&left.ty, &right.ty) {
             (Ty::Pointer { .. }, _) | (_, Ty::Pointer { .. }) => self.pointer_operator(op, op_span, left, right, span),
@@ -171,13 +172,17 @@ impl Checker<'_> {
             _ => unreachable!("the type of a pointer"),
         };
         let scale = |operand: Operand| {
-            if matches!(operand.ty, Ty::Pointer { .. }) || size == 1 {
-                return convert(operand, &ty);
-            }
             let at = operand.span();
-            let factor = super::expr::constant(&Ty::I64, size, at);
-            let scaled = binary(typed::BinaryOp::Mul, convert(operand, &Ty::I64), factor, &Ty::I64, at);
-            convert(Operand { ty: Ty::I64, expr: scaled, literal: false }, &ty)
+            let bytes = match (&operand.ty, &operand.expr.kind) {
+                (Ty::Pointer { .. }, _) => return operand.expr,
+                (_, ExprKind::Int(elements)) => super::expr::constant(&Ty::I64, elements.wrapping_mul(size), at),
+                _ if size == 1 => convert(operand, &Ty::I64),
+                _ => {
+                    let size = super::expr::constant(&Ty::I64, size, at);
+                    binary(typed::BinaryOp::Mul, convert(operand, &Ty::I64), size, &Ty::I64, at)
+                }
+            };
+            convert(Operand { ty: Ty::I64, expr: bytes, literal: false }, &ty)
         };
         let expr = binary(arithmetic(op), scale(left), scale(right), &ty, span);
         Operand { ty, expr, literal: false }
@@ -200,10 +205,7 @@ impl Checker<'_> {
         let Some(syscall) = syscalls::by_name(known) else {
             let names = syscalls::all().iter().map(|syscall| syscall.name);
             let error = Diagnostic::error(text.span(), format!("there is no system call `{known}`"));
-            return self.refuse_with(match crate::compile::diagnostics::did_you_mean(known, names) {
-                Some(near) => error.help(format!("did you mean `{near}`?")),
-                None => error,
-            });
+            return self.refuse_with(proposing(error, known, names));
         };
         let number = super::expr::constant(&Ty::Syscall, syscall.number.into(), text.span());
         compare(op, name.expr, number, span)
@@ -248,10 +250,10 @@ impl Checker<'_> {
             U::AddressOf => return self.not_yet(span, "addresses of variables and maps"),
             U::Not | U::BitNot | U::Negate | U::Dereference => {}
         }
-        if let (U::Negate, ast::ExprKind::Integer { value, unsigned: false }) = (op, &operand.kind) {
-            if *value <= 1 << 63 {
-                return negated(*value, span);
-            }
+        if let (U::Negate, &ast::ExprKind::Integer { value, .. }) = (op, &operand.kind)
+            && value <= 1 << 63
+        {
+            return negated(value, span);
         }
         let operand = self.expr(operand);
         if op == U::Dereference {
@@ -372,7 +374,7 @@ fn literal_value(operand: &Operand) -> Option<i128> {
 
 fn literal_of(value: i128, span: Span) -> Option<Operand> {
     match u64::try_from(value) {
-        Ok(value) => Some(integer(value, false, span)),
+        Ok(value) => Some(integer(value, span)),
         Err(_) => i64::try_from(value).ok().map(|value| negated(value.unsigned_abs(), span)),
     }
 }

@@ -17,22 +17,38 @@ impl Checker<'_> {
     pub(super) fn block(&mut self, block: &ast::Block) -> Vec<Stmt> {
         self.scopes.push(Vec::new());
         let mut stmts = Vec::new();
+        let mut left = false;
         for stmt in &block.statements {
+            self.reached(&mut left, &stmts, stmt.span);
             self.stmt(stmt, &mut stmts);
         }
         if let Some(value) = &block.value {
             // `{ printf("x") }`: the last statement needs no semicolon.
+            self.reached(&mut left, &stmts, value.span);
             self.effect(value, &mut stmts);
         }
         self.scopes.pop();
         stmts
     }
 
+    /// Warns of the first statement that comes after `return` or `exit`.
+    fn reached(&mut self, left: &mut bool, before: &[Stmt], span: Span) {
+        let leaves = matches!(before.last(), Some(Stmt { kind: StmtKind::Return, .. }));
+        if leaves && !*left {
+            *left = true;
+            self.report(Diagnostic::warning(span, "this is never reached"));
+        }
+    }
+
     fn stmt(&mut self, stmt: &ast::Stmt, into: &mut Vec<Stmt>) {
         let span = stmt.span;
         use ast::StmtKind as S;
         let kind = match &stmt.kind {
-            S::Expr(expr) | S::Discard(expr) => return self.effect(expr, into),
+            S::Expr(expr) => return self.effect(expr, into),
+            S::Discard(expr) => match self.expr(expr) {
+                Operand { ty, expr, .. } if ty.shape().is_some() => StmtKind::Expr(expr),
+                _ => return,
+            },
             S::Let { name, ty, value } => return self.declare(name, ty.as_ref(), value.as_ref(), span, into),
             S::Assign { target, op, value } => return self.assign(target, *op, value, span, into),
             S::If { condition, then, otherwise } if matches!(condition.kind, ast::ExprKind::Comptime(_)) => {
@@ -89,17 +105,26 @@ impl Checker<'_> {
     /// An expression for its effect.
     fn effect(&mut self, expr: &ast::Expr, into: &mut Vec<Stmt>) {
         let span = expr.span;
-        if let ast::ExprKind::Call { name, arguments } = &expr.kind {
-            if let Some(row) = builtins::function(&name.text) {
-                if let Becomes::Statement(check) = &row.becomes {
-                    self.allow_action(row.data, row.action, &format!("`{}`", name.text), span);
-                    if let Some(arguments) = self.arguments(row, arguments, span) {
-                        let kinds = check(self, arguments, span);
-                        into.extend(kinds.into_iter().map(|kind| Stmt { kind, span }));
-                    }
-                    return;
-                }
+        if let ast::ExprKind::Call { name, arguments } = &expr.kind
+            && let Some(row) = builtins::function(&name.text)
+            && let Becomes::Statement(check) = &row.becomes
+        {
+            self.allow_action(row.data, row.action, &format!("`{}`", name.text), span);
+            if let Some(arguments) = self.arguments(row, arguments, span) {
+                let kinds = check(self, arguments, span);
+                into.extend(kinds.into_iter().map(|kind| Stmt { kind, span }));
             }
+            return;
+        }
+        if let ast::ExprKind::Ternary { condition, then: Some(then), otherwise } = &expr.kind
+            && (is_statement(then) || is_statement(otherwise))
+        {
+            let condition = self.condition(condition);
+            let (mut yes, mut no) = (Vec::new(), Vec::new());
+            self.effect(then, &mut yes);
+            self.effect(otherwise, &mut no);
+            into.push(Stmt { kind: StmtKind::If { condition, then: yes, otherwise: no }, span });
+            return;
         }
         let counts = matches!(
             &expr.kind,
@@ -141,8 +166,8 @@ impl Checker<'_> {
             let fixed = ty != Ty::Str(0);
             let local = self.local_mut(id);
             local.fixed = fixed;
-            if fixed {
-                local.ty = ty;
+            if local.ty.is_unknown() {
+                local.ty = if fixed { ty } else { Ty::Str(1) };
             }
         }
         if let Some(value) = value {
@@ -164,6 +189,9 @@ impl Checker<'_> {
                     Some(op) => self.compound(op, target, value, span),
                     None => self.expr(value),
                 };
+                if op.is_some() && !self.counting {
+                    return;
+                }
                 let id = self.find_local(name).unwrap_or_else(|| self.declare_local(name, target.span));
                 self.set_local(id, value, span, into);
             }
@@ -181,10 +209,18 @@ impl Checker<'_> {
                     }
                     return;
                 }
+                if let Some(delta) = constant_step(op, value) {
+                    let operand = self.count_up(target, delta, false, span);
+                    into.push(Stmt { kind: StmtKind::Expr(operand.expr), span });
+                    return;
+                }
                 let value = match op {
                     Some(op) => self.compound(op, target, value, span),
                     None => self.expr(value),
                 };
+                if op.is_some() && !self.counting {
+                    return;
+                }
                 let (map, key) = self.entry(name, key, target.span);
                 if let Some(value) = self.value(map, value, span) {
                     into.push(Stmt { kind: StmtKind::SetMap { map, key, value }, span });
@@ -249,7 +285,7 @@ impl Checker<'_> {
                     }
                 }
                 let state = &mut self.locals[self.here][local.0 as usize];
-                if !state.fixed {
+                if self.counting && !state.fixed {
                     Checker::widen(&mut self.changed, &mut state.ty, &counted(&operand.ty));
                 }
                 Operand::new(state.ty.clone(), ExprKind::LocalAdd { local, delta, post }, span)
@@ -260,7 +296,7 @@ impl Checker<'_> {
                 let ty = match &mut state.value {
                     MapValue::Unknown => return Operand::unknown(span),
                     MapValue::Plain(ty @ Ty::Int { .. }, _) => {
-                        let with = counted(ty);
+                        let with = if self.counting { counted(ty) } else { ty.clone() };
                         Checker::widen(&mut self.changed, ty, &with).expect("integers have a common type")
                     }
                     MapValue::Plain(other, place) => {
@@ -279,6 +315,23 @@ impl Checker<'_> {
             _ => self.refuse(span, "only variables and entries of maps can be counted up or down"),
         }
     }
+}
+
+/// `+= 5` and `-= 5` count like `++` and `--` do, which takes one look at the map.
+fn constant_step(op: Option<ast::BinaryOp>, value: &ast::Expr) -> Option<i64> {
+    let &ast::ExprKind::Integer { value, .. } = &value.kind else { return None };
+    let value = i64::try_from(value).ok()?;
+    match op {
+        Some(ast::BinaryOp::Add) => Some(value),
+        Some(ast::BinaryOp::Sub) => Some(-value),
+        _ => None,
+    }
+}
+
+/// Whether an expression is a call that gives no value.
+fn is_statement(expr: &ast::Expr) -> bool {
+    let ast::ExprKind::Call { name, .. } = &expr.kind else { return false };
+    builtins::function(&name.text).is_some_and(|row| matches!(row.becomes, Becomes::Statement(_)))
 }
 
 /// The aggregation that an expression calls: its row, and its arguments.
