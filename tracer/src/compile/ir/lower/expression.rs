@@ -3,6 +3,7 @@
 use super::{Local, Lowering, Number, number, shape};
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Value, Width};
 use crate::compile::sema::typed::{self, Expr, ExprKind, UnaryOp};
+use crate::plan::Shape;
 
 impl Lowering<'_> {
     /// The value of an expression that is a number.
@@ -42,7 +43,7 @@ impl Lowering<'_> {
             }
             ExprKind::Convert(inner) => {
                 let value = self.value(inner);
-                if shape(&expr.ty) == &crate::plan::Shape::Bool {
+                if shape(&expr.ty) == &Shape::Bool {
                     let zero = self.b.constant(0);
                     return self.b.compare(CompareOp::Ne, value, zero);
                 }
@@ -105,6 +106,9 @@ impl Lowering<'_> {
                 }
             }
             ExprKind::Unary(UnaryOp::Not, operand) => self.condition(operand, otherwise, then),
+            ExprKind::Binary(typed::BinaryOp::Eq, a, b) if is_zero(b) => self.condition(a, otherwise, then),
+            ExprKind::Binary(typed::BinaryOp::Ne, a, b) if is_zero(b) => self.condition(a, then, otherwise),
+            ExprKind::Convert(inner) if keeps_truth(inner, expr) => self.condition(inner, then, otherwise),
             ExprKind::Binary(op, a, b) if let Some(relation) = relation(*op, type_number(a).signed) => {
                 let (a, b) = (self.value(a), self.value(b));
                 let holds = self.b.compare(relation, a, b);
@@ -222,6 +226,15 @@ impl Lowering<'_> {
         };
         if fits { value } else { self.b.extend(value, to.width, to.signed) }
     }
+}
+
+fn is_zero(expr: &Expr) -> bool {
+    matches!(expr.kind, ExprKind::Int(0))
+}
+
+/// Whether a number is zero after a conversion if and only if it was before.
+fn keeps_truth(from: &Expr, to: &Expr) -> bool {
+    shape(&to.ty) == &Shape::Bool || type_number(from).width <= type_number(to).width
 }
 
 /// The number behind an expression's type.

@@ -1,5 +1,6 @@
 //! Lowering and the passes, on typed programs made by hand; scripts are tested in `tracer/tests/ir`.
 
+mod arithmetic;
 mod lower;
 mod passes;
 mod typed;
