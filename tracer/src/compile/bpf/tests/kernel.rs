@@ -16,7 +16,7 @@ use super::{interpret, machine, random};
 use crate::compile::bpf::runtime::Library;
 use crate::compile::bpf::{disassemble, generate};
 use crate::compile::elf;
-use crate::compile::ir::{CompareOp, Function, Helper, Module, Runtime, Width};
+use crate::compile::ir::{BinaryOp, CompareOp, Function, Helper, Module, Runtime, Width};
 use crate::compile::source::Source;
 use crate::plan::{Aggregation, Attach, Map, Plan, Program, Shape, Storage, Value};
 
@@ -106,15 +106,14 @@ fn a_program_with_maps_and_runtime_functions_is_accepted() {
     load(vec![count_by_thread()], vec![map]);
 }
 
+/// One value of [`random::MEMORY`] bytes.
+fn memory_map() -> Map {
+    let value = Value::Plain(Shape::Str { size: random::MEMORY as u32 });
+    Map { name: "@".to_owned(), storage: Storage::Hash, key: None, value, max_entries: 1 }
+}
+
 #[test]
 fn random_programs_pass_the_verifier_and_do_what_the_ir_means() {
-    let map = Map {
-        name: "@".to_owned(),
-        storage: Storage::Hash,
-        key: None,
-        value: Value::Plain(Shape::Str { size: random::MEMORY as u32 }),
-        max_entries: 1,
-    };
     let mut source = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut functions = Vec::new();
     while functions.len() < 48 {
@@ -124,7 +123,7 @@ fn random_programs_pass_the_verifier_and_do_what_the_ir_means() {
             functions.push(function);
         }
     }
-    let Some(mut ebpf) = load(functions.clone(), vec![map]) else { return };
+    let Some(mut ebpf) = load(functions.clone(), vec![memory_map()]) else { return };
     for function in &functions {
         let (mut expected, start) = (super::memory(), super::memory());
         interpret::run(function, &mut expected);
@@ -192,4 +191,40 @@ fn values_live_in_task_storage() {
     }
     let map = HashMap::<_, u64, u64>::try_from(ebpf.map("map_1").expect("the map")).expect("a hash of that shape");
     assert_eq!(map.get(&0, 0).expect("an entry"), 7);
+}
+
+/// `index` is spilled, compared with its bound, and spilled again before it is used.
+fn bounded_index() -> Function {
+    let mut b = Builder::new("bounded");
+    let (found, small, out) = (b.block(), b.block(), b.block());
+    let slot = b.slot(8);
+    let (zero, limit, shift) = (b.number(0), b.number(32), b.number(3));
+    let key = b.address(slot);
+    b.store(key, 0, Width::B8, zero);
+    let map = b.map(0);
+    let memory = b.helper(Helper::MapLookupElem, &[map, key]);
+    b.branch(CompareOp::Ne, memory, zero, target(found, &[]), target(out, &[]));
+    b.enter(found);
+    let index = b.load(memory, 0, Width::B8);
+    let others: Vec<_> = (1..6).map(|index| b.load(memory, 8 * index, Width::B8)).collect();
+    let keep = |b: &mut Builder| {
+        b.helper(Helper::KtimeGetNs, &[]);
+        for (value, offset) in others.iter().zip((64..).step_by(8)) {
+            b.store(memory, offset, Width::B8, *value);
+        }
+    };
+    keep(&mut b);
+    b.branch(CompareOp::ULt, index, limit, target(small, &[]), target(out, &[]));
+    b.enter(small);
+    keep(&mut b);
+    let distance = b.binary(BinaryOp::Shl, index, shift);
+    let place = b.binary(BinaryOp::Add, memory, distance);
+    b.store(place, 0, Width::B8, index);
+    b.jump(out, &[]);
+    b.finish()
+}
+
+#[test]
+fn a_bound_is_known_of_a_value_that_was_spilled_before_and_after_it_was_compared() {
+    load(vec![bounded_index()], vec![memory_map()]);
 }
