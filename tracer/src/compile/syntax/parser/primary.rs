@@ -160,7 +160,8 @@ impl Parser<'_> {
     fn call(&mut self, name: Name) -> ExprKind {
         let opened = self.bump().span;
         let mut arguments = Vec::new();
-        while !matches!(self.kind(), TokenKind::RParen | TokenKind::End) {
+        let ends = |kind| matches!(kind, TokenKind::RParen | TokenKind::RBrace | TokenKind::Semicolon | TokenKind::End);
+        while !ends(self.kind()) {
             arguments.push(self.expression());
             if self.is(TokenKind::Assign) {
                 self.report_assignment();
