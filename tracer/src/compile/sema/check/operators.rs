@@ -109,15 +109,9 @@ impl Checker<'_> {
             ast::BinaryOp::Sub => true,
             _ => left_signed || right_signed,
         };
-        if matches!(op, ast::BinaryOp::Div | ast::BinaryOp::Mod) {
-            if right.literal && right.expr.is_zero() {
-                return self
-                    .refuse_with(Diagnostic::error(op_span, "division by zero").also(right.span(), "this is zero"));
-            }
-            if signed && left.ty != right.ty {
-                let warning = format!("signed operands for `{}` can lead to undefined behavior", symbol(op));
-                self.report(Diagnostic::warning(span, warning).help("cast to unsigned to silence this"));
-            }
+        if matches!(op, ast::BinaryOp::Div | ast::BinaryOp::Mod) && right.literal && right.expr.is_zero() {
+            let error = Diagnostic::error(op_span, "division by zero");
+            return self.refuse_with(error.also(right.span(), "this is zero"));
         }
         let ty = if signed { Ty::I64 } else { Ty::U64 };
         // The difference of two times is right whatever their sign; bpftrace warns of it all the same.
@@ -278,7 +272,7 @@ impl Checker<'_> {
         if let (true, &ExprKind::Int(value)) = (operand.literal, &operand.expr.kind) {
             return match op {
                 U::Not => bool_literal(value == 0, span),
-                U::BitNot => literal_of(!i128::from(value), span).expect("in range"),
+                U::BitNot => integer(!(value as u64), span),
                 _ => literal_of(-i128::from(value), span).unwrap_or(operand),
             };
         }
