@@ -142,7 +142,8 @@ impl Checker<'_> {
     /// Notes a use of a map.
     pub(super) fn used(&mut self, map: MapId, kind: UseKind, domain: Domain) {
         let event = self.event();
-        let at_end = event == super::Event::End && self.scopes.len() == 2 && self.instance().probe.predicate.is_none();
+        let unconditional = self.scopes.len() == 2 && self.instance().probe.predicate.is_none() && !self.left;
+        let at_end = event == super::Event::End && unconditional;
         self.maps[map.0 as usize].uses.push(Use { kind, domain, in_task: event.has_subject(), at_end });
     }
 
@@ -327,17 +328,14 @@ impl Checker<'_> {
                 Selector::Always => SYSCALL_NUMBERS,
                 Selector::Syscalls(numbers) => numbers.last().copied().unwrap_or(0),
             }),
-            ExprKind::Convert(inner) if expr.ty == typed::Type::Data(Shape::Syscall) || wide(&expr.ty) => {
-                self.domain(inner)
-            }
+            ExprKind::Convert(inner) => match (self.domain(inner), &expr.ty) {
+                (Domain::Syscall(_), typed::Type::Data(Shape::Int { size: 4, signed: false })) => Domain::Any, // -1
+                (domain, typed::Type::Data(Shape::Int { size: 4 | 8, .. } | Shape::Syscall)) => domain,
+                _ => Domain::Any,
+            },
             _ => Domain::Any,
         }
     }
-}
-
-/// Whether a type holds any pid, CPU and system call number.
-fn wide(ty: &typed::Type) -> bool {
-    matches!(ty, typed::Type::Data(Shape::Int { size: 4 | 8, .. }))
 }
 
 /// What the script calls the parts of a key.

@@ -60,6 +60,7 @@ pub fn check(instances: &[Instance<'_>], target: &Target) -> Checked {
         maps: Vec::new(),
         records: Vec::new(),
         diagnostics: Vec::new(),
+        left: false,
         changed: false,
         counting: false,
     };
@@ -90,6 +91,8 @@ pub struct Checker<'a> {
     maps: Vec<MapState>,
     records: Vec<Record>,
     diagnostics: Vec<Diagnostic>,
+    /// Whether there is a way to leave the clause before here.
+    left: bool,
     /// Whether this pass has learnt something.
     changed: bool,
     /// Whether `@x++` and `@x += 1` widen types yet.
@@ -150,6 +153,7 @@ impl<'a> Checker<'a> {
 
     fn clause(&mut self, here: usize) -> CheckedClause {
         self.here = here;
+        self.left = false;
         for local in &mut self.locals[here] {
             local.assigned = false;
             local.used = None;

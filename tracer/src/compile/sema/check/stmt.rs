@@ -74,6 +74,7 @@ impl Checker<'_> {
                 if let Some(value) = value {
                     self.number(value); // what the kernel would be told means nothing to these probes
                 }
+                self.left = true;
                 StmtKind::Return
             }
             S::While { .. } => return self.refuse_stmt(span, "`while`"),
