@@ -1,4 +1,7 @@
-//! Records in the ring: what every one of them begins with.
+//! Records in the rings: what every one of them begins with, and which ring they are in.
+//!
+//! Programs send records through `EVENTS`. One that must not be lost goes to `CONTROL` where `EVENTS` has no room, with a
+//! stamp behind it, so that it can be put in its place among the others.
 
 /// The head of a ring record. The payload follows at once; its layout is the plan's, looked up by `id`.
 #[repr(C)]
@@ -12,3 +15,10 @@ pub struct RecordHeader {
 
 /// Bytes before the payload.
 pub const HEADER_SIZE: usize = size_of::<RecordHeader>();
+
+/// Bytes behind the payload of a record in `CONTROL`, at a multiple of 8: a `u64`, how far `EVENTS` had been written when
+/// there was no room in it. The record belongs behind all that lies before that position.
+pub const STAMP_SIZE: usize = 8;
+
+/// Bytes of `CONTROL`.
+pub const CONTROL_SIZE: u32 = 1 << 16;

@@ -20,6 +20,8 @@ pub struct Plan {
     pub records: Vec<Record>,
     /// Printed at the end unless the script has deleted or hidden them: all maps, in the order of printing.
     pub print_at_end: Vec<MapId>,
+    /// Bytes of the ring of records, a power of two and a multiple of the page size; `None`: as many as usual.
+    pub ring_size: Option<u32>,
     /// Names of the system calls by number, for [`Shape::Syscall`]; empty when no value has that shape.
     pub syscalls: Vec<Option<String>>,
 }

@@ -17,6 +17,7 @@
 //! | `ct_log2_index(v, bits) -> u64` | bucket of a signed value; the caller compares it with the number of buckets |
 //! | `ct_linear_index(v, min, max, step) -> u64` | the same for equal steps |
 //! | `ct_reserve(size) -> *mut u8` | room in the ring for a record of constant `size`, or null, which is counted |
+//! | `ct_reserve_control(size, spare) -> *mut u8` | the same for one that must not be lost; see `ring` |
 //! | `ct_lost(kind)` | counts a [`tracer_common::loss::Loss`] |
 //!
 //! | symbol | section | what |
@@ -25,6 +26,7 @@
 //! | `START_TIME` | `.rodata` | `u64`: when the script began, set before loading; for generated code |
 //! | `GENERATIONS` | `.data` | `[u64; MAX_MAPS]`: the generation each map writes to, moved on by user space |
 //! | `EVENTS` | `maps` | the ring of records |
+//! | `CONTROL` | `maps` | the ring of records that must not be lost and that `EVENTS` had no room for |
 //! | `LOSSES` | `maps` | per-CPU array of `u64`: how often each `Loss` occurred |
 //! | `TRACED` | `maps` | hash of the tasks that `ProcessFilter::Tree` follows |
 

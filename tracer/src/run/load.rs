@@ -19,8 +19,12 @@ pub struct Loaded {
 /// Loads the object of a plan. The script begins now: `START_TIME` of the runtime library is set to this moment.
 pub fn load(object: &[u8], plan: &Plan) -> Result<Loaded, Error> {
     let now = sys::boot_time().map_err(Error::io("cannot read the clock"))?.to_ne_bytes();
-    let mut ebpf =
-        loader()?.btf(None).allow_unsupported_maps().override_global("START_TIME", &now, false).load(object)?;
+    let mut loader = loader()?;
+    loader.btf(None).allow_unsupported_maps().override_global("START_TIME", &now, false);
+    if let Some(size) = plan.ring_size {
+        loader.map_max_entries("EVENTS", size);
+    }
+    let mut ebpf = loader.load(object)?;
     for program in &plan.programs {
         load_program(&mut ebpf, &program.symbol)?;
     }

@@ -10,6 +10,7 @@
 //! - [`identity`]: asks the kernel where the caller lies
 //! - [`load`](mod@load): object → programs and maps in the kernel
 //! - [`maps`]: reading, emptying and changing the script's maps
+//! - `records`: what programs send, in order
 //! - [`command`]: the process of `-c`, which waits until everything is attached
 //! - `log`: what the runtime library says of itself
 //! - [`session`]: begin, attach, the event loop, end
@@ -26,6 +27,7 @@ pub mod identity;
 pub mod load;
 mod log;
 pub mod maps;
+mod records;
 pub mod session;
 pub mod sys;
 #[cfg(test)]

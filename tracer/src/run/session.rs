@@ -1,11 +1,10 @@
 //! A session: begin, attach, the event loop, end.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use aya::Ebpf;
-use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::{RawTracePointRunOptions, TestRun};
 use tokio::io::Interest;
@@ -18,6 +17,7 @@ use super::command::Command;
 use super::load::{Loaded, raw_tracepoint};
 use super::log::Log;
 use super::maps::Maps;
+use super::records::Records;
 use super::sys;
 use crate::plan::{Attach, Plan, ProbeId, Program};
 
@@ -112,9 +112,7 @@ pub fn run<S: Sink>(loaded: Loaded, plan: &Plan, options: Options, sink: &mut S)
 struct Session<'a, S> {
     ebpf: Ebpf,
     maps: Maps,
-    ring: RingBuf<MapData>,
-    /// Ready when there is something in the ring.
-    records: AsyncFd<OwnedFd>,
+    records: Records,
     log: Option<Log>,
     links: Vec<RawTracePointLink>,
     plan: &'a Plan,
@@ -123,16 +121,9 @@ struct Session<'a, S> {
 
 impl<'a, S: Sink> Session<'a, S> {
     fn new(Loaded { mut ebpf, maps }: Loaded, plan: &'a Plan, sink: &'a mut S) -> Result<Self, Error> {
-        let ring = match ebpf.take_map("EVENTS") {
-            Some(map @ Map::RingBuf(_)) => {
-                RingBuf::try_from(map).map_err(|error| Error::Map { name: "EVENTS".to_owned(), error })?
-            }
-            _ => return Err(Error::missing("EVENTS")),
-        };
-        let records = ring.as_fd().try_clone_to_owned().and_then(|fd| sys::watch(fd, Interest::READABLE));
-        let records = records.map_err(Error::io("cannot wait for the ring"))?;
+        let records = Records::new(&mut ebpf)?;
         let log = Log::new(&mut ebpf)?;
-        Ok(Self { ebpf, maps, ring, records, log, links: Vec::new(), plan, sink })
+        Ok(Self { ebpf, maps, records, log, links: Vec::new(), plan, sink })
     }
 
     async fn run(&mut self, options: Options) -> Result<Outcome, S::Error> {
@@ -141,7 +132,7 @@ impl<'a, S: Sink> Session<'a, S> {
         let Options { duration, mut command, .. } = options;
 
         self.run_programs(|attach| *attach == Attach::Begin)?;
-        let begun = self.take_records()?;
+        let begun = self.take_records(usize::MAX)?;
 
         let start = Instant::now();
         let reason = match begun {
@@ -163,7 +154,7 @@ impl<'a, S: Sink> Session<'a, S> {
             command.terminate().map_err(Error::from)?;
         }
         self.run_programs(|attach| *attach == Attach::End)?;
-        while self.take_records()? != Flow::Continue {}
+        while self.take_records(usize::MAX)? != Flow::Continue {}
         self.pass_diagnostics();
         let losses = self.maps.losses().map_err(Error::io("cannot read the loss counters"))?;
         Ok(Outcome { reason, duration, probes: self.plan.probes.len(), losses })
@@ -182,7 +173,7 @@ impl<'a, S: Sink> Session<'a, S> {
         }
         let end = duration.map(|duration| Instant::now() + duration);
         loop {
-            // The ring comes last: however full it is, the rest is seen to.
+            // Records come last: however many there are, the rest is seen to.
             let event = tokio::select! {
                 biased;
                 reason = events.next(command) => return Ok(reason?),
@@ -192,19 +183,13 @@ impl<'a, S: Sink> Session<'a, S> {
                     guard?.clear_ready();
                     Event::Diagnostics
                 }
-                guard = self.records.readable() => {
-                    Event::Records(guard.map_err(Error::io("cannot wait for the ring"))?)
+                ready = self.records.ready() => {
+                    ready?;
+                    Event::Records
                 }
             };
             let flow = match event {
-                Event::Records(mut guard) => {
-                    let (count, flow) = take(&mut self.ring, &mut self.maps, self.sink, RECORDS_AT_ONCE)?;
-                    if count < RECORDS_AT_ONCE && flow == Flow::Continue {
-                        guard.clear_ready();
-                        self.sink.idle()?;
-                    }
-                    flow
-                }
+                Event::Records => self.take_records(RECORDS_AT_ONCE)?,
                 Event::Timer => {
                     for program in timers.due() {
                         self.run_program(program)?;
@@ -258,38 +243,22 @@ impl<'a, S: Sink> Session<'a, S> {
         }
     }
 
-    /// Takes all records that are in the ring, but for those after one that ends the session.
-    fn take_records(&mut self) -> Result<Flow, S::Error> {
-        let (_, flow) = take(&mut self.ring, &mut self.maps, self.sink, usize::MAX)?;
-        self.sink.idle()?;
+    /// Hands records to the sink, at most so many and none after one that ends the session.
+    fn take_records(&mut self, most: usize) -> Result<Flow, S::Error> {
+        let Self { records, maps, sink, .. } = self;
+        let flow = records.take(most, |record| sink.record(record, maps))?;
+        if records.exhausted() {
+            sink.idle()?;
+        }
         Ok(flow)
     }
 }
 
-/// Hands at most so many records to the sink; says how many, and whether to go on.
-fn take<S: Sink>(
-    ring: &mut RingBuf<MapData>,
-    maps: &mut Maps,
-    sink: &mut S,
-    most: usize,
-) -> Result<(usize, Flow), S::Error> {
-    let mut count = 0;
-    while count < most
-        && let Some(record) = ring.next()
-    {
-        count += 1;
-        if let Flow::End(reason) = sink.record(&record, maps)? {
-            return Ok((count, Flow::End(reason)));
-        }
-    }
-    Ok((count, Flow::Continue))
-}
-
 /// What the event loop wakes up for.
-enum Event<'a> {
+enum Event {
     Timer,
     Diagnostics,
-    Records(AsyncFdReadyGuard<'a, OwnedFd>),
+    Records,
 }
 
 /// Returns when there may be diagnostics; never, if nobody gives any.

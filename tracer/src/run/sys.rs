@@ -1,4 +1,5 @@
-//! System calls that no crate we use makes: bpf(2) by hand. The only place with `unsafe` outside tracer-ebpf.
+//! System calls that no crate we use makes: bpf(2) by hand, and memory shared with the kernel. Here and in what is below,
+//! and nowhere else outside tracer-ebpf, is `unsafe`.
 
 #![expect(unsafe_code, reason = "bpf(2) takes a union of structures with addresses in them")]
 
@@ -13,6 +14,10 @@ use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_map_type, bpf_prog_type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tracer_common::scope::Scope;
+
+mod ring;
+
+pub use ring::{Next, Ring};
 
 /// An attribute of all zeros, which every command takes to mean "nothing asked for".
 fn attributes() -> bpf_attr {

@@ -285,6 +285,46 @@ fn a_full_map_is_counted_and_the_verbose_library_says_so() {
 }
 
 #[test]
+fn exit_and_print_come_through_a_full_ring_in_their_place() {
+    if !may_trace() {
+        return;
+    }
+    // Each `printf` takes 24 bytes, kernel's header included.
+    let script = "
+        BEGIN { @ = count(); unroll(4) { unroll(50) { printf(\"%d\", 1); } } print(@); exit(7); }
+        END { printf(\"%d\", 2); }";
+    let page = |plan: &mut Plan| plan.ring_size = Some(4096);
+    let (object, plan) = compile_adjusted(script, Scope::default(), &Library::quiet(), page);
+    let (story, outcome) = session_of(&object, plan, Options::default());
+    let kept = 4096 / 24;
+    assert_eq!(outcome.reason, Reason::Exit(7));
+    assert_eq!(outcome.losses, [200 - kept, 0, 0, 0]);
+    assert_eq!((story.prints, story.total()), (1, 1));
+    let told: Vec<u8> = story.payloads.iter().map(|payload| payload[0]).collect();
+    assert_eq!(told, [vec![1; kept as usize], vec![2]].concat(), "END has room again");
+}
+
+#[test]
+fn exit_comes_through_even_where_prints_have_filled_both_rings() {
+    if !may_trace() {
+        return;
+    }
+    // A key of 64 bytes makes a record of 88, stamp and kernel's header included.
+    let script = format!(
+        "BEGIN {{ unroll(4) {{ unroll(50) {{ printf(\"%d\", 1); }} }}
+                 @[\"{0}\"] = count(); unroll(16) {{ unroll(50) {{ print(@[\"{0}\"]); }} }} exit(7); }}",
+        "x".repeat(63)
+    );
+    let page = |plan: &mut Plan| plan.ring_size = Some(4096);
+    let (object, plan) = compile_adjusted(&script, Scope::default(), &Library::quiet(), page);
+    let (story, outcome) = session_of(&object, plan, Options::default());
+    assert_eq!(outcome.reason, Reason::Exit(7));
+    let printed = story.payloads.iter().filter(|payload| payload.len() >= 64).count() as u64;
+    assert!(printed >= (65536 - 4096) / 88, "{printed} of 800");
+    assert_eq!(outcome.losses[0], 200 - 4096 / 24 + 800 - printed);
+}
+
+#[test]
 fn a_program_that_the_verifier_rejects_is_a_defect_of_ours_and_said_to_be_one() {
     if !may_trace() {
         return;

@@ -171,6 +171,7 @@ mod tests {
         Runtime::Log2Index,
         Runtime::LinearIndex,
         Runtime::Reserve,
+        Runtime::ReserveControl,
         Runtime::Lost,
     ];
 

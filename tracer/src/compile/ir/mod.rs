@@ -373,6 +373,8 @@ pub enum Runtime {
     LinearIndex,
     /// `ct_reserve(size) -> record or null`; counts the loss.
     Reserve,
+    /// `ct_reserve_control(size, spare) -> record or null`: the same for a record that must not be lost.
+    ReserveControl,
     /// `ct_lost(kind)`.
     Lost,
 }
@@ -391,6 +393,7 @@ impl Runtime {
             Self::Log2Index => "ct_log2_index",
             Self::LinearIndex => "ct_linear_index",
             Self::Reserve => "ct_reserve",
+            Self::ReserveControl => "ct_reserve_control",
             Self::Lost => "ct_lost",
         }
     }

@@ -54,7 +54,15 @@ pub fn analyse(script: &ast::Script, target: &Target) -> Result<Analysed, Vec<Di
     let print_at_end = print_at_end.into_iter().map(|(_, map)| map).collect();
     let (programs, plan_programs) = programs::assemble(&instances, checked.clauses, target);
     let syscalls = syscall_names(&maps, &checked.records);
-    let plan = Plan { probes, programs: plan_programs, maps, records: checked.records, print_at_end, syscalls };
+    let plan = Plan {
+        probes,
+        programs: plan_programs,
+        maps,
+        records: checked.records,
+        print_at_end,
+        ring_size: None,
+        syscalls,
+    };
     Ok(Analysed { script: typed::Script { programs, plan }, warnings: diagnostics })
 }
 

@@ -8,7 +8,7 @@ use super::memory::{Place, rooms};
 use super::{Lowering, Number, number, shape};
 use crate::compile::ir::{Helper, Runtime, Value, Width};
 use crate::compile::sema::typed::{Expr, ExprKind};
-use crate::plan::{RecordId, Shape};
+use crate::plan::{Record, RecordId, Shape};
 
 /// An argument on its way into a record.
 enum Argument<'a> {
@@ -39,7 +39,13 @@ impl Lowering<'_> {
         let probe = self.probe();
 
         let size = self.b.constant((head + payload).into());
-        let pointer = self.b.runtime(Runtime::Reserve, &[size]);
+        let pointer = match control_spare(&self.script.plan.records[record.0 as usize]) {
+            None => self.b.runtime(Runtime::Reserve, &[size]),
+            Some(spare) => {
+                let spare = self.b.constant(spare);
+                self.b.runtime(Runtime::ReserveControl, &[size, spare])
+            }
+        };
         let (write, done) = (self.b.new_block(), self.b.new_block());
         self.b.branch_if(pointer, write, done);
         self.b.fill(write);
@@ -63,6 +69,23 @@ impl Lowering<'_> {
         self.b.helper(Helper::RingbufSubmit, &[pointer, flags]);
         self.b.jump(done, &[]);
         self.b.fill(done);
+    }
+}
+
+/// Bytes that a record which must not be lost leaves in the ring for those; `None` for records that may be lost.
+///
+/// One `exit` is enough, so it is never the others that take its room.
+fn control_spare(record: &Record) -> Option<i64> {
+    const FOR_EXIT: i64 = 4096;
+    match record {
+        Record::Printf { .. } | Record::PrintValue { .. } => None,
+        Record::PrintMap { .. }
+        | Record::PrintEntry { .. }
+        | Record::PrintTable { .. }
+        | Record::Delete { .. }
+        | Record::Clear { .. }
+        | Record::Zero { .. } => Some(FOR_EXIT),
+        Record::Exit => Some(0),
     }
 }
 
