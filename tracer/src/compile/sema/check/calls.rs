@@ -1,7 +1,7 @@
 //! Calls: their arguments by the table, and the functions that give values.
 
-use super::expr::{binary, bool_literal, constant, convert, string};
 use super::maps::{MapValue, UseKind};
+use super::operand::{binary, bool_literal, constant, convert, string};
 use super::{Checker, Domain, Operand};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::builtins::{self, Becomes, Parameter, Row};

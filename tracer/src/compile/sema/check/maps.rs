@@ -1,6 +1,6 @@
 //! Maps: their keys' and values' types, how they are used, and reading them.
 
-use super::expr::convert;
+use super::operand::convert;
 use super::{Checker, Operand};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::proposing;

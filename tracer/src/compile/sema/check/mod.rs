@@ -10,12 +10,14 @@
 pub(super) mod calls;
 mod expr;
 mod maps;
+mod operand;
 mod operators;
 pub(super) mod output;
 mod stmt;
 
 pub use calls::Argument;
 pub use maps::{Domain, MapState, MapValue, Use, UseKind, function};
+pub use operand::Operand;
 
 use super::clauses::Instance;
 use super::policy::{self, Action, Data};
@@ -111,32 +113,6 @@ struct LocalState {
     used: Option<Span>,
     /// Where it was first assigned or declared; this is what tells variables apart.
     place: Span,
-}
-
-/// A checked expression, with what only the checker wants to know.
-#[derive(Clone, Debug)]
-pub struct Operand {
-    /// The type in the language.
-    pub ty: Ty,
-    /// The typed form; of no meaning where the type is not known yet.
-    pub expr: typed::Expr,
-    /// Written out, or folded from what is.
-    pub literal: bool,
-}
-
-impl Operand {
-    fn new(ty: Ty, kind: typed::ExprKind, span: Span) -> Self {
-        Self { expr: typed::Expr { kind, ty: ty.typed(), span }, ty, literal: false }
-    }
-
-    /// Of a type that is not known, or not to be had since there was an error.
-    fn unknown(span: Span) -> Self {
-        Self::new(Ty::Unknown, typed::ExprKind::Int(0), span)
-    }
-
-    fn span(&self) -> Span {
-        self.expr.span
-    }
 }
 
 impl<'a> Checker<'a> {

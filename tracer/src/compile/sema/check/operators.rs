@@ -1,6 +1,6 @@
 //! Operators: which types they take, which type they give, and the conversions between.
 
-use super::expr::{binary, bool_literal, convert, integer, negated, truth_value};
+use super::operand::{binary, bool_literal, convert, integer, negated, truth_value};
 use super::{Checker, Operand};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::typed::{self, ExprKind};
@@ -169,10 +169,10 @@ impl Checker<'_> {
             let at = operand.span();
             let bytes = match (&operand.ty, &operand.expr.kind) {
                 (Ty::Pointer { .. }, _) => return operand.expr,
-                (_, ExprKind::Int(elements)) => super::expr::constant(&Ty::I64, elements.wrapping_mul(size), at),
+                (_, ExprKind::Int(elements)) => super::operand::constant(&Ty::I64, elements.wrapping_mul(size), at),
                 _ if size == 1 => convert(operand, &Ty::I64),
                 _ => {
-                    let size = super::expr::constant(&Ty::I64, size, at);
+                    let size = super::operand::constant(&Ty::I64, size, at);
                     binary(typed::BinaryOp::Mul, convert(operand, &Ty::I64), size, &Ty::I64, at)
                 }
             };
@@ -201,7 +201,7 @@ impl Checker<'_> {
             let error = Diagnostic::error(text.span(), format!("there is no system call `{known}`"));
             return self.refuse_with(proposing(error, known, names));
         };
-        let number = super::expr::constant(&Ty::Syscall, syscall.number.into(), text.span());
+        let number = super::operand::constant(&Ty::Syscall, syscall.number.into(), text.span());
         compare(op, name.expr, number, span)
     }
 
@@ -230,7 +230,7 @@ impl Checker<'_> {
                 }
             });
         }
-        let equal = equal.unwrap_or_else(|| super::expr::constant(&Ty::Bool, 1, span));
+        let equal = equal.unwrap_or_else(|| super::operand::constant(&Ty::Bool, 1, span));
         negate_if(op == ast::BinaryOp::Ne, equal, span)
     }
 

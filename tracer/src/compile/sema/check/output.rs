@@ -1,8 +1,8 @@
 //! Functions that have an effect: aggregations, output, whole maps, the end.
 
 use super::calls::{Argument, use_whole};
-use super::expr::{constant, convert, shape_of};
 use super::maps::{MapValue, UseKind};
+use super::operand::{constant, convert, shape_of};
 use super::{Checker, Domain};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::builtins::Function;

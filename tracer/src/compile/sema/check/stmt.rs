@@ -1,7 +1,7 @@
 //! Statements.
 
-use super::expr::convert;
 use super::maps::MapValue;
+use super::operand::convert;
 use super::{Checker, Operand};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::builtins::{self, Becomes};
