@@ -358,11 +358,16 @@ pub enum Record {
     Clear {
         /// Which.
         map: MapId,
+        /// The same action has just printed it: what an aggregation has counted since then is not forgotten, but
+        /// belongs to the next interval.
+        printed: bool,
     },
     /// `zero(@map)`.
     Zero {
         /// Which.
         map: MapId,
+        /// As for `clear`.
+        printed: bool,
     },
     /// `exit(code)`: the payload is the code, an `i64`.
     Exit,

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anyhow::Result;
 
 use crate::cli::output::Output;
-use crate::plan::{MapId, ProbeId};
+use crate::plan::MapId;
 use crate::report::{self, Reporter};
 use crate::run::{self, Reason};
 
@@ -46,10 +46,6 @@ impl run::Sink for Telling<'_> {
             stdout.flush()?;
         }
         Ok(())
-    }
-
-    fn action(&mut self, probe: ProbeId) {
-        self.reporter.action(probe);
     }
 
     fn record(&mut self, record: &[u8], maps: &mut run::Maps) -> Result<run::Flow> {
@@ -104,8 +100,6 @@ impl run::Sink for Silence {
     fn attached(&mut self, _: usize) -> Result<(), run::Error> {
         Ok(())
     }
-
-    fn action(&mut self, _: ProbeId) {}
 
     fn record(&mut self, _: &[u8], _: &mut run::Maps) -> Result<run::Flow, run::Error> {
         Ok(run::Flow::Continue)

@@ -11,7 +11,7 @@ use thiserror::Error;
 use tracer_common::loss::{LOSS_KINDS, Loss};
 use tracer_common::record::HEADER_SIZE;
 
-use crate::plan::{self, Map, MapId, Plan, ProbeId, Record};
+use crate::plan::{self, Map, MapId, Plan, Record};
 
 mod event;
 mod json;
@@ -174,16 +174,13 @@ impl Serialize for Losses {
 
 /// Tells a session's story on a `Write`.
 ///
-/// The order of calls: [`meta`](Reporter::meta), [`attached`](Reporter::attached), [`record`](Reporter::record) and
-/// [`action`](Reporter::action) as things happen, [`maps_at_end`](Reporter::maps_at_end),
-/// [`summary`](Reporter::summary). The writer is flushed by [`flush`](Reporter::flush) only: call it when the ring is
+/// The order of calls: [`meta`](Reporter::meta), [`attached`](Reporter::attached), [`record`](Reporter::record)
+/// as things happen, [`maps_at_end`](Reporter::maps_at_end), [`summary`](Reporter::summary). The writer is flushed by [`flush`](Reporter::flush) only: call it when the ring is
 /// empty.
 #[derive(Debug)]
 pub struct Reporter<'p, W> {
     plan: &'p Plan,
     store: Store,
-    /// By map: the probe whose running action has printed it.
-    printed: Vec<Option<ProbeId>>,
     style: Style,
     out: W,
 }
@@ -191,15 +188,7 @@ pub struct Reporter<'p, W> {
 impl<'p, W: Write> Reporter<'p, W> {
     /// A reporter that has seen nothing yet.
     pub fn new(plan: &'p Plan, style: Style, out: W) -> Self {
-        Reporter { plan, store: Store::new(plan), printed: vec![None; plan.maps.len()], style, out }
-    }
-
-    /// User space is about to run the program of a probe (`BEGIN`, `END`, `interval`).
-    ///
-    /// Within one action, a map that has been printed is cleared without being drained again, so that what happens
-    /// between the two counts for the next interval; this call tells where an action begins.
-    pub fn action(&mut self, probe: ProbeId) {
-        self.printed.iter_mut().filter(|printed| **printed == Some(probe)).for_each(|printed| *printed = None);
+        Reporter { plan, store: Store::new(plan), style, out }
     }
 
     /// What is known before anything happens.
@@ -215,8 +204,7 @@ impl<'p, W: Write> Reporter<'p, W> {
     /// Takes one record of the ring, header included; `maps` is asked for what it refers to.
     pub fn record(&mut self, record: &[u8], maps: &mut dyn Maps) -> Result<Flow, Error> {
         let (header, payload) = record.split_at_checked(HEADER_SIZE).ok_or(Error::Record("shorter than its header"))?;
-        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        let (id, probe) = (word(0), ProbeId(word(4)));
+        let id = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
         let plan = self.plan;
         match plan.records.get(id as usize).ok_or(Error::Record("unknown kind"))? {
             Record::Printf { format, arguments } => {
@@ -227,23 +215,20 @@ impl<'p, W: Write> Reporter<'p, W> {
                 self.write(Event::Value(&Cell::Value(Value::decode(value, payload, plan))))?;
             }
             &Record::PrintMap { map, top, div } => {
-                self.printed[map.0 as usize] = Some(probe);
                 self.print_map(map, Selection { top, div }, maps)?;
             }
             &Record::PrintEntry { map } => {
-                self.printed[map.0 as usize] = Some(probe);
                 self.print_entry(map, self.key(map, payload)?, maps)?;
             }
             Record::PrintTable { maps: joined, headings, top, unit } => {
                 for &map in joined {
-                    self.printed[map.0 as usize] = Some(probe);
                     self.drain(map, maps)?;
                 }
                 self.write(Event::Table(&table::join(plan, &self.store, joined, headings, *top, *unit)))?;
             }
             &Record::Delete { map } => self.store.delete(map, self.key(map, payload)?),
-            &Record::Clear { map } => self.empty(map, probe, Emptying::Clear, maps)?,
-            &Record::Zero { map } => self.empty(map, probe, Emptying::Zero, maps)?,
+            &Record::Clear { map, printed } => self.empty(map, printed, Emptying::Clear, maps)?,
+            &Record::Zero { map, printed } => self.empty(map, printed, Emptying::Zero, maps)?,
             Record::Exit => {
                 let code = payload.first_chunk().ok_or(Error::Record("exit without a code"))?;
                 return Ok(Flow::Exit(i64::from_le_bytes(*code)));
@@ -337,9 +322,9 @@ impl<'p, W: Write> Reporter<'p, W> {
     }
 
     /// Empties a map. One that the same action has just printed is not drained: what has come since stays counted.
-    fn empty(&mut self, id: MapId, probe: ProbeId, how: Emptying, maps: &mut dyn Maps) -> Result<(), Error> {
+    fn empty(&mut self, id: MapId, printed: bool, how: Emptying, maps: &mut dyn Maps) -> Result<(), Error> {
         let map = self.map(id);
-        if map.aggregation().is_some() && self.printed[id.0 as usize].take() != Some(probe) {
+        if map.aggregation().is_some() && !printed {
             self.drain(id, maps)?;
         }
         match (map.aggregation(), how) {

@@ -19,7 +19,7 @@ use super::log::Log;
 use super::maps::Maps;
 use super::records::Records;
 use super::sys;
-use crate::plan::{Attach, Plan, ProbeId, Program};
+use crate::plan::{Attach, Plan, Program};
 
 /// Most records that are handled before timers, signals and the command are looked at again.
 const RECORDS_AT_ONCE: usize = 4096;
@@ -31,9 +31,6 @@ pub trait Sink {
 
     /// Everything is attached, so many probes in all.
     fn attached(&mut self, probes: usize) -> Result<(), Self::Error>;
-
-    /// User space is about to run the program of a probe.
-    fn action(&mut self, probe: ProbeId);
 
     /// A record of the ring, header included.
     fn record(&mut self, record: &[u8], maps: &mut Maps) -> Result<Flow, Self::Error>;
@@ -229,8 +226,7 @@ impl<'a, S: Sink> Session<'a, S> {
     }
 
     /// Runs a program here and now, in our own context.
-    fn run_program(&mut self, Program { symbol, probes, .. }: &Program) -> Result<(), Error> {
-        probes.iter().for_each(|&probe| self.sink.action(probe));
+    fn run_program(&mut self, Program { symbol, .. }: &Program) -> Result<(), Error> {
         raw_tracepoint(&mut self.ebpf, symbol)?
             .test_run(RawTracePointRunOptions::new())
             .map(drop)

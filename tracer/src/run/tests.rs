@@ -16,14 +16,13 @@ use crate::compile::target::Target;
 use crate::compile::{bpf, elf, ir, sema, syntax};
 use crate::host::btf::Btf;
 use crate::host::offsets::kernel_offsets;
-use crate::plan::{MapId, Plan, ProbeId, Record};
+use crate::plan::{MapId, Plan, Record};
 
 /// What a session has told.
 #[derive(Default)]
 struct Story {
     plan: Plan,
     attached: usize,
-    actions: Vec<ProbeId>,
     /// Payloads of the records that are not looked into.
     payloads: Vec<Vec<u8>>,
     /// Every update that was drained by `print(@)`, by key, and how often it was drained.
@@ -61,10 +60,6 @@ impl Sink for Story {
     fn attached(&mut self, probes: usize) -> Result<(), Error> {
         self.attached = probes;
         Ok(())
-    }
-
-    fn action(&mut self, probe: ProbeId) {
-        self.actions.push(probe);
     }
 
     fn record(&mut self, record: &[u8], maps: &mut Maps) -> Result<Flow, Error> {
@@ -183,7 +178,7 @@ fn a_session_lasts_as_long_as_it_is_asked_to() {
     let (story, outcome) = session("interval:ms:10 { @ = count(); }", Scope::default(), options);
     assert_eq!(outcome.reason, Reason::Duration);
     assert!(outcome.duration >= duration);
-    assert_eq!(story.total() as usize, story.actions.len(), "every run was announced");
+    assert!(story.total() > 0, "the interval has passed");
 }
 
 #[test]

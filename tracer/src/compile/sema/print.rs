@@ -72,8 +72,8 @@ impl Printer<'_> {
                 format!("table({}, {top}, {unit:?}) with headings {headings:?}", maps.join(", "))
             }
             Record::Delete { map } => format!("delete({}[…])", self.map(*map)),
-            Record::Clear { map } => format!("clear({})", self.map(*map)),
-            Record::Zero { map } => format!("zero({})", self.map(*map)),
+            Record::Clear { map, printed } => format!("clear({}{})", self.map(*map), kept(*printed)),
+            Record::Zero { map, printed } => format!("zero({}{})", self.map(*map), kept(*printed)),
             Record::Exit => "exit".into(),
         }
     }
@@ -355,4 +355,9 @@ fn binary(op: BinaryOp) -> &'static str {
         BinaryOp::Gt => ">",
         BinaryOp::Ge => ">=",
     }
+}
+
+/// What `clear` and `zero` leave.
+fn kept(printed: bool) -> &'static str {
+    if printed { " as printed" } else { "" }
 }

@@ -7,15 +7,13 @@ use super::*;
 fn what_is_counted_between_print_and_clear_is_in_the_next_interval() {
     let mut session = Session::new();
     let c = session.aggregation("@c", None, Aggregation::Count);
-    session.action(3);
     session.update(c, &[], &[0; 5]);
-    session.record_of(3, Record::PrintMap { map: c, top: 0, div: 0 }, &[]);
+    session.print(c, 0, 0);
     session.update(c, &[], &[0; 2]);
-    session.record_of(3, Record::Clear { map: c }, &[]);
-    session.action(3);
+    session.record(Record::Clear { map: c, printed: true }, &[]);
     session.update(c, &[], &[0; 3]);
-    session.record_of(3, Record::PrintMap { map: c, top: 0, div: 0 }, &[]);
-    session.record_of(3, Record::Clear { map: c }, &[]);
+    session.print(c, 0, 0);
+    session.record(Record::Clear { map: c, printed: true }, &[]);
     session.update(c, &[], &[0]);
     assert_eq!(session.output(Style::Text), "@c: 5\n@c: 5\n\n\n@c: 1\n");
 }
@@ -25,20 +23,13 @@ fn what_is_counted_between_print_and_clear_is_in_the_next_interval() {
 fn a_clear_by_itself_forgets_what_the_kernel_has_counted() {
     let mut session = Session::new();
     let c = session.aggregation("@c", None, Aggregation::Count);
-    session.action(1);
     session.update(c, &[], &[0; 5]);
-    session.record_of(1, Record::PrintMap { map: c, top: 0, div: 0 }, &[]);
-    session.action(2);
+    session.print(c, 0, 0);
     session.update(c, &[], &[0; 2]);
-    session.record_of(2, Record::Clear { map: c }, &[]);
+    session.record(Record::Clear { map: c, printed: false }, &[]);
     session.update(c, &[], &[0]);
-    // The same probe that printed a moment ago clears in a later action.
-    session.record_of(1, Record::PrintMap { map: c, top: 0, div: 0 }, &[]);
-    session.action(1);
-    session.update(c, &[], &[0; 4]);
-    session.record_of(1, Record::Clear { map: c }, &[]);
-    session.update(c, &[], &[0; 7]);
-    assert_eq!(session.output(Style::Text), "@c: 5\n@c: 1\n\n\n@c: 7\n");
+    session.print(c, 0, 0);
+    assert_eq!(session.output(Style::Text), "@c: 5\n@c: 1\n\n\n@c: 1\n");
 }
 
 #[test]
@@ -90,7 +81,7 @@ fn zero_keeps_the_keys() {
 fn zeroed() -> Session {
     let mut session = Session::new();
     let maps = all_kinds(&mut session);
-    maps.iter().for_each(|&map| session.record(Record::Zero { map }, &[]));
+    maps.iter().for_each(|&map| session.record(Record::Zero { map, printed: false }, &[]));
     session
 }
 
@@ -125,7 +116,7 @@ fn clear_leaves_nothing() {
     let cleared = || {
         let mut session = Session::new();
         let maps = all_kinds(&mut session);
-        maps.iter().for_each(|&map| session.record(Record::Clear { map }, &[]));
+        maps.iter().for_each(|&map| session.record(Record::Clear { map, printed: false }, &[]));
         session
     };
     assert_eq!(cleared().output(Style::Text), "\n\n");

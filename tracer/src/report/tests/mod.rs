@@ -15,7 +15,7 @@ use std::io;
 use tracer_common::bucket;
 
 use super::{Error, Flow, Maps, Reporter, Style};
-use crate::plan::{Aggregation, Map, MapId, Plan, ProbeId, Record, Shape, Storage, Unit, Value};
+use crate::plan::{Aggregation, Map, MapId, Plan, Record, Shape, Storage, Unit, Value};
 
 /// An aggregation map that is read and written as the kernel's are: partial values by CPU, emptied when drained.
 #[derive(Default)]
@@ -101,7 +101,6 @@ pub struct Session {
 enum Step {
     Update { map: MapId, key: Vec<u8>, cpu: usize, value: i64 },
     Assign { map: MapId, key: Vec<u8>, value: Vec<u8> },
-    Action(ProbeId),
     Record(Vec<u8>),
 }
 
@@ -135,21 +134,12 @@ impl Session {
         self.steps.push(Step::Assign { map, key: key.to_vec(), value: value.to_vec() });
     }
 
-    /// A probe's program is run by user space.
-    pub fn action(&mut self, probe: u32) {
-        self.steps.push(Step::Action(ProbeId(probe)));
-    }
-
-    /// A program of a probe writes a record.
-    pub fn record_of(&mut self, probe: u32, record: Record, payload: &[u8]) {
+    /// A program writes a record.
+    pub fn record(&mut self, record: Record, payload: &[u8]) {
         let id = self.kernel.plan.records.len() as u32;
         self.kernel.plan.records.push(record);
-        let header = [id.to_le_bytes(), probe.to_le_bytes()].concat();
+        let header = [id.to_le_bytes(), [0; 4]].concat();
         self.steps.push(Step::Record([&header, payload].concat()));
-    }
-
-    pub fn record(&mut self, record: Record, payload: &[u8]) {
-        self.record_of(0, record, payload);
     }
 
     /// `print(@map, top, div)`.
@@ -187,7 +177,6 @@ impl Session {
             match step {
                 Step::Update { map, key, cpu, value } => self.kernel.update(map, &key, cpu, value),
                 Step::Assign { map, key, value } => drop(self.kernel.plain.insert((map, key), value)),
-                Step::Action(probe) => reporter.action(probe),
                 Step::Record(record) => assert_eq!(reporter.record(&record, &mut self.kernel)?, Flow::Continue),
             }
         }

@@ -27,7 +27,7 @@ use super::types::Ty;
 use crate::compile::diagnostics::{Diagnostic, Severity};
 use crate::compile::source::Span;
 use crate::compile::target::Target;
-use crate::plan::{Record, RecordId};
+use crate::plan::{MapId, Record, RecordId};
 
 /// What checking has found out.
 pub struct Checked {
@@ -61,6 +61,7 @@ pub fn check(instances: &[Instance<'_>], target: &Target) -> Checked {
         scopes: Vec::new(),
         maps: Vec::new(),
         records: Vec::new(),
+        printed: Vec::new(),
         diagnostics: Vec::new(),
         left: false,
         changed: false,
@@ -92,6 +93,8 @@ pub struct Checker<'a> {
     /// The maps; their types outlive a pass.
     maps: Vec<MapState>,
     records: Vec<Record>,
+    /// Maps that the action has printed on every way to the statement at hand.
+    printed: Vec<MapId>,
     diagnostics: Vec<Diagnostic>,
     /// Whether there is a way to leave the clause before here.
     left: bool,
@@ -221,6 +224,13 @@ impl<'a> Checker<'a> {
         let id = RecordId(self.records.len() as u32);
         self.records.push(record);
         typed::StmtKind::Emit { record: id, arguments }
+    }
+
+    /// Whether the action has printed a map and not changed it since; from here on it has not.
+    fn forget_printed(&mut self, map: MapId) -> bool {
+        let printed = self.printed.contains(&map);
+        self.printed.retain(|&other| other != map);
+        printed
     }
 
     fn local(&self, id: LocalId) -> &LocalState {

@@ -54,6 +54,7 @@ impl Checker<'_> {
             (Function::Lhist, _) => return None,
         };
         let aggregation = self.aggregation(map, aggregation, span)?;
+        self.forget_printed(map);
         let ty = if aggregation.signed() { Ty::I64 } else { Ty::U64 };
         let argument = argument.map(|argument| convert(argument, &ty));
         Some(StmtKind::Aggregate { map, key, aggregation, argument, weight: None })
@@ -139,6 +140,7 @@ pub fn print(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span
     match first {
         Argument::Map(map, _) => {
             use_whole(checker, map);
+            checker.printed.push(map);
             let number = |at: usize| numbers.get(at).copied().unwrap_or(0);
             vec![checker.emit(Record::PrintMap { map, top: number(0), div: number(1) }, Vec::new())]
         }
@@ -194,6 +196,7 @@ pub fn table(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span
     }
     for &(map, _) in &maps {
         use_whole(checker, map);
+        checker.printed.push(map);
     }
     if !same_keys(checker, &maps) {
         return Vec::new();
@@ -231,14 +234,16 @@ fn same_keys(checker: &mut Checker<'_>, maps: &[(MapId, Span)]) -> bool {
 pub fn clear(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, _: Span) -> Vec<StmtKind> {
     let Some(Argument::Map(map, _)) = arguments.into_iter().next() else { return Vec::new() };
     checker.used(map, UseKind::Clear, Domain::Any);
-    vec![checker.emit(Record::Clear { map }, Vec::new())]
+    let printed = checker.forget_printed(map);
+    vec![checker.emit(Record::Clear { map, printed }, Vec::new())]
 }
 
 /// `zero(@x)`.
 pub fn zero(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, _: Span) -> Vec<StmtKind> {
     let Some(Argument::Map(map, _)) = arguments.into_iter().next() else { return Vec::new() };
     use_whole(checker, map);
-    vec![checker.emit(Record::Zero { map }, Vec::new())]
+    let printed = checker.forget_printed(map);
+    vec![checker.emit(Record::Zero { map, printed }, Vec::new())]
 }
 
 /// `exit()`, `exit(code)`: nothing after it runs in this probe.

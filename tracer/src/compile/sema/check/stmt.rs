@@ -16,6 +16,7 @@ const MAX_UNROLL: i64 = 100;
 impl Checker<'_> {
     pub(super) fn block(&mut self, block: &ast::Block) -> Vec<Stmt> {
         self.scopes.push(Vec::new());
+        let printed = self.printed.clone();
         let mut stmts = Vec::new();
         let mut left = false;
         for stmt in &block.statements {
@@ -28,6 +29,8 @@ impl Checker<'_> {
             self.effect(value, &mut stmts);
         }
         self.scopes.pop();
+        // Whoever comes by here may have run this block or not.
+        self.printed.retain(|map| printed.contains(map));
         stmts
     }
 
