@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use thiserror::Error;
+use tracer_common::loss::Loss;
 
 use crate::cli::doctor::Diagnosis;
 use crate::cli::high::{self, Request, Run, Talk};
@@ -82,7 +83,7 @@ fn trace(run: &Run) -> Result<Status> {
     let Compiled { object, plan, warnings } = compiled.map_err(|failure| script_error(failure, &run.source))?;
     refused?;
     say(run, &render(&warnings, &run.source));
-    say(run, &description);
+    say(run, &format!("scope: {description}"));
 
     let loaded = run::load(&object, &plan)?;
     if run.dry_run {
@@ -120,7 +121,7 @@ fn report(
     let mut telling = Telling::new(Reporter::new(plan, run.output.style, output), prompt);
     telling::unless_closed(telling.reporter.meta(&meta(facts, scope)))?;
 
-    let options = Options { duration: run.duration, command, output: Some(descriptor) };
+    let options = Options { duration: run.duration, interval: run.interval, command, output: Some(descriptor) };
     let (outcome, mut maps) = run::run(loaded, plan, options, &mut telling)?;
 
     let status = status(run, &outcome);
@@ -130,7 +131,7 @@ fn report(
         .and_then(|()| reporter.summary(&summary(&outcome, status)))
         .and_then(|()| reporter.flush());
     telling::unless_closed(told)?;
-    say(run, &losses(run, &outcome));
+    say(run, &last_words(run, &outcome));
     Ok(status)
 }
 
@@ -245,14 +246,23 @@ fn summary(outcome: &Outcome, status: Status) -> Summary {
 fn status(run: &Run, outcome: &Outcome) -> Status {
     match outcome.reason {
         Reason::Exit(code) if code != 0 => Status::Script(code as u8),
-        _ if run.strict && outcome.losses.iter().any(|&count| count != 0) => Status::Lossy,
+        _ if run.strict && losses(run, outcome).occurred().next().is_some() => Status::Lossy,
         _ => Status::Done,
     }
 }
 
+/// What was lost. That memory could not be read is told only if it was asked for: scripts try, as in bpftrace.
+fn losses(run: &Run, outcome: &Outcome) -> Losses {
+    let mut losses = outcome.losses;
+    if !run.warnings {
+        losses[Loss::ReadFailed as usize] = 0;
+    }
+    Losses(losses)
+}
+
 /// What was lost, and how the command ended, if that is worth a line.
-fn losses(run: &Run, outcome: &Outcome) -> String {
-    let mut lines = Losses(outcome.losses).describe();
+fn last_words(run: &Run, outcome: &Outcome) -> String {
+    let mut lines = losses(run, outcome).describe();
     if let (Reason::CommandEnded(status), high::Target::Command { words, .. }) = (outcome.reason, &run.target)
         && !status.success()
     {

@@ -31,11 +31,11 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    /// From the facts, and the scope that was found: a sentence, or why there is none.
+    /// From the facts, and the scope that was found: who is traced, in words, or why that cannot be said.
     pub fn new(facts: &Facts, scope: Option<Result<String, String>>) -> Self {
         let mut checks = examine(facts);
         let scope = scope.and_then(|scope| match scope {
-            Ok(sentence) => Some(sentence.trim_start_matches("scope: ").to_owned()),
+            Ok(sentence) => Some(sentence),
             Err(why) => {
                 checks.push(privilege::no_scope(why));
                 None

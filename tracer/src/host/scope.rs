@@ -62,7 +62,7 @@ pub struct Place {
 pub struct Resolved {
     /// What the programs check.
     pub scope: Scope,
-    /// One line that says who is traced.
+    /// Who is traced, in words.
     pub description: String,
 }
 
@@ -187,10 +187,10 @@ fn describe(edge: &Edge, owner: Owner, processes: Processes, facts: &Facts) -> S
         Processes::Tree(pid) => format!("process {pid} and what it forks in "),
     };
     match edge {
-        Edge::Machine if matches!(owner, Owner::Machine) => format!("scope: {who}{owner}"),
-        Edge::Machine => format!("scope: {who}the whole machine (this is the root cgroup)"),
-        Edge::PidNamespace => format!("scope: {who}{owner} (pid namespace {})", facts.pid_namespace.inum),
-        Edge::Cgroup(place) => format!("scope: {who}{owner} (cgroup {}, {})", place.id, place.name),
+        Edge::Machine if matches!(owner, Owner::Machine) => format!("{who}{owner}"),
+        Edge::Machine => format!("{who}the whole machine (this is the root cgroup)"),
+        Edge::PidNamespace => format!("{who}{owner} (pid namespace {})", facts.pid_namespace.inum),
+        Edge::Cgroup(place) => format!("{who}{owner} (cgroup {}, {})", place.id, place.name),
     }
 }
 

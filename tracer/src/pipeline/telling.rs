@@ -61,6 +61,10 @@ impl run::Sink for Telling<'_> {
         eprintln!("{message}");
     }
 
+    fn interval(&mut self, maps: &mut run::Maps) -> Result<()> {
+        Ok(unless_closed(self.reporter.maps_at_interval(maps))?)
+    }
+
     fn idle(&mut self) -> Result<()> {
         if self.prompt {
             unless_closed(self.reporter.flush())?;
@@ -107,6 +111,10 @@ impl run::Sink for Silence {
 
     fn diagnostic(&mut self, message: &str) {
         eprintln!("{message}");
+    }
+
+    fn interval(&mut self, _: &mut run::Maps) -> Result<(), run::Error> {
+        Ok(())
     }
 
     fn idle(&mut self) -> Result<(), run::Error> {

@@ -21,6 +21,8 @@ pub enum Event<'a> {
     Table(&'a Table),
     /// The script is done; the maps that are printed at the end follow.
     End,
+    /// An interval of `--interval` is over.
+    Interval,
     /// After everything else.
     Summary(&'a Summary),
 }

@@ -25,7 +25,7 @@ pub fn write(event: Event<'_>, out: &mut impl Write) -> io::Result<()> {
         Event::Value(cell) => line("value", cell, out),
         Event::Map(map) => write_map(map, out),
         Event::Table(table) => line("table", table, out),
-        Event::End => Ok(()),
+        Event::End | Event::Interval => Ok(()),
         Event::Summary(summary) => {
             if let Some(lost) = summary.losses.events() {
                 counted("lost_events", "events", lost, out)?;

@@ -250,6 +250,17 @@ impl<'p, W: Write> Reporter<'p, W> {
         Ok(())
     }
 
+    /// Prints the same maps in the middle of a session. Aggregations start afresh; other maps keep what they hold,
+    /// which may be what the script goes on with.
+    pub fn maps_at_interval(&mut self, maps: &mut dyn Maps) -> Result<(), Error> {
+        for &id in &self.plan.print_at_end {
+            let view = self.view(id, Selection::default(), maps)?;
+            self.write(Event::Map(&view))?;
+            self.store.clear(id);
+        }
+        self.write(Event::Interval)
+    }
+
     /// What is known after everything.
     pub fn summary(&mut self, summary: &Summary) -> Result<(), Error> {
         self.write(Event::Summary(summary))

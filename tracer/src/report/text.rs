@@ -20,6 +20,7 @@ pub fn write(event: Event<'_>, out: &mut impl Write) -> io::Result<()> {
         Event::Map(map) => out.write_all(&map_text(map)),
         Event::Table(table) => out.write_all(table.to_text().as_bytes()),
         Event::End => out.write_all(b"\n\n"),
+        Event::Interval => out.write_all(b"\n"),
     }
 }
 

@@ -40,8 +40,11 @@ impl Value {
                 named(plan.probes.get(index as usize), index)
             }
             Shape::Syscall => {
-                let number = integer(bytes, 8);
-                named(plan.syscalls.get(number as usize).and_then(Option::as_ref), number)
+                match integer(bytes, 8) {
+                    // The one call that returns without its number: it has restored the registers of before a signal.
+                    u64::MAX if !plan.syscalls.is_empty() => Value::Text(b"rt_sigreturn".to_vec()),
+                    number => named(plan.syscalls.get(number as usize).and_then(Option::as_ref), number),
+                }
             }
         }
     }

@@ -38,6 +38,9 @@ pub trait Sink {
     /// The runtime library in the kernel says something of itself; only if the object was linked to talk.
     fn diagnostic(&mut self, message: &str);
 
+    /// One of [`Options::interval`] is over; the end programs have run, and their records have been handed over.
+    fn interval(&mut self, maps: &mut Maps) -> Result<(), Self::Error>;
+
     /// No more records for now: the moment to flush.
     fn idle(&mut self) -> Result<(), Self::Error>;
 }
@@ -74,6 +77,8 @@ pub enum Reason {
 pub struct Options {
     /// Ends the session after this time.
     pub duration: Option<Duration>,
+    /// Reports every so often what the end would report.
+    pub interval: Option<Duration>,
     /// A process to start once everything is attached, with whose end the session ends.
     pub command: Option<Command>,
     /// Where the sink writes to: once nobody reads that any more, the session ends.
@@ -126,7 +131,7 @@ impl<'a, S: Sink> Session<'a, S> {
     async fn run(&mut self, options: Options) -> Result<Outcome, S::Error> {
         // Before anything is attached: from here on a signal ends the session, and not the process.
         let mut events = Events::new(&options)?;
-        let Options { duration, mut command, .. } = options;
+        let Options { duration, interval, mut command, output: _ } = options;
 
         self.run_programs(|attach| *attach == Attach::Begin)?;
         let begun = self.take_records(usize::MAX)?;
@@ -140,7 +145,8 @@ impl<'a, S: Sink> Session<'a, S> {
                 if let Some(command) = &mut command {
                     command.start().map_err(Error::from)?;
                 }
-                self.wait_for_end(&mut events, command.as_ref(), duration).await?
+                let timers = Timers::new(self.plan, interval);
+                self.wait_for_end(&mut events, command.as_ref(), duration, timers).await?
             }
         };
         self.links.clear();
@@ -163,9 +169,9 @@ impl<'a, S: Sink> Session<'a, S> {
         events: &mut Events,
         command: Option<&Command>,
         duration: Option<Duration>,
+        mut timers: Timers<'a>,
     ) -> Result<Reason, S::Error> {
-        let mut timers = Timers::new(self.plan);
-        if self.links.is_empty() && timers.is_empty() && command.is_none() {
+        if self.links.is_empty() && !timers.run_programs() && command.is_none() {
             return Ok(Reason::Complete);
         }
         let end = duration.map(|duration| Instant::now() + duration);
@@ -188,10 +194,14 @@ impl<'a, S: Sink> Session<'a, S> {
             let flow = match event {
                 Event::Records => self.take_records(RECORDS_AT_ONCE)?,
                 Event::Timer => {
-                    for program in timers.due() {
-                        self.run_program(program)?;
+                    let mut flow = Flow::Continue;
+                    for due in timers.due() {
+                        match due {
+                            Due::Program(program) => self.run_program(program)?,
+                            Due::Report => flow = self.report()?,
+                        }
                     }
-                    Flow::Continue
+                    flow
                 }
                 Event::Diagnostics => {
                     self.pass_diagnostics();
@@ -231,6 +241,15 @@ impl<'a, S: Sink> Session<'a, S> {
             .test_run(RawTracePointRunOptions::new())
             .map(drop)
             .map_err(|error| Error::TestRun { program: symbol.clone(), error })
+    }
+
+    /// Does what is done at the end, while all goes on.
+    fn report(&mut self) -> Result<Flow, S::Error> {
+        self.run_programs(|attach| *attach == Attach::End)?;
+        let flow = self.take_records()?;
+        self.sink.interval(&mut self.maps)?;
+        self.sink.idle()?;
+        Ok(flow)
     }
 
     fn pass_diagnostics(&mut self) {
@@ -326,21 +345,33 @@ async fn sleep_until(instant: Option<Instant>) {
     }
 }
 
-/// The interval programs, each with its period and when it is to run next.
-struct Timers<'a>(Vec<(&'a Program, Duration, Instant)>);
+/// What is done from time to time.
+#[derive(Clone, Copy)]
+enum Due<'a> {
+    /// An interval program runs.
+    Program(&'a Program),
+    /// What the end would report is reported.
+    Report,
+}
+
+/// What is done from time to time, how often, and when next.
+struct Timers<'a>(Vec<(Due<'a>, Duration, Instant)>);
 
 impl<'a> Timers<'a> {
-    fn new(plan: &'a Plan) -> Self {
+    fn new(plan: &'a Plan, report: Option<Duration>) -> Self {
         let now = Instant::now();
-        let timer = |program: &'a Program| match program.attach {
-            Attach::Interval { period } => Some((program, Duration::from_nanos(period))),
+        let program = |program: &'a Program| match program.attach {
+            Attach::Interval { period } => Some((Due::Program(program), Duration::from_nanos(period))),
             _ => None,
         };
-        Self(plan.programs.iter().filter_map(timer).map(|(program, period)| (program, period, now + period)).collect())
+        let report = report.map(|period| (Due::Report, period));
+        let all = plan.programs.iter().filter_map(program).chain(report);
+        Self(all.map(|(due, period)| (due, period, now + period)).collect())
     }
 
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether there is an interval program.
+    fn run_programs(&self) -> bool {
+        self.0.iter().any(|(due, ..)| matches!(due, Due::Program(_)))
     }
 
     /// When the first of them is to run.
@@ -349,12 +380,12 @@ impl<'a> Timers<'a> {
     }
 
     /// Those that are to run now. Runs that have been missed are left out, and the rhythm is kept.
-    fn due(&mut self) -> Vec<&'a Program> {
+    fn due(&mut self) -> Vec<Due<'a>> {
         let now = Instant::now();
         let mut due = Vec::new();
-        for (program, period, next) in &mut self.0 {
+        for (timer, period, next) in &mut self.0 {
             if *next <= now {
-                due.push(*program);
+                due.push(*timer);
                 let missed = (now - *next).as_nanos() / period.as_nanos().max(1);
                 *next += period.saturating_mul(missed as u32 + 1);
             }

@@ -28,6 +28,7 @@ struct Story {
     /// Every update that was drained by `print(@)`, by key, and how often it was drained.
     drained: Vec<(Vec<u8>, u64)>,
     prints: usize,
+    intervals: usize,
 }
 
 impl Story {
@@ -77,6 +78,11 @@ impl Sink for Story {
 
     fn diagnostic(&mut self, message: &str) {
         self.payloads.push(message.as_bytes().to_vec());
+    }
+
+    fn interval(&mut self, _: &mut Maps) -> Result<(), Error> {
+        self.intervals += 1;
+        Ok(())
     }
 
     fn idle(&mut self) -> Result<(), Error> {
@@ -179,6 +185,19 @@ fn a_session_lasts_as_long_as_it_is_asked_to() {
     assert_eq!(outcome.reason, Reason::Duration);
     assert!(outcome.duration >= duration);
     assert!(story.total() > 0, "the interval has passed");
+}
+
+#[test]
+fn the_end_probe_runs_at_every_interval_too() {
+    if !may_trace() {
+        return;
+    }
+    let interval = Some(Duration::from_millis(1));
+    let script = "interval:ms:30 { exit(); } END { print(1); }";
+    let (story, outcome) = session(script, Scope::default(), Options { interval, ..Options::default() });
+    assert_eq!(outcome.reason, Reason::Exit(0));
+    assert!(story.intervals > 0);
+    assert_eq!(story.payloads.len(), story.intervals + 1);
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn machine() -> Facts {
 
 #[test]
 fn a_machine_where_everything_works() {
-    let diagnosis = Diagnosis::new(&machine(), Some(Ok("scope: the whole machine".to_owned())));
+    let diagnosis = Diagnosis::new(&machine(), Some(Ok("the whole machine".to_owned())));
     let expected = format!(
         "\
 ctrace {}, Linux 6.1.0, outside of containers; cgroups v1

@@ -63,14 +63,14 @@ fn a_container_on_a_hybrid_host_is_its_own_cgroup() {
     assert_eq!(cgroup(&resolved), (4711, 2));
     assert_eq!((resolved.scope.pidns_inum, resolved.scope.pidns_level), (4_026_532_201, 1));
     assert_eq!(resolved.scope.offsets.upid_size, 16);
-    assert_eq!(resolved.description, "scope: this container (cgroup 4711, /docker/3f1c0d6f0a9e…)");
+    assert_eq!(resolved.description, "this container (cgroup 4711, /docker/3f1c0d6f0a9e…)");
 }
 
 #[test]
 fn a_private_cgroup_namespace_is_its_root() {
     let root = Caller::at("/", &[1, 40, 4711]).in_pid_namespace().in_cgroup_namespace();
     assert_eq!(cgroup(&root.default()), (4711, 2));
-    assert_eq!(root.default().description, "scope: this container (cgroup 4711, the root of its cgroup namespace)");
+    assert_eq!(root.default().description, "this container (cgroup 4711, the root of its cgroup namespace)");
     let below = Caller::at("/app/worker", &[1, 40, 4711, 5000, 5001]).in_pid_namespace().in_cgroup_namespace();
     assert_eq!(cgroup(&below.default()), (4711, 2));
 }
@@ -92,7 +92,7 @@ fn v1_is_the_pid_namespace() {
     ] {
         let resolved = caller.in_pid_namespace().default();
         assert_eq!(resolved.scope.kind, ScopeKind::PidNamespace as u32);
-        assert_eq!(resolved.description, "scope: this container (pid namespace 4026532201)");
+        assert_eq!(resolved.description, "this container (pid namespace 4026532201)");
     }
 }
 
@@ -110,11 +110,11 @@ fn outside_containers_it_is_the_callers_cgroup() {
     assert_eq!(resolved.scope.pidns_level, 0);
     assert_eq!(
         resolved.description,
-        "scope: processes of this cgroup; --scope host for the machine (cgroup 300, /user.slice/session-1.scope)"
+        "processes of this cgroup; --scope host for the machine (cgroup 300, /user.slice/session-1.scope)"
     );
     let root = Caller::at("/", &[1]).legacy("/custom").default();
     assert_eq!(root.scope.kind, ScopeKind::Host as u32);
-    assert_eq!(root.description, "scope: the whole machine (this is the root cgroup)");
+    assert_eq!(root.description, "the whole machine (this is the root cgroup)");
 }
 
 #[test]
@@ -122,11 +122,11 @@ fn the_machine_has_the_machines_pids() {
     let caller = Caller::at("/", &[1, 40]).in_pid_namespace().in_cgroup_namespace();
     let all = caller.resolve(Some(Asked::Host), Processes::All);
     assert_eq!((all.scope.kind, all.scope.pidns_level), (ScopeKind::Host as u32, 0));
-    assert_eq!(all.description, "scope: the whole machine");
+    assert_eq!(all.description, "the whole machine");
     // A pid that was typed here is one of this namespace.
     let one = caller.resolve(Some(Asked::Host), Processes::One(7));
     assert_eq!((one.scope.tgid, one.scope.pidns_level), (7, 1));
-    assert_eq!(one.description, "scope: process 7 in the whole machine");
+    assert_eq!(one.description, "process 7 in the whole machine");
 }
 
 #[test]
@@ -148,5 +148,5 @@ fn a_process_of_ones_own_cgroup_needs_no_tree() {
     let ids: Vec<u64> = (1..).take(1 + components(&own)).collect();
     caller.identity.cgroups[..ids.len()].copy_from_slice(&ids);
     let resolved = caller.resolve(Some(Asked::Pid(std::process::id())), Processes::All);
-    assert!(resolved.description.starts_with("scope: the container of process "), "{}", resolved.description);
+    assert!(resolved.description.starts_with("the container of process "), "{}", resolved.description);
 }

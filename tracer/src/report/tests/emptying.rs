@@ -44,6 +44,21 @@ fn without_a_clear_values_grow() {
     assert_eq!(session.printed(Style::Text), expected);
 }
 
+/// `--interval`: aggregations start afresh; a plain map is the script's memory, and stays.
+#[test]
+fn after_an_interval_aggregations_start_afresh() {
+    let mut session = Session::new();
+    let c = session.aggregation("@c", None, Aggregation::Count);
+    let p = session.map("@p", None, Value::Plain(Shape::I64));
+    session.assign(p, &[], &int(7));
+    for events in [5, 2] {
+        session.update(c, &[], &vec![0; events]);
+        session.interval();
+    }
+    session.update(c, &[], &[0]);
+    assert_eq!(session.output(Style::Text), "@c: 5\n@p: 7\n\n@c: 2\n@p: 7\n\n\n\n@c: 1\n@p: 7\n");
+}
+
 /// `BEGIN { @c = count(); @ck[1] = count(); @h = hist(1); @hk[1] = hist(1); @av = avg(1); @mn = min(1); @stk[1] = stats(1);
 /// @p[1] = 2; @s = "a"; zero(@c); … }`, as bpftrace 0.27.1 prints it.
 #[test]

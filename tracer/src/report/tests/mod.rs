@@ -102,6 +102,7 @@ enum Step {
     Update { map: MapId, key: Vec<u8>, cpu: usize, value: i64 },
     Assign { map: MapId, key: Vec<u8>, value: Vec<u8> },
     Record(Vec<u8>),
+    Interval,
 }
 
 impl Session {
@@ -158,6 +159,11 @@ impl Session {
         &mut self.kernel.plan
     }
 
+    /// An interval of `--interval` is over.
+    pub fn interval(&mut self) {
+        self.steps.push(Step::Interval);
+    }
+
     /// What has been printed before the end.
     pub fn printed(&mut self, style: Style) -> String {
         self.run(style, false).expect("the session is well-formed")
@@ -177,6 +183,7 @@ impl Session {
             match step {
                 Step::Update { map, key, cpu, value } => self.kernel.update(map, &key, cpu, value),
                 Step::Assign { map, key, value } => drop(self.kernel.plain.insert((map, key), value)),
+                Step::Interval => reporter.maps_at_interval(&mut self.kernel)?,
                 Step::Record(record) => assert_eq!(reporter.record(&record, &mut self.kernel)?, Flow::Continue),
             }
         }
