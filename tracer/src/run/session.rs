@@ -24,6 +24,9 @@ use crate::plan::{Attach, Plan, Program};
 /// Most records that are handled before timers, signals and the command are looked at again.
 const RECORDS_AT_ONCE: usize = 4096;
 
+/// More records than the ring has room for: 2^20 bytes, of which each takes at least 16.
+const RING_RECORDS: usize = (1 << 20) / 16;
+
 /// Whoever is told what happens, in order.
 pub trait Sink {
     /// What makes it impossible to go on.
@@ -246,7 +249,8 @@ impl<'a, S: Sink> Session<'a, S> {
     /// Does what is done at the end, while all goes on.
     fn report(&mut self) -> Result<Flow, S::Error> {
         self.run_programs(|attach| *attach == Attach::End)?;
-        let flow = self.take_records()?;
+        // Those of the end programs are among them, and behind them others may come for ever.
+        let flow = self.take_records(RING_RECORDS)?;
         self.sink.interval(&mut self.maps)?;
         self.sink.idle()?;
         Ok(flow)

@@ -171,8 +171,10 @@ fn printed_values_are_those_of_bpftrace() {
     session.record(Record::PrintValue { value: Shape::Syscall }, &int(0));
     // A number without a name prints as a number.
     session.record(Record::PrintValue { value: Shape::Syscall }, &int(1));
-    let expected =
-        "(1, x, (2, -3))\ntrue\n18446744073709551615\ns\n0xffff\ntracepoint:raw_syscalls:sys_exit\nread\n1\n";
+    // At the exit of rt_sigreturn the kernel has no number any more.
+    session.record(Record::PrintValue { value: Shape::Syscall }, &int(-1));
+    let expected = "(1, x, (2, -3))\ntrue\n18446744073709551615\ns\n0xffff\ntracepoint:raw_syscalls:sys_exit\nread\n1\n\
+                    rt_sigreturn\n";
     assert_eq!(session.printed(Style::Text), expected);
 }
 
