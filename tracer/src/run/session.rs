@@ -24,8 +24,8 @@ use crate::plan::{Attach, Plan, Program};
 /// Most records that are handled before timers, signals and the command are looked at again.
 const RECORDS_AT_ONCE: usize = 4096;
 
-/// More records than the ring has room for: 2^20 bytes, of which each takes at least 16.
-const RING_RECORDS: usize = (1 << 20) / 16;
+/// Bytes of the ring, unless the plan says otherwise: as the runtime library declares it.
+const RING_SIZE: u32 = 1 << 20;
 
 /// Whoever is told what happens, in order.
 pub trait Sink {
@@ -249,8 +249,10 @@ impl<'a, S: Sink> Session<'a, S> {
     /// Does what is done at the end, while all goes on.
     fn report(&mut self) -> Result<Flow, S::Error> {
         self.run_programs(|attach| *attach == Attach::End)?;
-        // Those of the end programs are among them, and behind them others may come for ever.
-        let flow = self.take_records(RING_RECORDS)?;
+        // As many as the ring has room for, each of 16 bytes at least: those of the end programs are among them. Behind
+        // them, others may come for ever.
+        let room = self.plan.ring_size.unwrap_or(RING_SIZE) / 16;
+        let flow = self.take_records(room as usize)?;
         self.sink.interval(&mut self.maps)?;
         self.sink.idle()?;
         Ok(flow)
