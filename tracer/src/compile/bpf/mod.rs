@@ -112,7 +112,7 @@ pub fn generate(module: &ir::Module, plan: &Plan, library: &Library, scope: &Sco
 
 fn generate_program(function: &ir::Function, attach: &Attach, library: &Library) -> Result<Program, Limit> {
     let selected = select::select(function);
-    let frame = Frame::new(function);
+    let frame = Frame::new(&function.slots, &selected);
     let deepest = selected.callees().map(|callee| link::stack_depth(library, callee.symbol())).max();
     let available = STACK.saturating_sub(deepest.unwrap_or(0));
     let fits = |needed: u32| {

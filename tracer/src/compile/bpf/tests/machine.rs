@@ -12,8 +12,9 @@ use crate::compile::ir::{Function, Helper, Runtime};
 
 /// Instructions and bytes of the frame.
 pub fn compile(function: &Function) -> (Vec<Line>, u32) {
-    let frame = Frame::new(function);
-    let allocated = regalloc::allocate(&select::select(function), &frame);
+    let selected = select::select(function);
+    let frame = Frame::new(&function.slots, &selected);
+    let allocated = regalloc::allocate(&selected, &frame);
     (layout::lay_out(allocated.blocks), frame.size(allocated.spills))
 }
 

@@ -2,12 +2,12 @@
 
 use tracer_common::scope::{KernelOffsets, Scope, ScopeKind};
 
-use super::build::Builder;
+use super::build::{Builder, target};
 use crate::compile::bpf::insn::{AluOp, Base, Bits, Callee, Condition, Insn, JumpOp, Operand, Reg, Wide, encode};
 use crate::compile::bpf::runtime::Library;
 use crate::compile::bpf::{Limit, Object, disassemble, generate, link};
 use crate::compile::elf;
-use crate::compile::ir::{Function, Helper, Inst, Module, Runtime, Width};
+use crate::compile::ir::{CompareOp, Function, Helper, Inst, Module, Runtime, Width};
 use crate::compile::source::{Source, Span};
 use crate::plan::{Aggregation, Attach, Map, MapId, Plan, Program, Shape, Storage, Value};
 
@@ -167,6 +167,36 @@ fn a_frame_that_does_not_fit_the_stack_is_a_stated_limit() {
     let depth = link::stack_depth(&Library::quiet(), "ct_insert");
     assert_eq!(limit, Limit::Stack { symbol: "greedy".to_owned(), needed: 480, available: 512 - depth });
     assert!(limit.to_string().contains("480 bytes of stack"), "{limit}");
+}
+
+/// Two ways, each with a slot of 200 bytes, and a slot of 16 bytes from before to after.
+fn two_ways() -> Function {
+    let mut b = Builder::new("ways");
+    let (one, other, after) = (b.block(), b.block(), b.block());
+    let kept = b.slot(16);
+    let (kept, zero) = (b.address(kept), b.number(0));
+    b.store(kept, 0, Width::B8, zero);
+    let choice = b.load(Builder::CONTEXT, 0, Width::B8);
+    b.branch(CompareOp::Eq, choice, zero, target(one, &[]), target(other, &[]));
+    for way in [one, other] {
+        b.enter(way);
+        let slot = b.slot(200);
+        let key = b.address(slot);
+        b.store(key, 0, Width::B8, zero);
+        let map = b.map(0);
+        b.helper(Helper::MapDeleteElem, &[map, key]);
+        b.jump(after, &[]);
+    }
+    b.enter(after);
+    let map = b.map(0);
+    b.helper(Helper::MapDeleteElem, &[map, kept]);
+    b.finish()
+}
+
+#[test]
+fn slots_that_are_never_in_use_together_share_their_bytes() {
+    let object = object(two_ways(), maps(), &Scope::default()).expect("small");
+    assert_eq!(object.programs[0].frame, 16 + 200);
 }
 
 #[test]

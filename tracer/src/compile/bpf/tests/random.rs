@@ -158,7 +158,7 @@ impl Maker<'_> {
     }
 
     fn statement(&mut self, depth: u32) {
-        let value = match self.pick(if depth > 0 { 16 } else { 12 }) {
+        let value = match self.pick(if depth > 0 { 18 } else { 12 }) {
             0..=3 => {
                 let (op, a, b) = (self.of(&OPS), self.operand(), self.operand());
                 // `rbpf` cannot negate the smallest number.
@@ -204,7 +204,8 @@ impl Maker<'_> {
             }
             12 | 13 => return self.diamond(depth),
             14 => return self.choose(depth),
-            _ => return self.repeat(depth),
+            15 => return self.repeat(depth),
+            _ => self.remember(depth),
         };
         self.scope.push(value);
     }
@@ -335,6 +336,21 @@ impl Maker<'_> {
         self.builder.jump(head, &[next, first, second]);
         self.scope = outer;
         self.builder.enter(after);
+    }
+
+    /// A value that waits in a slot of its own while other things happen.
+    fn remember(&mut self, depth: u32) -> Value {
+        let slot = self.builder.slot(16);
+        let value = self.value();
+        let address = self.builder.address(slot);
+        self.builder.store(address, 8, Width::B8, value);
+        self.statements(depth - 1, 3);
+        let index = self.value();
+        let zero = self.builder.number(0);
+        // Not a distance that selection could fold: the address stays a value.
+        let nothing = self.builder.binary(BinaryOp::And, index, zero);
+        let address = self.builder.binary(BinaryOp::Add, address, nothing);
+        self.builder.load(address, 8, Width::B8)
     }
 
     /// Writes all that is in scope to memory, so that all of it is live up to here.
