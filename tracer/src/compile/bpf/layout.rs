@@ -70,7 +70,7 @@ pub fn lay_out(mut blocks: Vec<CodeBlock>) -> Vec<Line> {
     let order = order(&blocks);
     let mut lines = Vec::new();
     let mut starts = vec![usize::MAX; blocks.len()];
-    // Jumps name blocks until all of them have been placed.
+    // Until all blocks have been placed, a jump names its block; one past the last block, and so on, stand for lines.
     for (position, &block) in order.iter().enumerate() {
         let CodeBlock { steps, exit, exit_span, .. } = &blocks[block];
         starts[block] = lines.len();

@@ -432,25 +432,10 @@ fn jump_op(op: CompareOp) -> JumpOp {
 
 fn count_uses(function: &ir::Function) -> Vec<u32> {
     let mut uses = vec![0; function.values.len()];
-    let mut used = |value: Value| uses[value.0 as usize] += 1;
     for block in &function.blocks {
-        for &value in &block.insts {
-            let inst = function.values[value.0 as usize].inst.as_ref();
-            inst.map(ir::Inst::operands).into_iter().flatten().for_each(&mut used);
-        }
-        match &block.terminator {
-            Terminator::Jump(target) => target.arguments.iter().copied().for_each(&mut used),
-            Terminator::Branch { a, b, then, otherwise, .. } => {
-                used(*a);
-                used(*b);
-                then.arguments.iter().chain(&otherwise.arguments).copied().for_each(&mut used);
-            }
-            Terminator::Switch { value, cases, default } => {
-                used(*value);
-                let targets = cases.iter().map(|(_, target)| target).chain([default]);
-                targets.flat_map(|target| &target.arguments).copied().for_each(&mut used);
-            }
-            Terminator::Return => {}
+        let insts = block.insts.iter().filter_map(|value| function.values[value.0 as usize].inst.as_ref());
+        for value in insts.flat_map(ir::Inst::operands).chain(block.terminator.operands()) {
+            uses[value.0 as usize] += 1;
         }
     }
     uses
