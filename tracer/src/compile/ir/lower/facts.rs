@@ -117,8 +117,8 @@ impl Lowering<'_> {
     /// The thread's name, in a slot.
     pub(super) fn comm(&mut self) -> Place {
         let pointer = self.fact(Fact::Comm, |l| {
-            // Not a temporary: it is kept for whoever asks again.
-            let slot = l.b.slot(COMM_SIZE);
+            // Not a temporary: one for the whole program, which has the same contents wherever it is written.
+            let slot = *l.comm_slot.get_or_insert_with(|| l.b.slot(COMM_SIZE));
             let pointer = l.b.slot_address(slot);
             l.read_comm(Place { pointer, offset: 0 });
             pointer

@@ -45,6 +45,7 @@ fn function(script: &typed::Script, target: &Target, program: &typed::Program, s
         program,
         facts: Vec::new(),
         comm_uses: program.clauses.iter().map(|clause| statement::uses(clause, typed::Builtin::Comm)).sum(),
+        comm_slot: None,
         locals: Vec::new(),
         temporaries: Vec::new(),
         probe: Probe::Fixed(ProbeId(0)),
@@ -77,6 +78,8 @@ struct Lowering<'a> {
     facts: Vec<facts::Known>,
     /// How often the program names `comm`.
     comm_uses: usize,
+    /// Where `comm` is kept, once it has been asked for.
+    comm_slot: Option<SlotId>,
     /// The clause's variables.
     locals: Vec<Local>,
     /// Slots to release after the statement.
