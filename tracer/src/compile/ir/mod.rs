@@ -450,6 +450,30 @@ impl Inst {
 }
 
 impl Helper {
+    /// How many arguments it takes.
+    pub fn arity(self) -> usize {
+        match self {
+            Self::KtimeGetNs
+            | Self::GetPrandomU32
+            | Self::GetSmpProcessorId
+            | Self::GetCurrentPidTgid
+            | Self::GetCurrentUidGid
+            | Self::GetCurrentTask
+            | Self::GetCurrentCgroupId
+            | Self::KtimeGetBootNs
+            | Self::GetCurrentTaskBtf => 0,
+            Self::TaskPtRegs => 1,
+            Self::MapLookupElem
+            | Self::MapDeleteElem
+            | Self::GetCurrentComm
+            | Self::RingbufSubmit
+            | Self::RingbufDiscard
+            | Self::TaskStorageDelete => 2,
+            Self::ProbeReadUser | Self::ProbeReadKernel | Self::ProbeReadUserStr | Self::ProbeReadKernelStr => 3,
+            Self::MapUpdateElem | Self::TaskStorageGet => 4,
+        }
+    }
+
     /// Whether two calls in one run of a program give the same result and write no memory.
     pub fn is_constant(self) -> bool {
         matches!(
@@ -466,6 +490,16 @@ impl Helper {
 }
 
 impl Runtime {
+    /// How many arguments it takes.
+    pub fn arity(self) -> usize {
+        match self {
+            Self::InScope | Self::PidTgid => 0,
+            Self::FollowFork | Self::ForgetTask | Self::Reserve | Self::Lost => 1,
+            Self::Insert | Self::HdrUpdate | Self::HdrUpdateAtomic | Self::Log2Index => 2,
+            Self::LinearIndex => 4,
+        }
+    }
+
     /// Whether two calls in one run of a program with the same arguments give the same result and write no memory.
     pub fn is_constant(self) -> bool {
         matches!(self, Self::InScope | Self::PidTgid | Self::Log2Index | Self::LinearIndex)

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::cfg::Dominators;
-use super::{Block, Function, Inst, Module, SlotId, Terminator, Value, Width};
+use super::{Block, CompareOp, Function, Helper, Inst, Module, Runtime, SlotId, Terminator, Value, Width};
 
 /// A breach of the contract.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -41,9 +41,22 @@ pub enum Breach {
         /// How many it should have.
         expected: usize,
     },
-    /// A call with more arguments than there are registers for.
-    #[error("{0} has more than five arguments")]
-    TooManyArguments(Value),
+    /// A call with too many or too few arguments.
+    #[error("{value} has {given} arguments, of {expected}")]
+    Arguments {
+        /// The call.
+        value: Value,
+        /// How many it has.
+        given: usize,
+        /// How many it should have.
+        expected: usize,
+    },
+    /// A record whose size the verifier would not know.
+    #[error("the size of {0} is not a constant")]
+    RecordSize(Value),
+    /// A record that is neither submitted nor discarded on some way to the end.
+    #[error("{0} is still held at the end of {1}")]
+    Unreleased(Value, Block),
     /// An atomic addition of 1 or 2 bytes.
     #[error("{0} adds atomically to {1} bytes")]
     AtomicWidth(Value, u32),
@@ -80,6 +93,9 @@ pub fn check(function: &Function) -> Result<(), Breach> {
         for (position, &value) in function.block(block).insts.iter().enumerate() {
             let inst = definition(function, value);
             instruction(function, block, value, inst)?;
+            if matches!(inst, Inst::Runtime { function: Runtime::Reserve, .. }) {
+                released(function, value, (block, position + 1))?;
+            }
             for operand in inst.operands() {
                 used(&definitions, &dominators, operand, (block, position))?;
             }
@@ -149,8 +165,15 @@ fn edges(function: &Function) -> Result<(), Breach> {
 
 fn instruction(function: &Function, block: Block, value: Value, inst: &Inst) -> Result<(), Breach> {
     match *inst {
-        Inst::Helper { ref arguments, .. } | Inst::Runtime { ref arguments, .. } if arguments.len() > 5 => {
-            Err(Breach::TooManyArguments(value))
+        Inst::Helper { helper, ref arguments } => call(value, arguments, helper.arity()),
+        Inst::Runtime { function: callee, ref arguments } => {
+            call(value, arguments, callee.arity())?;
+            match (callee, arguments.first()) {
+                (Runtime::Reserve, Some(&size)) if !matches!(inst_of(function, size), Some(Inst::Const(_))) => {
+                    Err(Breach::RecordSize(value))
+                }
+                _ => Ok(()),
+            }
         }
         Inst::AtomicAdd { width: width @ (Width::B1 | Width::B2), .. } => {
             Err(Breach::AtomicWidth(value, width.bytes()))
@@ -165,9 +188,55 @@ fn instruction(function: &Function, block: Block, value: Value, inst: &Inst) -> 
     }
 }
 
+fn call(value: Value, arguments: &[Value], expected: usize) -> Result<(), Breach> {
+    let given = arguments.len();
+    if given == expected { Ok(()) } else { Err(Breach::Arguments { value, given, expected }) }
+}
+
+/// Whether a record is given back on every way from where it was reserved, but those on which it is null.
+fn released(function: &Function, record: Value, start: (Block, usize)) -> Result<(), Breach> {
+    let gives_back = |&value: &Value| match inst_of(function, value) {
+        Some(Inst::Helper { helper: Helper::RingbufSubmit | Helper::RingbufDiscard, arguments }) => {
+            arguments.first() == Some(&record)
+        }
+        _ => false,
+    };
+    let mut seen = vec![false; function.blocks.len()];
+    let mut work = vec![start];
+    while let Some((block, from)) = work.pop() {
+        let data = function.block(block);
+        if data.insts.iter().skip(from).any(gives_back) {
+            continue;
+        }
+        let held: Vec<Block> = match &data.terminator {
+            Terminator::Return => return Err(Breach::Unreleased(record, block)),
+            Terminator::Branch { op: CompareOp::Ne, a, b, then, .. } if is_null_test(function, record, *a, *b) => {
+                vec![then.block]
+            }
+            Terminator::Branch { op: CompareOp::Eq, a, b, otherwise, .. } if is_null_test(function, record, *a, *b) => {
+                vec![otherwise.block]
+            }
+            other => other.targets().into_iter().map(|target| target.block).collect(),
+        };
+        for next in held {
+            if !std::mem::replace(&mut seen[next.0 as usize], true) {
+                work.push((next, 0));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_null_test(function: &Function, record: Value, a: Value, b: Value) -> bool {
+    a == record && matches!(inst_of(function, b), Some(Inst::Const(0)))
+}
+
+fn inst_of(function: &Function, value: Value) -> Option<&Inst> {
+    function.values.get(value.0 as usize)?.inst.as_ref()
+}
+
 fn slot_access(function: &Function, value: Value, pointer: Value, offset: i16, width: Width) -> Result<(), Breach> {
-    let Some(Inst::SlotAddress(slot)) = function.values.get(pointer.0 as usize).and_then(|data| data.inst.as_ref())
-    else {
+    let Some(Inst::SlotAddress(slot)) = inst_of(function, pointer) else {
         return Ok(());
     };
     let start = i32::from(offset);

@@ -2,7 +2,7 @@
 
 use super::assert_text;
 use crate::compile::ir::build::Builder;
-use crate::compile::ir::{BinaryOp, CompareOp, Function, Helper, Module, optimise, verify};
+use crate::compile::ir::{BinaryOp, CompareOp, Function, Helper, Module, Runtime, optimise, verify};
 
 fn optimised(function: Function) -> String {
     let mut module = Module { functions: vec![function] };
@@ -26,14 +26,14 @@ fn a_decided_branch_is_no_branch() {
     b.jump(done, &[]);
     b.fill(done);
     let x = b.read(x);
-    b.helper(Helper::ProbeReadUser, &[x]);
+    b.runtime(Runtime::Lost, &[x]);
     b.ret();
     assert_text(
         &optimised(b.finish()),
         "
         program p {
           b0(v0):
-            v2 = probe_read_user(2)
+            v2 = ct_lost(2)
             return
         }
         ",
@@ -57,7 +57,7 @@ fn a_way_that_decides_a_later_branch_goes_around_it() {
     b.fill(meet);
     b.branch_if(x, then, done);
     b.fill(then);
-    b.helper(Helper::ProbeReadUser, &[x]);
+    b.runtime(Runtime::Lost, &[x]);
     b.jump(done, &[]);
     b.fill(done);
     b.ret();
@@ -71,7 +71,7 @@ fn a_way_that_decides_a_later_branch_goes_around_it() {
           b1:
             if ne v1, 0 jump b2 else b3
           b2:
-            v3 = probe_read_user(v1)
+            v3 = ct_lost(v1)
             return
           b3:
             return
@@ -90,7 +90,7 @@ fn what_dominates_is_not_computed_again_and_siblings_are_left_alone() {
         b.fill(block);
         let again = b.helper(Helper::GetSmpProcessorId, &[]);
         let sum = b.binary_with(BinaryOp::Add, again, 5);
-        b.helper(Helper::ProbeReadUser, &[sum]);
+        b.runtime(Runtime::Lost, &[sum]);
         b.jump(done, &[]);
     }
     b.fill(done);
@@ -104,11 +104,11 @@ fn what_dominates_is_not_computed_again_and_siblings_are_left_alone() {
             if ne v1, 0 jump b1 else b2
           b1:
             v4 = add v1, 5
-            v5 = probe_read_user(v4)
+            v5 = ct_lost(v4)
             return
           b2:
             v7 = add v1, 5
-            v8 = probe_read_user(v7)
+            v8 = ct_lost(v7)
             return
         }
         ",
@@ -152,7 +152,7 @@ fn loads_stay_where_they_are() {
         let number = b.constant(number);
         b.store(slot, 0, width, number);
         let (memory, argument) = (b.load(slot, 0, width), b.load(context, 8, width));
-        b.helper(Helper::ProbeReadUser, &[memory, argument]);
+        b.helper(Helper::GetCurrentComm, &[memory, argument]);
     }
     b.ret();
     assert_text(
@@ -164,10 +164,10 @@ fn loads_stay_where_they_are() {
             store u64 [&s0], 1
             v4 = load u64 [&s0]
             v5 = load u64 [v0 +8]
-            v6 = probe_read_user(v4, v5)
+            v6 = get_current_comm(v4, v5)
             store u64 [&s0], 2
             v9 = load u64 [&s0]
-            v10 = probe_read_user(v9, v5)
+            v10 = get_current_comm(v9, v5)
             return
         }
         ",

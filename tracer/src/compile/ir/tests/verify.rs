@@ -3,7 +3,7 @@
 use crate::compile::ir::build::Builder;
 use crate::compile::ir::verify::{Breach, check};
 use crate::compile::ir::{
-    BinaryOp, Block, CompareOp, Function, Helper, Inst, Slot, SlotId, Target, Terminator, Value, Width,
+    BinaryOp, Block, CompareOp, Function, Helper, Inst, Runtime, Slot, SlotId, Target, Terminator, Value, Width,
 };
 
 /// `b0(v0): v1 = 1; v2 = v0 + v1; if v2 != v1 jump b1 else b2`, both of which return.
@@ -80,8 +80,43 @@ fn arity() {
     broken(Breach::Arity { from: Block(0), to: Block(1), passed: 1, expected: 0 }, |f| {
         f.blocks[0].terminator.targets_mut()[0].arguments.push(Value(1));
     });
-    broken(Breach::TooManyArguments(Value(3)), |f| {
-        add(f, 0, Inst::Helper { helper: Helper::KtimeGetNs, arguments: vec![Value(1); 6] });
+    broken(Breach::Arguments { value: Value(3), given: 1, expected: 0 }, |f| {
+        add(f, 0, Inst::Helper { helper: Helper::KtimeGetNs, arguments: vec![Value(1)] });
+    });
+    broken(Breach::Arguments { value: Value(3), given: 1, expected: 4 }, |f| {
+        add(f, 0, Inst::Runtime { function: Runtime::LinearIndex, arguments: vec![Value(1)] });
+    });
+}
+
+/// A record of 16 bytes is reserved, and submitted where it is not null; `change` breaks that.
+#[test]
+fn records() {
+    let reserve = |f: &mut Function, size| {
+        let record = add(f, 0, Inst::Runtime { function: Runtime::Reserve, arguments: vec![size] });
+        let zero = add(f, 0, Inst::Const(0));
+        if let Terminator::Branch { a, b, .. } = &mut f.blocks[0].terminator {
+            (*a, *b) = (record, zero);
+        }
+        (record, zero)
+    };
+    let submit = |f: &mut Function, block, record, zero| {
+        add(f, block, Inst::Helper { helper: Helper::RingbufSubmit, arguments: vec![record, zero] });
+    };
+    let mut good = sound();
+    let (record, zero) = reserve(&mut good, Value(1));
+    submit(&mut good, 1, record, zero);
+    assert_eq!(check(&good), Ok(()));
+
+    broken(Breach::Unreleased(Value(3), Block(1)), |f| {
+        reserve(f, Value(1));
+    });
+    broken(Breach::Unreleased(Value(3), Block(1)), |f| {
+        let (record, zero) = reserve(f, Value(1));
+        submit(f, 2, record, zero);
+    });
+    broken(Breach::RecordSize(Value(3)), |f| {
+        let (record, zero) = reserve(f, Value(2));
+        submit(f, 1, record, zero);
     });
 }
 
