@@ -1,30 +1,21 @@
 //! What scripts become between analysis and code, by example: `ir` holds scripts and their programs as `--emit ir` shows
 //! them. With `UPDATE_EXPECT=1` in the environment the expected texts are written anew, to be reviewed.
 
+mod machine;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use tracer::compile::bpf::runtime::Library;
-use tracer::compile::sema::policy::Level;
 use tracer::compile::source::Source;
 use tracer::compile::target::Target;
 use tracer::compile::{self, Failure, Stage, diagnostics};
 use tracer_common::scope::{Scope, ScopeKind};
 
-/// A container on a two-core machine with a recent kernel; its pids are its own.
-fn target() -> Target {
-    Target {
-        kernel: (6, 12, 0),
-        possible_cpus: 2,
-        task_storage: true,
-        task_registers: true,
-        scope: Scope { kind: ScopeKind::Cgroup as u32, pidns_level: 1, ..Scope::default() },
-        positional: Vec::new(),
-        named: Vec::new(),
-        command_pid: None,
-        allow_unsafe: false,
-        level: Level::default(),
-    }
+/// A container whose pids are its own.
+fn container(script: &str) -> Target {
+    let scope = Scope { kind: ScopeKind::Cgroup as u32, pidns_level: 1, ..Scope::default() };
+    Target { scope, ..machine::target(script) }
 }
 
 /// The scripts in a folder of `tests`, in order.
@@ -59,7 +50,7 @@ fn scripts_become_these_programs() {
     let mut differing = Vec::new();
     for path in scripts("ir") {
         let source = source(&path);
-        let shown = match compile::emit(Stage::Ir, &source, &target(), &library) {
+        let shown = match compile::emit(Stage::Ir, &source, &container(&source.text), &library) {
             Ok(text) => String::from_utf8(text).expect("the IR is text"),
             Err(failure) => panic!("{}", explain(failure, &source)),
         };
@@ -77,11 +68,11 @@ fn scripts_become_these_programs() {
 #[test]
 fn what_analysis_accepts_is_compiled() {
     let library = Library::quiet();
-    let old = Target { kernel: (5, 10, 0), task_storage: false, task_registers: false, ..target() };
-    let host = Target { scope: Scope::default(), ..target() };
-    for target in [target(), old, host] {
-        for path in [scripts("ir"), scripts("sema/typed")].concat() {
-            let source = source(&path);
+    for path in [scripts("ir"), scripts("sema/typed"), scripts("../tools")].concat() {
+        let source = source(&path);
+        let host = machine::target(&source.text);
+        let old = Target { kernel: (5, 10, 0), task_storage: false, task_registers: false, ..host.clone() };
+        for target in [host, old, container(&source.text)] {
             if let Err(failure) = compile::compile(&source, &target, &library) {
                 panic!("{}", explain(failure, &source));
             }

@@ -495,7 +495,7 @@ impl Runtime {
         match self {
             Self::InScope | Self::PidTgid => 0,
             Self::FollowFork | Self::ForgetTask | Self::Reserve | Self::Lost => 1,
-            Self::Insert | Self::HdrUpdate | Self::HdrUpdateAtomic | Self::Log2Index => 2,
+            Self::Insert | Self::HdrUpdate | Self::HdrUpdateAtomic | Self::Log2Index | Self::ReserveControl => 2,
             Self::LinearIndex => 4,
         }
     }

@@ -93,7 +93,7 @@ pub fn check(function: &Function) -> Result<(), Breach> {
         for (position, &value) in function.block(block).insts.iter().enumerate() {
             let inst = definition(function, value);
             instruction(function, block, value, inst)?;
-            if matches!(inst, Inst::Runtime { function: Runtime::Reserve, .. }) {
+            if matches!(inst, Inst::Runtime { function: Runtime::Reserve | Runtime::ReserveControl, .. }) {
                 released(function, value, (block, position + 1))?;
             }
             for operand in inst.operands() {
@@ -169,7 +169,9 @@ fn instruction(function: &Function, block: Block, value: Value, inst: &Inst) -> 
         Inst::Runtime { function: callee, ref arguments } => {
             call(value, arguments, callee.arity())?;
             match (callee, arguments.first()) {
-                (Runtime::Reserve, Some(&size)) if !matches!(inst_of(function, size), Some(Inst::Const(_))) => {
+                (Runtime::Reserve | Runtime::ReserveControl, Some(&size))
+                    if !matches!(inst_of(function, size), Some(Inst::Const(_))) =>
+                {
                     Err(Breach::RecordSize(value))
                 }
                 _ => Ok(()),
