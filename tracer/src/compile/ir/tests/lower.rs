@@ -7,7 +7,7 @@ use super::typed::*;
 use crate::compile::ir::{lower, optimise};
 use crate::compile::sema::typed::*;
 use crate::compile::target::Target;
-use crate::plan::{Aggregation, MapId, ProbeId, RecordId, Shape, Storage, Value};
+use crate::plan::{Aggregation, MapId, ProbeId, Record, RecordId, Shape, Storage, Value};
 
 fn assert_ir(script: &Script, expected: &str) {
     assert_ir_for(script, &target(), expected);
@@ -73,8 +73,10 @@ fn a_record_is_written_where_it_is_sent_from() {
         StmtKind::Return,
         StmtKind::Emit { record: RecordId(2), arguments: vec![] },
     ];
+    let mut script = script(Context::None, vec![], vec![clause(vec![], None, body)]);
+    script.plan.records = vec![Record::PrintValue { value: Shape::U64 }; 3];
     assert_ir(
-        &script(Context::None, vec![], vec![clause(vec![], None, body)]),
+        &script,
         "
         program p {
           b0(v0):
