@@ -4,12 +4,15 @@
 //! A script may begin with comments that set the machine up: `// positional: a b`, `// option: name=value`,
 //! `// cpid: 42`, `// level: user`, `// cpus: 128`, `// no task storage`, `// follow forks`.
 
+use proptest::prelude::*;
 use std::path::Path;
+use tracer::compile::bpf::runtime::Library;
 use tracer::compile::diagnostics::render_all;
 use tracer::compile::sema::{self, policy::Level};
 use tracer::compile::source::Source;
 use tracer::compile::syntax;
 use tracer::compile::target::Target;
+use tracer::compile::{self, Failure};
 use tracer_common::scope::{ProcessFilter, Scope};
 
 /// A two-core machine with a recent kernel, changed as the script's first lines ask.
@@ -116,6 +119,133 @@ fn the_canned_tools_are_good_scripts_whatever_their_options() {
             let header: String = chosen.map(|(_, option)| format!("// option: {option}\n")).collect();
             let (ok, shown) = analyse(&Source { name: path.display().to_string(), text: header + &tool });
             assert!(ok && !shown.contains("warning"), "{shown}");
+        }
+    }
+}
+
+/// Texts of numbers; `$v`, `@m` and `@n` hold some.
+fn numbers() -> BoxedStrategy<String> {
+    let leaves = [
+        "0",
+        "1",
+        "300",
+        "-1",
+        "0xffffffffffffffff",
+        "true",
+        "pid",
+        "tid",
+        "nsecs",
+        "cpu",
+        "uid",
+        "rand",
+        "elapsed",
+        "cgroup",
+        "$v",
+        "@m",
+        "@n[1]",
+        "$1",
+        "curtask",
+    ];
+    let leaf = prop::sample::select(leaves.to_vec()).prop_map(String::from);
+    leaf.prop_recursive(4, 24, 3, |inner| {
+        let operators =
+            ["+", "-", "*", "/", "%", "&", "|", "^", "<<", ">>", "==", "!=", "<", "<=", ">", ">=", "&&", "||"];
+        let before = prop::sample::select(vec!["-", "~", "!", "(uint8)", "(int16)", "(uint32)", "(int64)", "(bool)"]);
+        prop_oneof![
+            (inner.clone(), prop::sample::select(operators.to_vec()), inner.clone())
+                .prop_map(|(a, op, b)| format!("({a} {op} {b})")),
+            (before, inner.clone()).prop_map(|(op, a)| format!("{op}({a})")),
+            (inner.clone(), inner.clone(), inner.clone()).prop_map(|(a, b, c)| format!("({a} ? {b} : {c})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}, {b}).1")),
+            inner.clone().prop_map(|a| format!("@n[{a}]")),
+            inner.clone().prop_map(|a| format!("has_key(@n, {a})")),
+            (texts(), texts()).prop_map(|(a, b)| format!("({a} == {b})")),
+            (texts(), texts()).prop_map(|(a, b)| format!("strncmp({a}, {b}, 3)")),
+        ]
+    })
+    .boxed()
+}
+
+/// Texts of texts; `$w` holds one.
+fn texts() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["\"ab\"", "\"somewhat longer\"", "comm", "$w", "str(nsecs)", "str(uptr(pid), 5)"])
+        .prop_map(String::from)
+}
+
+/// Texts of what can be printed and be part of a key.
+fn values() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => numbers(),
+        2 => texts(),
+        1 => Just("probe".to_string()),
+        1 => numbers().prop_map(|n| format!("syscall_name({n})")),
+        1 => (numbers(), texts()).prop_map(|(n, t)| format!("({n}, {t})")),
+    ]
+}
+
+/// Texts of statements: N stands for a number, T for a text, V for any value.
+fn statements() -> impl Strategy<Value = String> {
+    let forms = [
+        "$v = N",
+        "$w = T",
+        "@m = N",
+        "@n[N] = N",
+        "@k[N, T] = count()",
+        "@c = sum(N)",
+        "@h[T] = hist(N)",
+        "$v++",
+        "@m--",
+        "@n[N] += N",
+        "delete(@n[N])",
+        "clear(@k)",
+        "print(V)",
+        "print(@c)",
+        "printf(\"%s %s\", V, T)",
+        "printf(\"%d\", N)",
+        "exit(N)",
+        "if (N) { $v = N; } else { @m = N; }",
+        "unroll (2) { @m += 5; }",
+        "return",
+        "@p[V] = V",
+        "@q[V, N] = hdr(N)",
+        "let $t = V",
+        "@s[tid] = N",
+        "@l = lhist(N, 0, 100, 10)",
+    ];
+    let parts =
+        (prop::sample::select(forms.to_vec()), [numbers(), numbers()], texts(), [values().boxed(), values().boxed()]);
+    parts.prop_map(|(form, numbers, text, values)| {
+        let (mut numbers, mut values) = (numbers.iter().cycle(), values.iter().cycle());
+        let part = |c: char| match c {
+            'N' => numbers.next().cloned().unwrap_or_default(),
+            'T' => text.clone(),
+            'V' => values.next().cloned().unwrap_or_default(),
+            c => c.to_string(),
+        };
+        form.chars().map(part).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever a script says, analysis accepts or refuses it; and what it accepts can be shown and compiled.
+    #[test]
+    fn any_script_is_analysed(
+        probe in prop::sample::select(vec![
+            "BEGIN", "interval:s:1", "t:raw_syscalls:sys_enter", "rt:sys_exit", "t:syscalls:sys_enter_read",
+            "t:syscalls:sys_*_read",
+        ]),
+        statements in prop::collection::vec(statements(), 1..6),
+    ) {
+        let text = format!("// positional: 7\n{probe} {{ $v = 1; $w = comm; @m = 1; @n[1] = 1; {}; }}", statements.join("; "));
+        let source = Source { name: "case".into(), text };
+        let (accepted, _) = analyse(&source);
+        if accepted {
+            match compile::compile(&source, &target(&source.text), &Library::quiet()) {
+                Ok(_) | Err(Failure::Limit(_)) => {}
+                Err(Failure::Script(_)) => panic!("accepted, then refused"),
+            }
         }
     }
 }

@@ -87,7 +87,8 @@ pub fn convert(operand: Operand, to: &Ty) -> typed::Expr {
 }
 
 fn convert_expr(expr: typed::Expr, from: &Ty, to: &Ty) -> typed::Expr {
-    if from.typed() == to.typed() {
+    // While types are being inferred, what is not known yet stays as it is.
+    if from.typed() == to.typed() || from.is_unknown() {
         return expr;
     }
     let span = expr.span;

@@ -307,7 +307,7 @@ impl Checker<'_> {
                 .also(otherwise.span(), format!("`{}`", otherwise.ty));
             return self.refuse_with(error);
         };
-        if ty.is_unknown() {
+        if then.ty.is_unknown() || otherwise.ty.is_unknown() {
             return Operand::unknown(span);
         }
         if ty.shape().is_none() {
@@ -329,7 +329,7 @@ impl Checker<'_> {
         let value = match op {
             B::Add => Some(a + b),
             B::Sub => Some(a - b),
-            B::Mul => Some(a * b),
+            B::Mul => a.checked_mul(b),
             B::Div => a.checked_div(b),
             B::Mod => a.checked_rem(b),
             B::BitAnd => Some(a & b),
