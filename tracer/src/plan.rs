@@ -303,7 +303,8 @@ impl Shape {
     }
 }
 
-/// What a record in the ring asks user space to do. Offsets are from the start of the payload.
+/// What a record in the ring asks user space to do. Offsets are from the start of the payload, whose length is a multiple
+/// of 8; what is behind the arguments is zero.
 #[derive(Clone, Debug, Serialize)]
 pub enum Record {
     /// `printf(format, …)`: the arguments are laid out as a tuple.

@@ -24,7 +24,8 @@ impl Lowering<'_> {
     pub(super) fn emit(&mut self, record: RecordId, arguments: &[Expr]) {
         let shapes: Vec<Shape> = arguments.iter().map(|argument| shape(&argument.ty).clone()).collect();
         let head = tracer_common::record::HEADER_SIZE as u32;
-        let payload = Shape::Tuple(shapes.clone()).size();
+        // A multiple of 8 as in the ring itself, and as a key is in its map.
+        let payload = Shape::Tuple(shapes.clone()).size().next_multiple_of(8);
 
         // Where an argument changes something that another may read, they are evaluated strictly in order.
         let in_order = arguments.iter().any(changes_something);
