@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use tracer::cli::high::UsageError;
+use tracer::cli::{self, high::UsageError};
 use tracer::pipeline::{self, ScriptError};
 
 fn main() -> ExitCode {
@@ -17,8 +17,8 @@ fn main() -> ExitCode {
         usage.exit();
     }
     match error.downcast_ref::<ScriptError>() {
-        Some(findings) => eprintln!("{findings}"),
-        None => eprintln!("ctrace: {error:#}"),
+        Some(findings) => cli::say(&findings.to_string()),
+        None => cli::say(&format!("ctrace: {error:#}")),
     }
     pipeline::status_of(&error).into()
 }

@@ -12,12 +12,12 @@ use anyhow::{Context, Result};
 use thiserror::Error;
 use tracer_common::loss::Loss;
 
-use crate::cli::doctor::Diagnosis;
 use crate::cli::high::{self, Request, Run, Talk};
 use crate::cli::list;
 use crate::cli::output::Output;
 use crate::cli::script::TOOLS;
 use crate::cli::status::Status;
+use crate::cli::{self, doctor::Diagnosis};
 use crate::compile::bpf::runtime::Library;
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::source::Source;
@@ -27,7 +27,7 @@ use crate::host::btf::Btf;
 use crate::host::facts::Facts;
 use crate::host::offsets::kernel_offsets;
 use crate::host::privilege::{self, Refusal};
-use crate::host::scope::{self, Asked, Processes, Resolved};
+use crate::host::scope::{self, Asked, Processes, Resolved, ScopeError};
 use crate::plan::Plan;
 use crate::report::{Losses, Meta, Reporter, Style, Summary};
 use crate::run::command::Command;
@@ -56,11 +56,13 @@ pub fn run(args: &[OsString]) -> Result<Status> {
 /// The exit status of an error.
 pub fn status_of(error: &anyhow::Error) -> Status {
     if error.is::<high::UsageError>() || error.is::<ScriptError>() {
-        Status::Usage
-    } else if error.is::<Refusal>() {
-        Status::Refused
-    } else {
-        Status::Failed
+        return Status::Usage;
+    }
+    match error.downcast_ref() {
+        Some(ScopeError::NotFound(_)) => Status::Usage,
+        Some(ScopeError::Indistinct) => Status::Refused,
+        None if error.is::<Refusal>() => Status::Refused,
+        None => Status::Failed,
     }
 }
 
@@ -281,7 +283,7 @@ fn render(diagnostics: &[Diagnostic], source: &Source) -> String {
 /// Says something on stderr, unless there is nothing to say or `-q` was given.
 fn say(run: &Run, text: &str) {
     if run.talk != Talk::Quiet && !text.is_empty() {
-        eprintln!("{}", text.trim_end());
+        cli::say(text);
     }
 }
 

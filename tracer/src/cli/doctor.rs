@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::compile::sema::policy::{Level, RULES};
 use crate::host::facts::{Facts, Layout, Runtime};
 use crate::host::privilege::{Check, Verdict, examine, remedies};
 use crate::host::{advice, privilege};
@@ -28,6 +29,17 @@ pub struct Diagnosis {
     checks: Vec<Check>,
     /// The way out, line by line; empty where nothing stands in the way.
     advice: Vec<String>,
+    /// The policy's table: what the levels of `--level` allow.
+    levels: Vec<Allowed>,
+}
+
+/// A row of the policy's table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Allowed {
+    /// The least level that allows it.
+    level: &'static str,
+    /// What.
+    what: &'static str,
 }
 
 impl Diagnosis {
@@ -51,6 +63,7 @@ impl Diagnosis {
             scope,
             advice: advice::lines(&remedies(&checks), facts),
             checks,
+            levels: RULES.iter().map(|rule| Allowed { level: rule.level.name(), what: rule.summary }).collect(),
         }
     }
 
@@ -93,6 +106,19 @@ impl Diagnosis {
             (_, false) => "Scripts and tools cannot be run here.".to_owned(),
         });
         lines.extend(self.advice.iter().cloned());
+
+        lines.push(String::new());
+        lines.push(format!(
+            "What --level allows; {} is the default, and each includes those before it:",
+            Level::default()
+        ));
+        for level in Level::ALL {
+            let rows: Vec<_> = self.levels.iter().filter(|row| row.level == level.name()).collect();
+            for (index, row) in rows.iter().enumerate() {
+                let name = if index == 0 { level.name() } else { "" };
+                lines.push(format!("  {name:7}  {}", row.what));
+            }
+        }
         lines.join("\n") + "\n"
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::low::{self, LowArgs, Typed};
+use super::low::{self, Called, LowArgs, Typed};
 use super::script::{self, Tool};
 use crate::compile::Stage;
 use crate::compile::sema::policy::Level;
@@ -158,18 +158,19 @@ pub fn request(args: &[OsString]) -> Result<Request, UsageError> {
             let source = match script::find(name) {
                 Ok(source) => source,
                 Err(error) => {
-                    low::parse(args, None, &[])?;
+                    low::parse(args, None)?;
                     return Err(error.into());
                 }
             };
             let options = script::options(&source.text);
-            let Typed { mut args, script_options } = low::parse(args, Some(name), &options)?;
+            let called = Called { name, about: script::about(&source.text), options: &options };
+            let Typed { mut args, script_options } = low::parse(args, Some(called))?;
             args.words.remove(0);
             return Ok(Request::Run(Box::new(run(args, source, script_options)?)));
         }
     }
 
-    let Typed { mut args, script_options } = low::parse(args, None, &[])?;
+    let Typed { mut args, script_options } = low::parse(args, None)?;
     if args.list {
         let pattern = args.words.pop();
         return match args.words.is_empty() {
@@ -198,7 +199,7 @@ pub fn request(args: &[OsString]) -> Result<Request, UsageError> {
 
 /// Whether `-l` is among the options, alone or with others that take no value.
 fn lists(args: &[OsString]) -> bool {
-    low::parse(args, None, &[]).is_ok_and(|typed| typed.args.list)
+    low::parse(args, None).is_ok_and(|typed| typed.args.list)
 }
 
 fn show_tool(name: &str) -> Result<&'static Tool, UsageError> {

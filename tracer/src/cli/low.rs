@@ -146,14 +146,25 @@ pub fn first_word(args: &[OsString]) -> Option<String> {
     None
 }
 
-/// Takes the words apart. `options` are those of the script that `called` names.
+/// A script that was named, and what its header says.
+pub struct Called<'a> {
+    /// The word that named it.
+    pub name: &'a str,
+    /// What it is for: the header up to its options.
+    pub about: String,
+    /// Its own options.
+    pub options: &'a [ScriptOption],
+}
+
+/// Takes the words apart; `called` is the script that the first of them names, if it does.
 ///
 /// The error is clap's: wrong usage, or a request for help or the version, which it prints itself.
-pub fn parse(args: &[OsString], called: Option<&str>, options: &[ScriptOption]) -> Result<Typed, clap::Error> {
-    let mut command = LowArgs::command();
-    if let Some(called) = called.filter(|_| !options.is_empty()) {
-        command = with_script_options(command, called, options);
-    }
+pub fn parse(args: &[OsString], called: Option<Called<'_>>) -> Result<Typed, clap::Error> {
+    let options = called.as_ref().map_or(&[][..], |called| called.options);
+    let command = match called {
+        Some(called) => with_script(LowArgs::command(), called),
+        None => LowArgs::command(),
+    };
     let matches = command.try_get_matches_from(args)?;
     let given = |option: &ScriptOption| match &option.value {
         Some(_) => matches.get_one::<String>(&option.long).map(|value| (option.long.clone(), Some(value.clone()))),
@@ -163,8 +174,7 @@ pub fn parse(args: &[OsString], called: Option<&str>, options: &[ScriptOption]) 
     Ok(Typed { args: LowArgs::from_arg_matches(&matches)?, script_options })
 }
 
-fn with_script_options(command: Command, called: &str, options: &[ScriptOption]) -> Command {
-    let heading = format!("Options of {called}");
+fn with_script(command: Command, Called { name, about, options }: Called<'_>) -> Command {
     let arg = |option: &ScriptOption| {
         let arg = Arg::new(option.long.clone()).long(option.long.clone()).help(option.help.clone());
         let arg = match option.short {
@@ -172,10 +182,11 @@ fn with_script_options(command: Command, called: &str, options: &[ScriptOption])
             None => arg,
         };
         match &option.value {
-            Some(name) => arg.value_name(name.clone()),
+            Some(value) => arg.value_name(value.clone()),
             None => arg.action(ArgAction::SetTrue),
         }
     };
-    let usage = format!("ctrace [OPTIONS] {called}");
-    command.next_help_heading(heading).args(options.iter().map(arg)).override_usage(usage)
+    let command = if about.is_empty() { command } else { command.about(about) };
+    let command = command.override_usage(format!("ctrace [OPTIONS] {name} [ARGS]"));
+    command.next_help_heading(format!("Options of {name}")).args(options.iter().map(arg))
 }

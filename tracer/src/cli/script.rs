@@ -100,6 +100,12 @@ pub struct ScriptOption {
     pub help: String,
 }
 
+/// What a script's header says before it comes to options; empty if there is no header.
+pub fn about(text: &str) -> String {
+    let lines: Vec<&str> = header(text).take_while(|line| *line != "OPTIONS").collect();
+    lines.join("\n").trim_end().to_owned()
+}
+
 /// The options that a script's header names, in order.
 pub fn options(text: &str) -> Vec<ScriptOption> {
     header(text).skip_while(|line| *line != "OPTIONS").skip(1).map_while(option).collect()
@@ -164,6 +170,7 @@ BEGIN { }
             help: "only what takes longer".into(),
         };
         assert_eq!(options(text), [failed, above]);
+        assert_eq!(about(text), "slow: what takes long");
         assert_eq!(header(text).next(), Some("slow: what takes long"));
         assert_eq!(options("BEGIN { } /* OPTIONS\n --x  y */"), []);
     }

@@ -18,12 +18,12 @@ pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 #[derive(Debug, Error)]
 pub enum BtfError {
     /// The file could not be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {error}")]
     Read {
         /// Which.
         path: String,
         /// Why.
-        source: io::Error,
+        error: io::Error,
     },
     /// It does not begin as BTF does on this machine.
     #[error("not BTF of this machine's byte order")]
@@ -252,7 +252,7 @@ impl Btf {
 
     /// That of a file, which holds nothing else.
     pub fn read(path: &Path) -> Result<Self, BtfError> {
-        let data = fs::read(path).map_err(|source| BtfError::Read { path: path.display().to_string(), source })?;
+        let data = fs::read(path).map_err(|error| BtfError::Read { path: path.display().to_string(), error })?;
         Self::parse(data)
     }
 

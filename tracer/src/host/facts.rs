@@ -149,10 +149,10 @@ impl Answer {
 
 /// A file without which nothing can be said.
 #[derive(Debug, Error)]
-#[error("cannot read {path}: {source}; ctrace needs /proc to be mounted")]
+#[error("cannot read {path}: {error}; ctrace needs /proc to be mounted")]
 pub struct FactsError {
     path: &'static str,
-    source: io::Error,
+    error: io::Error,
 }
 
 impl Facts {
@@ -243,15 +243,15 @@ fn number(path: &str) -> Option<i64> {
 }
 
 fn required<T>(path: &'static str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, FactsError> {
-    let text = fs::read_to_string(path).map_err(|source| FactsError { path, source })?;
+    let text = fs::read_to_string(path).map_err(|error| FactsError { path, error })?;
     parse(&text).ok_or_else(|| unexpected(path))
 }
 
 fn namespace(path: &'static str) -> Result<u32, FactsError> {
-    let link = fs::read_link(path).map_err(|source| FactsError { path, source })?;
+    let link = fs::read_link(path).map_err(|error| FactsError { path, error })?;
     link.to_str().and_then(procfs::namespace).ok_or_else(|| unexpected(path))
 }
 
 fn unexpected(path: &'static str) -> FactsError {
-    FactsError { path, source: io::Error::new(io::ErrorKind::InvalidData, "not in the kernel's form") }
+    FactsError { path, error: io::Error::new(io::ErrorKind::InvalidData, "not in the kernel's form") }
 }

@@ -273,7 +273,8 @@ fn settings(facts: &Facts) -> Check {
         show("perf_event_paranoid", kernel.perf_event_paranoid),
         show("bpf_stats_enabled", kernel.bpf_stats_enabled),
     ];
-    Check::ok("settings", format!("{} (none matters where the capabilities are held)", found.join(", ")))
+    let found = format!("{}, no_new_privs {}", found.join(", "), u8::from(facts.process.no_new_privileges));
+    Check::ok("settings", format!("{found} (none matters where the capabilities are held)"))
 }
 
 fn tracefs(facts: &Facts) -> Check {

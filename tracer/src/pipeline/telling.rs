@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 
-use crate::cli::output::Output;
+use crate::cli::{self, output::Output};
 use crate::plan::MapId;
 use crate::report::{self, Reporter};
 use crate::run::{self, Reason};
@@ -58,7 +58,7 @@ impl run::Sink for Telling<'_> {
     }
 
     fn diagnostic(&mut self, message: &str) {
-        eprintln!("{message}");
+        cli::say(message);
     }
 
     fn interval(&mut self, maps: &mut run::Maps) -> Result<()> {
@@ -110,7 +110,7 @@ impl run::Sink for Silence {
     }
 
     fn diagnostic(&mut self, message: &str) {
-        eprintln!("{message}");
+        cli::say(message);
     }
 
     fn interval(&mut self, _: &mut run::Maps) -> Result<(), run::Error> {

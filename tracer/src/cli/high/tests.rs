@@ -47,6 +47,7 @@ fn a_tools_options_are_its_own() {
     assert!(error(&["syscall-latency", "--by-proces"]).contains("'--by-process'"));
     let Err(UsageError::Clap(help)) = parse(&["syscall-latency", "--help"]) else { panic!() };
     assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp);
+    assert!(help.to_string().starts_with("syscall-latency: how long system calls take\n"), "{help}");
     assert!(help.to_string().contains("Options of syscall-latency:\n  -x, --failed"), "{help}");
 }
 
