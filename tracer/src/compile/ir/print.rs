@@ -97,6 +97,15 @@ impl Function {
         }
     }
 
+    /// Consecutive cases with one target as a range.
+    fn cases(&self, cases: &[(i64, Target)]) -> String {
+        let together = |a: &(i64, Target), b: &(i64, Target)| a.0.checked_add(1) == Some(b.0) && a.1 == b.1;
+        list(cases.chunk_by(together).map(|run| {
+            let (first, last, target) = (run[0].0, run[run.len() - 1].0, self.target(&run[0].1));
+            if first == last { format!("{first}: {target}") } else { format!("{first}..={last}: {target}") }
+        }))
+    }
+
     fn terminator(&self, terminator: &Terminator) -> String {
         match terminator {
             Terminator::Jump(target) => format!("jump {}", self.target(target)),
@@ -109,8 +118,7 @@ impl Function {
                 self.target(otherwise)
             ),
             Terminator::Switch { value, cases, default } => {
-                let cases = list(cases.iter().map(|(case, target)| format!("{case}: {}", self.target(target))));
-                format!("switch {} [{cases}] else {}", self.operand(*value), self.target(default))
+                format!("switch {} [{}] else {}", self.operand(*value), self.cases(cases), self.target(default))
             }
             Terminator::Return => "return".into(),
         }

@@ -36,11 +36,11 @@ fn stored(expr: Expr, shape: &Shape) -> i64 {
     let module = lower(&script(Context::None, vec![map], vec![clause(vec![], None, vec![set])]), &target());
     let function = &module.functions[0];
     let inst = |value: crate::compile::ir::Value| function.values[value.0 as usize].inst.clone();
-    let stores = function.blocks[0].insts.iter().filter_map(|&value| match inst(value) {
+    let mut stores = function.blocks[0].insts.iter().filter_map(|&value| match inst(value) {
         Some(Inst::Store { value, .. }) => inst(value),
         _ => None,
     });
-    match stores.last() {
+    match stores.next_back() {
         Some(Inst::Const(number)) => wrap(number.into(), shape),
         other => panic!("no constant is stored, but {other:?}\n{function}"),
     }

@@ -207,7 +207,7 @@ fn a_start_time_in_task_storage() {
 
 /// `tracepoint:syscalls:sys_enter_* { @[probe] = count(); }`, of seven system calls, with the whole host in scope.
 #[test]
-fn a_wildcard_is_a_few_comparisons() {
+fn a_wildcard_is_a_switch_to_one_block() {
     let key = builtin(Builtin::Probe);
     let counts = map(Storage::PerCpuHash, Some(Shape::Probe), Value::Aggregation(Aggregation::Count));
     let all = Clause {
@@ -223,45 +223,30 @@ fn a_wildcard_is_a_few_comparisons() {
           slot s0: 16 bytes
           b0(v0):
             v1 = load u64 [v0 +8]
-            if ult v1, 10 jump b1 else b3
-          b1:
-            if ule v1, 3 jump b2 else b11
+            switch v1 [0..=3: b1(5), 10..=11: b1(-1), 424: b1(-413)] else b4
+          b1(v5):
+            v6 = add v1, v5
+            v7 = get_current_task_btf()
+            v8 = load u32 [v7 +16]
+            v10 = and v8, 2
+            if ne v10, 0 jump b4 else b2
           b2:
-            jump b8(5)
-          b3:
-            if ult v1, 424 jump b4 else b6
+            v13 = generation map_0
+            store u64 [&s0], v13
+            store u64 [&s0 +8], v6
+            v17 = map_lookup_elem(map_0, &s0)
+            if ne v17, 0 jump b3(v17) else b5
+          b3(v18):
+            v20 = load u64 [v18]
+            v21 = add v20, 1
+            store u64 [v18], v21
+            return
           b4:
-            v6 = sub v1, 10
-            if ule v6, 1 jump b5 else b11
-          b5:
-            jump b8(-1)
-          b6:
-            if eq v1, 424 jump b7 else b11
-          b7:
-            jump b8(-413)
-          b8(v10):
-            v11 = add v1, v10
-            v12 = get_current_task_btf()
-            v13 = load u32 [v12 +16]
-            v15 = and v13, 2
-            if ne v15, 0 jump b11 else b9
-          b9:
-            v18 = generation map_0
-            store u64 [&s0], v18
-            store u64 [&s0 +8], v11
-            v22 = map_lookup_elem(map_0, &s0)
-            if ne v22, 0 jump b10(v22) else b12
-          b10(v23):
-            v25 = load u64 [v23]
-            v26 = add v25, 1
-            store u64 [v23], v26
             return
-          b11:
-            return
-          b12 cold:
-            v28 = ct_insert(map_0, &s0)
-            v29 = map_lookup_elem(map_0, &s0)
-            if ne v29, 0 jump b10(v29) else b11
+          b5 cold:
+            v23 = ct_insert(map_0, &s0)
+            v24 = map_lookup_elem(map_0, &s0)
+            if ne v24, 0 jump b3(v24) else b4
         }
         ",
     );
