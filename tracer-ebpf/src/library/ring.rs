@@ -39,46 +39,47 @@ fn query(ring: &'static RingBuf, what: u32) -> u64 {
     unsafe { bpf_ringbuf_query(address(ring), what.into()) }
 }
 
-/// Room for a record of `size` bytes, which the caller must submit; null if the ring is full, which is counted.
+/// Room for a record of `size` bytes, which the caller must submit; null if the ring is full.
 ///
-/// `size` must be a constant at the call: the verifier gives the result that size.
+/// `size` must be a constant at the call: the verifier gives the result that size. It is not compared with null here: before
+/// 6.3 the verifier forgets the outcome when the caller compares it again.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ct_reserve(size: u64) -> *mut u8 {
-    let record = reserve(&EVENTS, size);
-    if record.is_null() {
-        full(size);
-    }
-    record
+    reserve(&EVENTS, size)
 }
 
-/// The same for a record that must not be lost: where `EVENTS` is full, room is in `CONTROL`, if that leaves `spare` bytes
-/// there (for `exit`, which gives 0).
+/// Room in `CONTROL` for a record that must not be lost and that `EVENTS` has no room for; null if that would leave less
+/// than `spare` bytes there. The caller must have it stamped (`ct_stamp`).
 ///
 /// `size` must be a constant at the call.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ct_reserve_control(size: u64, spare: u64) -> *mut u8 {
-    let record = reserve(&EVENTS, size);
-    if !record.is_null() {
-        return record;
+    if query(&CONTROL, BPF_RB_AVAIL_DATA) + spare > u64::from(CONTROL_SIZE) {
+        return core::ptr::null_mut();
     }
-    let position = query(&EVENTS, BPF_RB_PROD_POS);
-    let stamp = size.next_multiple_of(8);
-    if query(&CONTROL, BPF_RB_AVAIL_DATA) + spare <= u64::from(CONTROL_SIZE) {
-        let record = reserve(&CONTROL, stamp + STAMP_SIZE as u64);
-        if !record.is_null() {
-            // SAFETY: the stamp's room is behind the record's.
-            unsafe { record.add(stamp as usize).cast::<u64>().write(position) };
-            return record;
-        }
-    }
-    full(size);
-    core::ptr::null_mut()
+    reserve(&CONTROL, size.next_multiple_of(8) + STAMP_SIZE as u64)
 }
 
-#[inline(always)]
-fn full(size: u64) {
+/// Writes behind a record of `size` bytes in `CONTROL` where among the others it belongs.
+///
+/// # Safety
+/// `record` is what `ct_reserve_control` has given for that size; the verifier sees to it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn ct_stamp(record: *mut u8, size: u64) {
+    // SAFETY: the stamp's room is behind the record's.
+    unsafe {
+        let stamp = record.add(size.next_multiple_of(8) as usize);
+        stamp.cast::<u64>().write(query(&EVENTS, BPF_RB_PROD_POS));
+    }
+}
+
+/// Counts a record of `size` bytes that no ring had room for.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ct_ring_full(size: u64) {
     diagnose::ring_full(size as i64);
     ct_lost(Loss::RingFull as u32);
 }

@@ -323,19 +323,19 @@ fn exit_comes_through_even_where_prints_have_filled_both_rings() {
     if !may_trace() {
         return;
     }
-    // A key of 64 bytes makes a record of 88, stamp and kernel's header included.
+    // A key of 192 bytes makes a record of 216, stamp and kernel's header included.
     let script = format!(
         "BEGIN {{ unroll(4) {{ unroll(50) {{ printf(\"%d\", 1); }} }}
-                 @[\"{0}\"] = count(); unroll(16) {{ unroll(50) {{ print(@[\"{0}\"]); }} }} exit(7); }}",
-        "x".repeat(63)
+                 @[{0}] = count(); unroll(8) {{ unroll(40) {{ print(@[{0}]); }} }} exit(7); }}",
+        [const { "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"" }; 3].join(", ")
     );
     let page = |plan: &mut Plan| plan.ring_size = Some(4096);
     let (object, plan) = compile_adjusted(&script, Scope::default(), &Library::quiet(), page);
     let (story, outcome) = session_of(&object, plan, Options::default());
     assert_eq!(outcome.reason, Reason::Exit(7));
-    let printed = story.payloads.iter().filter(|payload| payload.len() >= 64).count() as u64;
-    assert!(printed >= (65536 - 4096) / 88, "{printed} of 800");
-    assert_eq!(outcome.losses[0], 200 - 4096 / 24 + 800 - printed);
+    let printed = story.payloads.iter().filter(|payload| payload.len() >= 192).count() as u64;
+    assert!(printed >= (65536 - 4096) / 216, "{printed} of 320");
+    assert_eq!(outcome.losses[0], 200 - 4096 / 24 + 320 - printed);
 }
 
 #[test]

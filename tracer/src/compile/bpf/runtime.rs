@@ -172,6 +172,8 @@ mod tests {
         Runtime::LinearIndex,
         Runtime::Reserve,
         Runtime::ReserveControl,
+        Runtime::Stamp,
+        Runtime::RingFull,
         Runtime::Lost,
     ];
 
@@ -224,10 +226,13 @@ mod tests {
     }
 
     #[test]
-    fn reserving_takes_the_ring_and_counts_what_is_lost() {
+    fn reserving_takes_the_ring_and_what_does_not_fit_is_counted() {
         let library = Library::quiet();
-        let needs: Vec<_> = library.functions["ct_reserve"].references.iter().map(|r| r.symbol.as_str()).collect();
-        assert_eq!(needs, ["EVENTS", "ct_lost"]);
+        let needs = |function: &str| -> Vec<&str> {
+            library.functions[function].references.iter().map(|reference| reference.symbol.as_str()).collect()
+        };
+        assert_eq!(needs("ct_reserve"), ["EVENTS"]);
+        assert_eq!(needs("ct_ring_full"), ["ct_lost"]);
         let ring = &library.data["EVENTS"];
         assert_eq!(ring.section, Section::Maps);
         assert_eq!(ring.bytes[..4], 27u32.to_le_bytes(), "BPF_MAP_TYPE_RINGBUF");

@@ -371,10 +371,14 @@ pub enum Runtime {
     Log2Index,
     /// `ct_linear_index(n, min, max, step) -> bucket`.
     LinearIndex,
-    /// `ct_reserve(size) -> record or null`; counts the loss.
+    /// `ct_reserve(size) -> record or null`, to be compared with null by the caller.
     Reserve,
     /// `ct_reserve_control(size, spare) -> record or null`: the same for a record that must not be lost.
     ReserveControl,
+    /// `ct_stamp(record, size)`: has to follow `ReserveControl`.
+    Stamp,
+    /// `ct_ring_full(size)`: counts a record that could not be reserved.
+    RingFull,
     /// `ct_lost(kind)`.
     Lost,
 }
@@ -394,6 +398,8 @@ impl Runtime {
             Self::LinearIndex => "ct_linear_index",
             Self::Reserve => "ct_reserve",
             Self::ReserveControl => "ct_reserve_control",
+            Self::Stamp => "ct_stamp",
+            Self::RingFull => "ct_ring_full",
             Self::Lost => "ct_lost",
         }
     }
@@ -494,8 +500,13 @@ impl Runtime {
     pub fn arity(self) -> usize {
         match self {
             Self::InScope | Self::PidTgid => 0,
-            Self::FollowFork | Self::ForgetTask | Self::Reserve | Self::Lost => 1,
-            Self::Insert | Self::HdrUpdate | Self::HdrUpdateAtomic | Self::Log2Index | Self::ReserveControl => 2,
+            Self::FollowFork | Self::ForgetTask | Self::Reserve | Self::RingFull | Self::Lost => 1,
+            Self::Insert
+            | Self::HdrUpdate
+            | Self::HdrUpdateAtomic
+            | Self::Log2Index
+            | Self::ReserveControl
+            | Self::Stamp => 2,
             Self::LinearIndex => 4,
         }
     }

@@ -1,9 +1,11 @@
 //! Checks a function against the IR's contract. What it finds is a mistake of ours, never of the script.
 
+use std::collections::HashSet;
+
 use thiserror::Error;
 
 use super::cfg::Dominators;
-use super::{Block, CompareOp, Function, Helper, Inst, Module, Runtime, SlotId, Terminator, Value, Width};
+use super::{Block, CompareOp, Function, Helper, Inst, Module, Runtime, SlotId, Target, Terminator, Value, Width};
 
 /// A breach of the contract.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -195,34 +197,37 @@ fn call(value: Value, arguments: &[Value], expected: usize) -> Result<(), Breach
     if given == expected { Ok(()) } else { Err(Breach::Arguments { value, given, expected }) }
 }
 
-/// Whether a record is given back on every way from where it was reserved, but those on which it is null.
-fn released(function: &Function, record: Value, start: (Block, usize)) -> Result<(), Breach> {
-    let gives_back = |&value: &Value| match inst_of(function, value) {
-        Some(Inst::Helper { helper: Helper::RingbufSubmit | Helper::RingbufDiscard, arguments }) => {
-            arguments.first() == Some(&record)
-        }
-        _ => false,
-    };
-    let mut seen = vec![false; function.blocks.len()];
-    let mut work = vec![start];
-    while let Some((block, from)) = work.pop() {
+/// Whether a record is given back on every way from where it was reserved, but those on which it is null. On its way it
+/// may become a parameter of a block.
+fn released(function: &Function, reserved: Value, start: (Block, usize)) -> Result<(), Breach> {
+    let mut seen = HashSet::new();
+    let mut work = vec![(start, reserved)];
+    while let Some(((block, from), record)) = work.pop() {
+        let gives_back = |&value: &Value| match inst_of(function, value) {
+            Some(Inst::Helper { helper: Helper::RingbufSubmit | Helper::RingbufDiscard, arguments }) => {
+                arguments.first() == Some(&record)
+            }
+            _ => false,
+        };
         let data = function.block(block);
         if data.insts.iter().skip(from).any(gives_back) {
             continue;
         }
-        let held: Vec<Block> = match &data.terminator {
-            Terminator::Return => return Err(Breach::Unreleased(record, block)),
+        let held: Vec<&Target> = match &data.terminator {
+            Terminator::Return => return Err(Breach::Unreleased(reserved, block)),
             Terminator::Branch { op: CompareOp::Ne, a, b, then, .. } if is_null_test(function, record, *a, *b) => {
-                vec![then.block]
+                vec![then]
             }
             Terminator::Branch { op: CompareOp::Eq, a, b, otherwise, .. } if is_null_test(function, record, *a, *b) => {
-                vec![otherwise.block]
+                vec![otherwise]
             }
-            other => other.targets().into_iter().map(|target| target.block).collect(),
+            other => other.targets(),
         };
         for next in held {
-            if !std::mem::replace(&mut seen[next.0 as usize], true) {
-                work.push((next, 0));
+            let passed = next.arguments.iter().position(|&argument| argument == record);
+            let record = passed.map_or(record, |index| function.block(next.block).parameters[index]);
+            if seen.insert((next.block, record)) {
+                work.push(((next.block, 0), record));
             }
         }
     }

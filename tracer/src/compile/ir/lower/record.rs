@@ -6,7 +6,7 @@
 
 use super::memory::{Place, rooms};
 use super::{Lowering, Number, number, shape};
-use crate::compile::ir::{Helper, Runtime, Value, Width};
+use crate::compile::ir::{Block, Helper, Runtime, Value, Width};
 use crate::compile::sema::typed::{Expr, ExprKind};
 use crate::plan::{Record, RecordId, Shape};
 
@@ -40,16 +40,8 @@ impl Lowering<'_> {
         let probe = self.probe();
 
         let size = self.b.constant((head + payload).into());
-        let pointer = match control_spare(&self.script.plan.records[record.0 as usize]) {
-            None => self.b.runtime(Runtime::Reserve, &[size]),
-            Some(spare) => {
-                let spare = self.b.constant(spare);
-                self.b.runtime(Runtime::ReserveControl, &[size, spare])
-            }
-        };
         let (write, done) = (self.b.new_block(), self.b.new_block());
-        self.b.branch_if(pointer, write, done);
-        self.b.fill(write);
+        let pointer = self.reserve(size, control_spare(&self.script.plan.records[record.0 as usize]), write, done);
         let id = self.b.constant(record.0.into());
         self.b.store(pointer, 0, Width::B4, id);
         self.b.store(pointer, 4, Width::B4, probe);
@@ -70,6 +62,33 @@ impl Lowering<'_> {
         self.b.helper(Helper::RingbufSubmit, &[pointer, flags]);
         self.b.jump(done, &[]);
         self.b.fill(done);
+    }
+
+    /// Goes on in `write` with room for a record, or, having counted the loss, in `done`.
+    ///
+    /// Each pointer is compared with zero once, here: see `ct_reserve`.
+    fn reserve(&mut self, size: Value, control_spare: Option<i64>, write: Block, done: Block) -> Value {
+        let pointer = self.b.variable();
+        let full = self.b.new_cold_block();
+        let reserved = self.b.runtime(Runtime::Reserve, &[size]);
+        self.b.write(pointer, reserved);
+        self.b.branch_if(reserved, write, full);
+        self.b.fill(full);
+        if let Some(spare) = control_spare {
+            let (stamp, lost) = (self.b.new_cold_block(), self.b.new_cold_block());
+            let spare = self.b.constant(spare);
+            let reserved = self.b.runtime(Runtime::ReserveControl, &[size, spare]);
+            self.b.branch_if(reserved, stamp, lost);
+            self.b.fill(stamp);
+            self.b.runtime(Runtime::Stamp, &[reserved, size]);
+            self.b.write(pointer, reserved);
+            self.b.jump(write, &[]);
+            self.b.fill(lost);
+        }
+        self.b.runtime(Runtime::RingFull, &[size]);
+        self.b.jump(done, &[]);
+        self.b.fill(write);
+        self.b.read(pointer)
     }
 }
 

@@ -82,7 +82,7 @@ fn a_record_is_written_where_it_is_sent_from() {
           b0(v0):
             v2 = ktime_get_boot_ns()
             v5 = ct_reserve(40)
-            if ne v5, 0 jump b1 else b2
+            if ne v5, 0 jump b1 else b4
           b1:
             store u32 [v5], 0
             store u32 [v5 +4], 0
@@ -94,14 +94,18 @@ fn a_record_is_written_where_it_is_sent_from() {
             jump b2
           b2:
             v16 = ct_reserve(16)
-            if ne v16, 0 jump b3 else b4
+            if ne v16, 0 jump b3 else b5
           b3:
             store u32 [v16], 1
             store u32 [v16 +4], 0
             store u64 [v16 +8], 0
             v20 = ringbuf_submit(v16, 0)
             return
-          b4:
+          b4 cold:
+            v21 = ct_ring_full(40)
+            jump b2
+          b5 cold:
+            v22 = ct_ring_full(16)
             return
         }
         ",

@@ -3,8 +3,10 @@
 use crate::compile::ir::build::Builder;
 use crate::compile::ir::verify::{Breach, check};
 use crate::compile::ir::{
-    BinaryOp, Block, CompareOp, Function, Helper, Inst, Runtime, Slot, SlotId, Target, Terminator, Value, Width,
+    BinaryOp, Block, CompareOp, Function, Helper, Inst, Runtime, Slot, SlotId, Target, Terminator, Value, ValueData,
+    Width,
 };
+use crate::compile::source::Span;
 
 /// `b0(v0): v1 = 1; v2 = v0 + v1; if v2 != v1 jump b1 else b2`, both of which return.
 fn sound() -> Function {
@@ -107,6 +109,24 @@ fn records() {
     submit(&mut good, 1, record, zero);
     assert_eq!(check(&good), Ok(()));
 
+    // The same when it arrives as a parameter.
+    let pass = |f: &mut Function, record| {
+        f.values.push(ValueData { inst: None, span: Span::default() });
+        let parameter = Value(f.values.len() as u32 - 1);
+        f.blocks[1].parameters.push(parameter);
+        f.blocks[0].terminator.targets_mut()[0].arguments.push(record);
+        parameter
+    };
+    let mut passed = sound();
+    let (record, zero) = reserve(&mut passed, Value(1));
+    let parameter = pass(&mut passed, record);
+    submit(&mut passed, 1, parameter, zero);
+    assert_eq!(check(&passed), Ok(()));
+
+    broken(Breach::Unreleased(Value(3), Block(1)), |f| {
+        let (record, _) = reserve(f, Value(1));
+        pass(f, record);
+    });
     broken(Breach::Unreleased(Value(3), Block(1)), |f| {
         reserve(f, Value(1));
     });
