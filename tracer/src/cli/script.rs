@@ -100,10 +100,11 @@ pub struct ScriptOption {
     pub help: String,
 }
 
-/// What a script's header says before it comes to options; empty if there is no header.
+/// What a script's header says before it comes to options, one line a paragraph; empty if there is no header.
 pub fn about(text: &str) -> String {
     let lines: Vec<&str> = header(text).take_while(|line| *line != "OPTIONS").collect();
-    lines.join("\n").trim_end().to_owned()
+    let paragraphs: Vec<String> = lines.split(|line| line.is_empty()).map(|paragraph| paragraph.join(" ")).collect();
+    paragraphs.join("\n\n").trim_end().to_owned()
 }
 
 /// The options that a script's header names, in order.
@@ -152,6 +153,9 @@ mod tests {
 /*
  * slow: what takes long
  *
+ * That is, what takes
+ * a long time.
+ *
  * OPTIONS
  *   -x, --failed     only what fails
  *   --above=NS       only what takes longer
@@ -170,7 +174,7 @@ BEGIN { }
             help: "only what takes longer".into(),
         };
         assert_eq!(options(text), [failed, above]);
-        assert_eq!(about(text), "slow: what takes long");
+        assert_eq!(about(text), "slow: what takes long\n\nThat is, what takes a long time.");
         assert_eq!(header(text).next(), Some("slow: what takes long"));
         assert_eq!(options("BEGIN { } /* OPTIONS\n --x  y */"), []);
     }

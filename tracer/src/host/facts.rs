@@ -255,3 +255,42 @@ fn namespace(path: &'static str) -> Result<u32, FactsError> {
 fn unexpected(path: &'static str) -> FactsError {
     FactsError { path, error: io::Error::new(io::ErrorKind::InvalidData, "not in the kernel's form") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn container_ids_of_docker_systemd_and_kubernetes() {
+        let id = "3f1c0d6f0a9e4d8f8b1f2d0c5a7e9b3c1d2e3f405162738495a6b7c8d9e0f1a2";
+        for path in [
+            format!("/docker/{id}"),
+            format!("/docker/{id}/sub"),
+            format!("/system.slice/docker-{id}.scope"),
+            format!("/kubepods.slice/kubepods-burstable.slice/kubepods-pod1.slice/cri-containerd-{id}.scope"),
+            format!("/machine.slice/libpod-{id}.scope/container"),
+        ] {
+            assert_eq!(container_id(&path), Some(id), "{path}");
+        }
+        for path in ["/", "/user.slice/user-1000.slice/session-2.scope", "/docker", "/process_api/13c146008a364fd330ad"]
+        {
+            assert_eq!(container_id(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn layouts() {
+        let layout = |text| Cgroup { paths: procfs::cgroup_paths(text), private: false }.layout();
+        assert_eq!(layout("0::/init.scope\n"), Layout::Unified);
+        assert_eq!(layout("2:cpu:/\n0::/\n"), Layout::Hybrid);
+        assert_eq!(layout("2:cpu:/\n1:name=systemd:/\n"), Layout::Legacy);
+    }
+
+    /// The machine that runs the test: the kernel's own texts must be understood.
+    #[test]
+    fn this_machine_is_understood() {
+        let facts = Facts::gather().unwrap();
+        assert!(facts.kernel.version >= (4, 0, 0) && facts.kernel.possible_cpus > Some(0), "{:?}", facts.kernel);
+        assert!(facts.pid_namespace.inum >= initial::PID || !facts.pid_namespace.initial);
+    }
+}

@@ -240,7 +240,7 @@ impl<'p, W: Write> Reporter<'p, W> {
     /// Prints the maps that the plan names. The script's last action has run, and all its records have been taken.
     pub fn maps_at_end(&mut self, maps: &mut dyn Maps) -> Result<(), Error> {
         // A script with tables is no bpftrace script; it does without the lines by which bpftrace says that it has ended.
-        if !self.plan.records.iter().any(|record| matches!(record, Record::PrintTable { .. })) {
+        if !self.prints_tables() {
             self.write(Event::End)?;
         }
         for &id in &self.plan.print_at_end {
@@ -258,7 +258,12 @@ impl<'p, W: Write> Reporter<'p, W> {
             self.write(Event::Map(&view))?;
             self.store.clear(id);
         }
-        self.write(Event::Interval)
+        // A table has a blank line after it already.
+        if self.prints_tables() { Ok(()) } else { self.write(Event::Interval) }
+    }
+
+    fn prints_tables(&self) -> bool {
+        self.plan.records.iter().any(|record| matches!(record, Record::PrintTable { .. }))
     }
 
     /// What is known after everything.
