@@ -95,7 +95,7 @@ fn start_the_container(remedies: &[Remedy], runtime: Option<Runtime>) -> Vec<Str
         lines.push("The container must not be rootless: it has to be run by the machine's root.".to_owned());
     }
     let command = if runtime == Some(Runtime::Podman) { "podman run" } else { "docker run" };
-    lines.push("None of this can be given to a container that runs already. Start it with".to_owned());
+    lines.push("A container that runs already cannot be given more; start it with".to_owned());
     if wants(Remedy::Capabilities) {
         context.extend(["  capabilities:", "    add: [\"BPF\", \"PERFMON\"]"]);
         let least = format!("    {command} {words}--cap-add BPF --cap-add PERFMON …");

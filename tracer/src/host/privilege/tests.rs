@@ -62,7 +62,7 @@ tracing is not allowed here:
   capabilities: CAP_BPF and CAP_PERFMON missing (CAP_SYS_ADMIN would do as well)
   seccomp: a filter refuses bpf(2), as runtimes do where the capabilities are missing
 
-None of this can be given to a container that runs already. Start it with
+A container that runs already cannot be given more; start it with
     docker run --cap-add BPF --cap-add PERFMON …   (least privilege; Docker 23 or later)
     docker run --cap-add SYS_ADMIN …               (any Docker)
 or, in Kubernetes, in the container's spec:
@@ -115,7 +115,7 @@ fn a_filter_that_ignores_the_capabilities_has_to_go() {
 tracing is not allowed here:
   seccomp: a filter refuses bpf(2)
 
-None of this can be given to a container that runs already. Start it with
+A container that runs already cannot be given more; start it with
     docker run --security-opt seccomp=unconfined …
 or, in Kubernetes, in the container's spec:
     securityContext:
