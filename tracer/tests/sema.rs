@@ -1,52 +1,17 @@
 //! What scripts mean, by example: `sema/typed` holds scripts and their typed programs, `sema/errors` scripts and what is
 //! said about them. With `UPDATE_EXPECT=1` in the environment the expected texts are written anew, to be reviewed.
-//!
-//! A script may begin with comments that set the machine up: `// positional: a b`, `// option: name=value`,
-//! `// cpid: 42`, `// level: user`, `// cpus: 128`, `// no task storage`, `// follow forks`.
 
+mod machine;
+
+use machine::target;
 use proptest::prelude::*;
 use std::path::Path;
 use tracer::compile::bpf::runtime::Library;
 use tracer::compile::diagnostics::render_all;
-use tracer::compile::sema::{self, policy::Level};
+use tracer::compile::sema;
 use tracer::compile::source::Source;
 use tracer::compile::syntax;
-use tracer::compile::target::Target;
 use tracer::compile::{self, Failure};
-use tracer_common::scope::{ProcessFilter, Scope};
-
-/// A two-core machine with a recent kernel, changed as the script's first lines ask.
-fn target(script: &str) -> Target {
-    let mut target = Target {
-        kernel: (6, 12, 0),
-        possible_cpus: 2,
-        task_storage: true,
-        task_registers: true,
-        scope: Scope::default(),
-        positional: Vec::new(),
-        named: Vec::new(),
-        command_pid: None,
-        allow_unsafe: false,
-        level: Level::default(),
-    };
-    for line in script.lines().map_while(|line| line.strip_prefix("// ")) {
-        let (name, value) = line.split_once(": ").unwrap_or((line, ""));
-        match name {
-            "positional" => target.positional = value.split(' ').map(String::from).collect(),
-            "option" => {
-                let (name, value) = value.split_once('=').map_or((value, None), |(name, value)| (name, Some(value)));
-                target.named.push((name.into(), value.map(String::from)));
-            }
-            "cpid" => target.command_pid = Some(value.parse().expect("a pid")),
-            "level" => target.level = Level::ALL.into_iter().find(|level| level.name() == value).expect("a level"),
-            "cpus" => target.possible_cpus = value.parse().expect("a number"),
-            "no task storage" => target.task_storage = false,
-            "follow forks" => target.scope.filter = ProcessFilter::Tree as u32,
-            _ => {} // any other comment
-        }
-    }
-    target
-}
 
 /// What analysis makes of a script: the typed program and the warnings, or the errors.
 fn analyse(source: &Source) -> (bool, String) {
