@@ -126,8 +126,9 @@ impl Lowering<'_> {
         Place { pointer, offset: 0 }
     }
 
-    /// The thread's name, written where it is wanted; the kernel fills all of it.
+    /// The thread's name, written where it is wanted. Linux 6.1 leaves what is behind its NUL as it was.
     pub(super) fn read_comm(&mut self, to: Place) {
+        self.zero(to, 0, COMM_SIZE);
         let (pointer, size) = (self.address(to), self.b.constant(COMM_SIZE.into()));
         self.b.helper(Helper::GetCurrentComm, &[pointer, size]);
     }

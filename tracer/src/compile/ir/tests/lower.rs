@@ -40,24 +40,26 @@ fn count_by_comm_and_pid() {
           b1:
             v4 = generation map_0
             store u64 [&s0], v4
-            v7 = add &s0, 8
-            v9 = get_current_comm(v7, 16)
-            v10 = get_current_pid_tgid()
-            v12 = shr v10, 32
-            store u64 [&s0 +24], v12
-            v15 = map_lookup_elem(map_0, &s0)
-            if ne v15, 0 jump b2(v15) else b4
-          b2(v16):
-            v18 = load u64 [v16]
-            v19 = add v18, 1
-            store u64 [v16], v19
+            store u64 [&s0 +8], 0
+            store u64 [&s0 +16], 0
+            v9 = add &s0, 8
+            v11 = get_current_comm(v9, 16)
+            v12 = get_current_pid_tgid()
+            v14 = shr v12, 32
+            store u64 [&s0 +24], v14
+            v17 = map_lookup_elem(map_0, &s0)
+            if ne v17, 0 jump b2(v17) else b4
+          b2(v18):
+            v20 = load u64 [v18]
+            v21 = add v20, 1
+            store u64 [v18], v21
             return
           b3:
             return
           b4 cold:
-            v21 = ct_insert(map_0, &s0)
-            v22 = map_lookup_elem(map_0, &s0)
-            if ne v22, 0 jump b2(v22) else b3
+            v23 = ct_insert(map_0, &s0)
+            v24 = map_lookup_elem(map_0, &s0)
+            if ne v24, 0 jump b2(v24) else b3
         }
         ",
     );
@@ -88,24 +90,26 @@ fn a_record_is_written_where_it_is_sent_from() {
             store u32 [v5 +4], 0
             store u64 [v5 +8], 1
             store u64 [v5 +16], v2
-            v11 = add v5, 24
-            v13 = get_current_comm(v11, 16)
-            v14 = ringbuf_submit(v5, 0)
+            store u64 [v5 +24], 0
+            store u64 [v5 +32], 0
+            v13 = add v5, 24
+            v15 = get_current_comm(v13, 16)
+            v16 = ringbuf_submit(v5, 0)
             jump b2
           b2:
-            v16 = ct_reserve(16)
-            if ne v16, 0 jump b3 else b5
+            v18 = ct_reserve(16)
+            if ne v18, 0 jump b3 else b5
           b3:
-            store u32 [v16], 1
-            store u32 [v16 +4], 0
-            store u64 [v16 +8], 0
-            v20 = ringbuf_submit(v16, 0)
+            store u32 [v18], 1
+            store u32 [v18 +4], 0
+            store u64 [v18 +8], 0
+            v22 = ringbuf_submit(v18, 0)
             return
           b4 cold:
-            v21 = ct_ring_full(40)
+            v23 = ct_ring_full(40)
             jump b2
           b5 cold:
-            v22 = ct_ring_full(16)
+            v24 = ct_ring_full(16)
             return
         }
         ",
@@ -284,43 +288,45 @@ fn texts_are_compared_by_words_and_read_into_keys() {
             v1 = ct_in_scope()
             if ne v1, 0 jump b1 else b6
           b1:
-            v5 = get_current_comm(&s0, 16)
-            v6 = load u64 [&s0]
-            if eq v6, 1752392034 jump b2 else b6
+            store u64 [&s0], 0
+            store u64 [&s0 +8], 0
+            v7 = get_current_comm(&s0, 16)
+            v8 = load u64 [&s0]
+            if eq v8, 1752392034 jump b2 else b6
           b2:
-            v8 = get_current_task_btf()
-            v9 = task_pt_regs(v8)
-            v10 = load u64 [v9 +112]
-            if sgt v10, 2 jump b3 else b6
+            v10 = get_current_task_btf()
+            v11 = task_pt_regs(v10)
+            v12 = load u64 [v11 +112]
+            if sgt v12, 2 jump b3 else b6
           b3:
-            v13 = load u64 [v9 +104]
+            v15 = load u64 [v11 +104]
             store u64 [&s1], 0
             store u64 [&s1 +8], 0
-            v16 = probe_read_user_str(&s1, 16, v13)
-            if slt v16, 0 jump b7 else b4
+            v18 = probe_read_user_str(&s1, 16, v15)
+            if slt v18, 0 jump b7 else b4
           b4:
-            v18 = map_lookup_elem(map_0, &s1)
-            if ne v18, 0 jump b5 else b8
+            v20 = map_lookup_elem(map_0, &s1)
+            if ne v20, 0 jump b5 else b8
           b5:
-            atomic_add u64 [v18], 1
+            atomic_add u64 [v20], 1
             return
           b6:
             return
           b7 cold:
-            v21 = ct_lost(2)
+            v23 = ct_lost(2)
             jump b4
           b8 cold:
             store u64 [&s2], 1
-            v25 = map_update_elem(map_0, &s1, &s2, 1)
-            if eq v25, 0 jump b6 else b9
+            v27 = map_update_elem(map_0, &s1, &s2, 1)
+            if eq v27, 0 jump b6 else b9
           b9 cold:
-            v26 = map_lookup_elem(map_0, &s1)
-            if ne v26, 0 jump b10 else b11
+            v28 = map_lookup_elem(map_0, &s1)
+            if ne v28, 0 jump b10 else b11
           b10 cold:
-            atomic_add u64 [v26], 1
+            atomic_add u64 [v28], 1
             return
           b11 cold:
-            v28 = ct_lost(1)
+            v30 = ct_lost(1)
             return
         }
         ",
