@@ -262,6 +262,62 @@ pub enum Shape {
     Probe,
     /// A `u64` that is a system call's number, printed as its name.
     Syscall,
+    /// An integer that stands for a name.
+    Enum {
+        /// Bytes.
+        size: u8,
+        /// Two's complement.
+        signed: bool,
+        /// What it may be; any other value is printed as a number.
+        names: Vec<(i64, String)>,
+    },
+    /// Elements in a row.
+    Array {
+        /// What each is.
+        element: Box<Shape>,
+        /// How many.
+        length: u32,
+    },
+    /// Named values: a C structure or union, or a record of the language.
+    Record {
+        /// Bytes.
+        size: u32,
+        /// The power of two that its address is a multiple of.
+        align: u32,
+        /// In order; they may overlap, and need not be aligned.
+        members: Vec<Member>,
+    },
+}
+
+/// A named value in a [`Shape::Record`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Bytes from the start of the record.
+    pub offset: u32,
+    /// What it is.
+    pub shape: Shape,
+    /// Which bits of the integer it is, if it is a bit-field.
+    pub bits: Option<Bits>,
+}
+
+/// Some of the bits of an integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Bits {
+    /// Less significant bits that do not belong to it.
+    pub shift: u8,
+    /// How many bits it has, 1 to 64.
+    pub width: u8,
+}
+
+impl Bits {
+    /// The bits out of the integer that they lie in, extended to 64 bits.
+    pub fn of(self, integer: u64, signed: bool) -> u64 {
+        let unused = 64 - u32::from(self.width);
+        let high = integer >> self.shift << unused;
+        if signed { (high as i64 >> unused) as u64 } else { high >> unused }
+    }
 }
 
 impl Shape {
@@ -281,6 +337,9 @@ impl Shape {
                 end.next_multiple_of(self.align())
             }
             Self::Pointer | Self::Probe | Self::Syscall => 8,
+            Self::Enum { size, .. } => u32::from(*size),
+            Self::Array { element, length } => element.size() * length,
+            Self::Record { size, .. } => *size,
         }
     }
 
@@ -289,7 +348,9 @@ impl Shape {
         match self {
             Self::Bool | Self::Str { .. } => 1,
             Self::Tuple(parts) => parts.iter().map(Self::align).max().unwrap_or(1),
-            Self::Int { .. } | Self::Pointer | Self::Probe | Self::Syscall => self.size(),
+            Self::Int { .. } | Self::Enum { .. } | Self::Pointer | Self::Probe | Self::Syscall => self.size(),
+            Self::Array { element, .. } => element.align(),
+            Self::Record { align, .. } => *align,
         }
     }
 

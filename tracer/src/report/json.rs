@@ -113,6 +113,12 @@ fn key_text(key: &Value) -> String {
     fn part(value: &Value) -> String {
         match value {
             Value::Tuple(parts) => format!("({})", join(parts)),
+            Value::Array(elements) => format!("[{}]", join(elements)),
+            Value::Record(members) => {
+                let members: Vec<String> =
+                    members.iter().map(|(name, member)| format!(".{name}={}", part(member))).collect();
+                format!("{{{}}}", members.join(","))
+            }
             other => other.to_text(),
         }
     }
@@ -147,7 +153,9 @@ impl Serialize for Value {
             Value::Unsigned(number) | Value::Pointer(number) => serializer.serialize_u64(*number),
             Value::Bool(value) => serializer.serialize_bool(*value),
             Value::Text(text) => serializer.serialize_str(&String::from_utf8_lossy(text)),
-            Value::Tuple(parts) => parts.serialize(serializer),
+            Value::Tuple(parts) | Value::Array(parts) => parts.serialize(serializer),
+            Value::Enum(number, _) => Value::Signed(*number).serialize(serializer), // the name only in keys, as there
+            Value::Record(members) => serializer.collect_map(members.iter().map(|(name, member)| (name, member))),
         }
     }
 }

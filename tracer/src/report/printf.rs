@@ -60,6 +60,7 @@ fn number(value: &Value) -> u64 {
         Value::Signed(number) => number as u64,
         Value::Unsigned(number) | Value::Pointer(number) => number,
         Value::Bool(value) => u64::from(value),
-        Value::Text(_) | Value::Tuple(_) => 0,
+        Value::Enum(number, _) => number as u64,
+        Value::Text(_) | Value::Tuple(_) | Value::Array(_) | Value::Record(_) => 0,
     }
 }

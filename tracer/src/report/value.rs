@@ -1,6 +1,6 @@
 //! Bytes of a [`Shape`] → a [`Value`], and how values are written and ordered.
 
-use crate::plan::{Plan, Shape};
+use crate::plan::{Bits, Member, Plan, Shape};
 
 /// A decoded value. Values of one shape are ordered as keys are printed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +17,12 @@ pub enum Value {
     Tuple(Vec<Value>),
     /// An address.
     Pointer(u64),
+    /// A number that stands for a name, if it has one.
+    Enum(i64, Option<String>),
+    /// Elements in a row.
+    Array(Vec<Value>),
+    /// Named values.
+    Record(Vec<(String, Value)>),
 }
 
 impl Value {
@@ -46,6 +52,20 @@ impl Value {
                     number => named(plan.syscalls.get(number as usize).and_then(Option::as_ref), number),
                 }
             }
+            Shape::Enum { size, signed, ref names } => {
+                let bits = Bits { shift: 0, width: 8 * size };
+                let number = bits.of(integer(bytes, size), signed) as i64;
+                let name = names.iter().find(|&&(known, _)| known == number).map(|(_, name)| name.clone());
+                Value::Enum(number, name)
+            }
+            Shape::Array { ref element, length } => {
+                let size = element.size() as usize;
+                let at = |index: usize| bytes.get(index * size..).unwrap_or_default();
+                Value::Array((0..length as usize).map(|index| Value::decode(element, at(index), plan)).collect())
+            }
+            Shape::Record { ref members, .. } => Value::Record(
+                members.iter().map(|member| (member.name.clone(), decode_member(member, bytes, plan))).collect(),
+            ),
         }
     }
 
@@ -55,7 +75,12 @@ impl Value {
             Value::Signed(number) => Value::Signed(number.wrapping_div(divisor)),
             Value::Unsigned(number) => Value::Unsigned(number / divisor as u64),
             Value::Tuple(parts) => Value::Tuple(parts.into_iter().map(|part| part.divided(divisor)).collect()),
-            other @ (Value::Bool(_) | Value::Text(_) | Value::Pointer(_)) => other,
+            other @ (Value::Bool(_)
+            | Value::Text(_)
+            | Value::Pointer(_)
+            | Value::Enum(..)
+            | Value::Array(_)
+            | Value::Record(_)) => other,
         }
     }
 
@@ -71,6 +96,28 @@ impl Value {
                 out.push(b'(');
                 write_parts(parts, out);
                 out.push(b')');
+            }
+            Value::Enum(number, name) => match name {
+                Some(name) => out.extend(name.bytes()),
+                None => out.extend(number.to_string().bytes()),
+            },
+            Value::Array(elements) => {
+                out.push(b'[');
+                for (index, element) in elements.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    element.write_text(out);
+                }
+                out.push(b']');
+            }
+            Value::Record(members) => {
+                out.extend(b"{ ");
+                for (index, (name, member)) in members.iter().enumerate() {
+                    out.extend(format!("{}.{name} = ", if index > 0 { ", " } else { "" }).bytes());
+                    member.write_text(out);
+                }
+                out.extend(b" }");
             }
         }
     }
@@ -95,6 +142,14 @@ impl Value {
 pub fn decode_parts(parts: &[Shape], bytes: &[u8], plan: &Plan) -> Vec<Value> {
     let at = |offset: u32| bytes.get(offset as usize..).unwrap_or_default();
     Shape::offsets(parts).map(|(offset, part)| Value::decode(part, at(offset), plan)).collect()
+}
+
+fn decode_member(member: &Member, bytes: &[u8], plan: &Plan) -> Value {
+    let bytes = bytes.get(member.offset as usize..).unwrap_or_default();
+    let Some(bits) = member.bits else { return Value::decode(&member.shape, bytes, plan) };
+    let signed = matches!(member.shape, Shape::Int { signed: true, .. } | Shape::Enum { signed: true, .. });
+    let integer = bits.of(integer(bytes, member.shape.size() as u8), signed);
+    Value::decode(&member.shape, &integer.to_le_bytes(), plan)
 }
 
 /// The name of something numbered, or the number where there is none.

@@ -105,6 +105,8 @@ fn names_syscalls(shape: &Shape) -> bool {
     match shape {
         Shape::Syscall => true,
         Shape::Tuple(parts) => parts.iter().any(names_syscalls),
+        Shape::Array { element, .. } => names_syscalls(element),
+        Shape::Record { members, .. } => members.iter().any(|member| names_syscalls(&member.shape)),
         _ => false,
     }
 }

@@ -263,6 +263,13 @@ fn shape(data: &Shape) -> String {
         Shape::Pointer => "pointer".into(),
         Shape::Probe => "probe".into(),
         Shape::Syscall => "syscall".into(),
+        Shape::Enum { size, signed, .. } => format!("enum{}", shape(&Shape::Int { size: *size, signed: *signed })),
+        Shape::Array { element, length } => format!("{}[{length}]", shape(element)),
+        Shape::Record { members, .. } => {
+            let members =
+                members.iter().map(|member| format!("{}@{}: {}", member.name, member.offset, shape(&member.shape)));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
+        }
     }
 }
 

@@ -198,10 +198,10 @@ fn number(shape: &crate::plan::Shape) -> Option<Number> {
     use super::Width;
     use crate::plan::Shape;
     let (width, signed) = match *shape {
-        Shape::Int { size, signed } => (Width::of(size.into()), signed),
+        Shape::Int { size, signed } | Shape::Enum { size, signed, .. } => (Width::of(size.into()), signed),
         Shape::Bool => (Width::B1, false),
         Shape::Pointer | Shape::Probe | Shape::Syscall => (Width::B8, false),
-        Shape::Str { .. } | Shape::Tuple(_) => return None,
+        Shape::Str { .. } | Shape::Tuple(_) | Shape::Array { .. } | Shape::Record { .. } => return None,
     };
     Some(Number { width, signed })
 }
