@@ -12,12 +12,15 @@ pub enum Loss {
     ReadFailed = 2,
     /// A thread's storage could not be made.
     StorageFull = 3,
+    /// A loop was ended because it had taken as many turns as the kernel allows.
+    LoopCut = 4,
 }
 
 /// How many kinds there are: the length of the counter array.
-pub const LOSS_KINDS: usize = 4;
+pub const LOSS_KINDS: usize = 5;
 
 impl Loss {
     /// All of them, in the order of their counters.
-    pub const ALL: [Loss; LOSS_KINDS] = [Loss::RingFull, Loss::MapFull, Loss::ReadFailed, Loss::StorageFull];
+    pub const ALL: [Loss; LOSS_KINDS] =
+        [Loss::RingFull, Loss::MapFull, Loss::ReadFailed, Loss::StorageFull, Loss::LoopCut];
 }

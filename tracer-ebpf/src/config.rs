@@ -1,5 +1,7 @@
 //! What user space tells the programs before they are loaded.
 
+use core::sync::atomic::AtomicU64;
+
 use tracer_common::scope::{KernelOffsets, Scope};
 
 /// The configuration, written by user space before the object is loaded.
@@ -30,6 +32,12 @@ pub static SCOPE: Scope = Scope {
 /// code reads it.
 #[unsafe(no_mangle)]
 pub static START_TIME: u64 = 0;
+
+/// 0, in memory that might be written to: the verifier does not know what a program reads from it. Generated code adds it to
+/// what must not be known, so that loops are looked at once and not once a turn.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".data")]
+pub static UNKNOWN_ZERO: AtomicU64 = AtomicU64::new(0);
 
 /// A field of [`SCOPE`] as it will be when the program runs, not as the compiler sees it.
 macro_rules! scope {

@@ -26,6 +26,7 @@
 //! |---|---|---|
 //! | `SCOPE` | `.rodata` | [`tracer_common::scope::Scope`], set before loading |
 //! | `START_TIME` | `.rodata` | `u64`: when the script began, set before loading; for generated code |
+//! | `UNKNOWN_ZERO` | `.data` | `u64`: 0, which the verifier does not know; for generated code |
 //! | `GENERATIONS` | `.data` | `[u64; MAX_MAPS]`: the generation each map writes to, moved on by user space |
 //! | `EVENTS` | `maps` | the ring of records |
 //! | `CONTROL` | `maps` | the ring of records that must not be lost and that `EVENTS` had no room for |

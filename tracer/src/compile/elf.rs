@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `license` | lets programs call helpers that the kernel gives to GPL programs only |
 //! | `TYPE/SYMBOL` | a program |
-//! | `.text` | all functions of the runtime library |
+//! | `.text` | all functions of the runtime library, and the callbacks of all programs |
 //! | `maps` | definitions of maps, one symbol each |
 //! | `.maps`, `.BTF` | the same for maps that the kernel wants the types of; aya makes them if it is asked to allow those it has no API for (`EbpfLoader::allow_unsupported_maps`) |
+//! | `.BTF.ext`, `.BTF` | the types of all functions, if there is a callback: the kernel wants them then |
 //! | `.rodata`, `.data`, `.bss` | variables of the runtime library, one symbol each |
 
 use std::collections::BTreeMap;
@@ -56,10 +57,8 @@ pub fn write(object: &Object) -> Vec<u8> {
         let definition = [0; btf::DEFINITION_SIZE as usize];
         file.add(".maps", SectionKind::Data, &map.name, SymbolKind::Data, &definition);
     }
-    if !typed.is_empty() {
-        let section = file.writer.add_section(Vec::new(), b".BTF".to_vec(), SectionKind::Debug);
-        file.writer.append_section_data(section, &btf::of_maps(typed.into_iter()), 4);
-    }
+    // Section, symbol and offset of all code.
+    let mut described: Vec<(&str, &str, u64)> = Vec::new();
     let functions: Vec<_> = object
         .functions
         .iter()
@@ -71,7 +70,9 @@ pub fn write(object: &Object) -> Vec<u8> {
                     code[at + 4..at + 8].copy_from_slice(&(-1i32).to_le_bytes());
                 }
             }
-            (file.add(".text", SectionKind::Text, symbol, SymbolKind::Text, &code), function)
+            let place = file.add(".text", SectionKind::Text, symbol, SymbolKind::Text, &code);
+            described.push((".text", symbol.as_str(), place.1));
+            (place, function)
         })
         .collect();
     for ((section, start), function) in functions {
@@ -81,14 +82,31 @@ pub fn write(object: &Object) -> Vec<u8> {
         }
     }
     for program in &object.programs {
-        let (section, start) =
-            file.add(&program.section, SectionKind::Text, &program.symbol, SymbolKind::Text, &program.encoded.bytes);
-        for (at, target) in &program.encoded.relocations {
-            let symbol = match target {
-                Target::Map(MapRef::Script(map)) => &object.maps[map.0 as usize].name,
-                other => other.symbol().expect("all else is the runtime's"),
-            };
-            file.relocate(section, start + *at as u64, matches!(target, Target::Runtime(_)), symbol);
+        // Callbacks are named by those behind them.
+        let callbacks = program.callbacks.iter().map(|code| (".text", code));
+        for (section_name, code) in callbacks.chain([(program.section.as_str(), &program.code)]) {
+            let (section, start) =
+                file.add(section_name, SectionKind::Text, &code.symbol, SymbolKind::Text, &code.encoded.bytes);
+            described.push((section_name, &code.symbol, start));
+            for (at, target) in &code.encoded.relocations {
+                let symbol = match target {
+                    Target::Map(MapRef::Script(map)) => &object.maps[map.0 as usize].name,
+                    Target::Callback(callback) => &program.callbacks[callback.0 as usize].symbol,
+                    other => other.symbol().expect("all else is the runtime's"),
+                };
+                file.relocate(section, start + *at as u64, matches!(target, Target::Runtime(_)), symbol);
+            }
+        }
+    }
+    // Whoever calls back wants to know the types of all functions of the program.
+    if object.programs.iter().all(|program| program.callbacks.is_empty()) {
+        described.clear();
+    }
+    if !typed.is_empty() || !described.is_empty() {
+        let btf::Sections { types, functions } = btf::sections(typed.into_iter(), &described);
+        file.describe(".BTF", &types);
+        if !described.is_empty() {
+            file.describe(".BTF.ext", &functions);
         }
     }
     file.writer.write().expect("an object in memory, of parts that ELF has")
@@ -132,6 +150,11 @@ impl File {
         });
         symbols.insert(name.to_owned(), id);
         (section, start)
+    }
+
+    fn describe(&mut self, section: &str, bytes: &[u8]) {
+        let section = self.writer.add_section(Vec::new(), section.as_bytes().to_vec(), SectionKind::Debug);
+        self.writer.append_section_data(section, bytes, 4);
     }
 
     fn relocate(&mut self, section: SectionId, offset: u64, is_call: bool, symbol: &str) {

@@ -21,7 +21,7 @@ pub fn eliminate(function: &mut Function) {
                 retain(&mut then.arguments, &kept[then.to]);
                 retain(&mut otherwise.arguments, &kept[otherwise.to]);
             }
-            Exit::Return => {}
+            Exit::Return | Exit::Stop => {}
         }
     }
     // The context arrives whether it is used or not.

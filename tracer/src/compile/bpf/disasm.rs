@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::insn::{AluOp, Base, Bits, Callee, Condition, Insn, JumpOp, Operand, Reg, SLOT, Variable, Wide};
 use super::layout::Line;
-use super::{Object, Program, maps};
+use super::{Code, Object, Program, maps};
 use crate::compile::ir::{MapRef, Width};
 use crate::compile::source::{Source, Span};
 
@@ -23,9 +23,15 @@ pub fn disassemble(object: &Object, source: &Source) -> String {
 }
 
 fn disassemble_program(program: &Program, source: &Source) -> String {
-    let Program { section, frame, lines, encoded, .. } = program;
+    let callbacks =
+        program.callbacks.iter().map(|callback| disassemble_code(callback, &callback.symbol, source) + "\n");
+    callbacks.chain([disassemble_code(&program.code, &program.section, source)]).collect()
+}
+
+fn disassemble_code(code: &Code, name: &str, source: &Source) -> String {
+    let Code { frame, lines, encoded, .. } = code;
     let slots = encoded.bytes.len() / SLOT;
-    format!("{section}: {slots} instructions, {frame} bytes of frame\n{}", listing(lines, source))
+    format!("{name}: {slots} instructions, {frame} bytes of frame\n{}", listing(lines, source))
 }
 
 /// Instructions, with labels where jumps go to and the source where it changes.
@@ -81,6 +87,8 @@ fn instruction(insn: &Insn, labels: &BTreeMap<usize, usize>) -> String {
                 Wide::Map(MapRef::Runtime(symbol)) => symbol.to_owned(),
                 Wide::Address(Variable::Generation(map)) => format!("&generation of {}", maps::symbol(map)),
                 Wide::Address(Variable::StartTime) => "&start time".to_owned(),
+                Wide::Address(Variable::UnknownZero) => "&unknown zero".to_owned(),
+                Wide::Callback(callback) => format!("&{callback}"),
             };
             format!("{} = {value}", name(dst, Bits::B64))
         }

@@ -4,7 +4,7 @@
 //! The set is BPF ISA v3 (32-bit arithmetic and jumps) with fetch-less atomic addition, which every kernel since 5.1 takes
 //! (`Documentation/bpf/standardization/instruction-set.rst`).
 
-use crate::compile::ir::{Helper, MapRef, Runtime, Width};
+use crate::compile::ir::{CallbackId, Helper, MapRef, Runtime, Width};
 use crate::plan::MapId;
 
 /// A register that can be written. The frame pointer cannot and is no register here: see [`Base::Frame`].
@@ -164,6 +164,8 @@ pub enum Wide {
     Map(MapRef),
     /// The address of a variable.
     Address(Variable),
+    /// A callback of the program.
+    Callback(CallbackId),
 }
 
 /// A variable of the runtime library, 8 bytes.
@@ -173,6 +175,8 @@ pub enum Variable {
     Generation(MapId),
     /// When the script began.
     StartTime,
+    /// 0, always.
+    UnknownZero,
 }
 
 impl Variable {
@@ -181,6 +185,7 @@ impl Variable {
         match self {
             Self::Generation(map) => ("GENERATIONS", 8 * i64::from(map.0)),
             Self::StartTime => ("START_TIME", 0),
+            Self::UnknownZero => ("UNKNOWN_ZERO", 0),
         }
     }
 }
@@ -297,13 +302,15 @@ pub enum Target {
     Variable(Variable),
     /// Of a call.
     Runtime(Runtime),
+    /// Of a 64-bit immediate.
+    Callback(CallbackId),
 }
 
 impl Target {
     /// The symbol in the runtime library, if that is where it is.
     pub fn symbol(&self) -> Option<&'static str> {
         match self {
-            Self::Map(MapRef::Script(_)) => None,
+            Self::Map(MapRef::Script(_)) | Self::Callback(_) => None,
             Self::Map(MapRef::Runtime(symbol)) => Some(symbol),
             Self::Variable(variable) => Some(variable.place().0),
             Self::Runtime(function) => Some(function.symbol()),
@@ -345,6 +352,10 @@ pub fn encode<'a>(insns: impl Iterator<Item = &'a Insn> + Clone) -> Result<Encod
                     Wide::Number(number) => number,
                     Wide::Map(map) => {
                         encoded.relocations.push((at, Target::Map(map)));
+                        0
+                    }
+                    Wide::Callback(callback) => {
+                        encoded.relocations.push((at, Target::Callback(callback)));
                         0
                     }
                     // What is added to the symbol's address stands in the immediate.

@@ -39,8 +39,10 @@ pub enum CodeExit {
         /// Where it does not.
         otherwise: usize,
     },
-    /// Ends the program with 0.
+    /// Returns 0.
     Return,
+    /// Returns 1.
+    Stop,
 }
 
 /// An instruction and the source that it comes from. Jumps name an index among the function's lines.
@@ -108,8 +110,8 @@ fn leave(blocks: &[CodeBlock], exit: CodeExit, span: Span, next: Option<usize>, 
                 leave(blocks, CodeExit::Jump(otherwise), span, next, lines);
             }
         }
-        CodeExit::Return => {
-            let src = Operand::Imm(0);
+        CodeExit::Return | CodeExit::Stop => {
+            let src = Operand::Imm(i32::from(exit == CodeExit::Stop));
             lines.push((Insn::Alu { bits: Bits::B64, op: AluOp::Mov, dst: Reg::RESULT, src }, span));
             lines.push((Insn::Exit, span));
         }
@@ -140,7 +142,7 @@ fn thread(blocks: &mut [CodeBlock]) {
                 let (then, otherwise) = (end_of(blocks, then), end_of(blocks, otherwise));
                 if then == otherwise { CodeExit::Jump(then) } else { CodeExit::Branch { condition, then, otherwise } }
             }
-            CodeExit::Return => CodeExit::Return,
+            exit @ (CodeExit::Return | CodeExit::Stop) => exit,
         };
     }
 }
@@ -161,7 +163,7 @@ fn order(blocks: &[CodeBlock]) -> Vec<usize> {
                     vec![otherwise, then]
                 }
                 CodeExit::Branch { then, otherwise, .. } => vec![then, otherwise],
-                CodeExit::Return => vec![],
+                CodeExit::Return | CodeExit::Stop => vec![],
             };
             // Where the program goes on comes next; its end can be jumped to from anywhere.
             targets.sort_by_key(|to| is_return(&blocks[*to]));

@@ -5,7 +5,7 @@
 //! allocator makes them where they are used.
 
 use super::insn::{AluOp, Bits, Callee, Condition, Operand, Variable};
-use crate::compile::ir::{MapRef, Runtime, SlotId, Width};
+use crate::compile::ir::{CallbackId, MapRef, Runtime, SlotId, Width};
 use crate::compile::source::Span;
 
 /// Index into [`Function::remat`]. Those below the number of the IR's values are these.
@@ -22,7 +22,7 @@ impl Val {
 /// A program.
 #[derive(Debug)]
 pub struct Function {
-    /// The first is the entry; its only parameter is the context, which arrives in r1.
+    /// The first is the entry; its parameters arrive in r1 and on.
     pub blocks: Vec<Block>,
     /// For each value, how to make it anywhere, if it can be.
     pub remat: Vec<Option<Remat>>,
@@ -36,6 +36,14 @@ impl Function {
             _ => None,
         })
     }
+
+    /// The callbacks that it names.
+    pub fn callbacks(&self) -> impl Iterator<Item = CallbackId> {
+        self.remat.iter().filter_map(|remat| match remat {
+            Some(Remat::Callback(callback)) => Some(*callback),
+            _ => None,
+        })
+    }
 }
 
 /// A value that is made again wherever it is needed.
@@ -45,6 +53,8 @@ pub enum Remat {
     Number(i64),
     /// A map.
     Map(MapRef),
+    /// A callback.
+    Callback(CallbackId),
     /// An address in the frame: so many bytes into a slot.
     Slot(SlotId, i32),
 }
@@ -184,8 +194,10 @@ pub enum Exit {
         /// Where it does not.
         otherwise: Edge,
     },
-    /// Ends the program with 0.
+    /// Returns 0.
     Return,
+    /// Returns 1.
+    Stop,
 }
 
 /// A jump's destination and what it passes.
@@ -203,7 +215,7 @@ impl Exit {
         let (first, second) = match self {
             Self::Jump(edge) => (Some(edge), None),
             Self::Branch { then, otherwise, .. } => (Some(then), Some(otherwise)),
-            Self::Return => (None, None),
+            Self::Return | Self::Stop => (None, None),
         };
         first.into_iter().chain(second)
     }
@@ -212,7 +224,7 @@ impl Exit {
     pub fn uses(&self) -> Vec<Val> {
         match self {
             Self::Branch { condition, .. } => condition_uses(condition),
-            Self::Jump(_) | Self::Return => Vec::new(),
+            Self::Jump(_) | Self::Return | Self::Stop => Vec::new(),
         }
     }
 }

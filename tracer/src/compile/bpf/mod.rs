@@ -56,13 +56,22 @@ pub struct Object {
 /// Maps of the runtime library that user space reads from whether programs write to them or not.
 const ALWAYS: [&str; 2] = ["EVENTS", "LOSSES"];
 
-/// A program's code.
+/// A program.
 #[derive(Debug)]
 pub struct Program {
-    /// Its symbol, as in the plan.
-    pub symbol: String,
     /// The section that it stands in, alone: `TYPE/SYMBOL`.
     pub section: String,
+    /// Its code; the symbol is the plan's.
+    pub code: Code,
+    /// The functions that helpers call back, by their ids.
+    pub callbacks: Vec<Code>,
+}
+
+/// The code of a program or of a callback.
+#[derive(Debug)]
+pub struct Code {
+    /// Its symbol.
+    pub symbol: String,
     /// Bytes of the frame.
     pub frame: u32,
     /// Its instructions, to be read.
@@ -103,17 +112,33 @@ pub fn generate(module: &ir::Module, plan: &Plan, library: &Library, scope: &Sco
         .zip(&plan.programs)
         .map(|(function, program)| generate_program(function, &program.attach, library))
         .collect::<Result<Vec<_>, _>>()?;
-    let named =
-        programs.iter().flat_map(|program| &program.encoded.relocations).filter_map(|(_, target)| target.symbol());
+    let code = programs.iter().flat_map(|program| program.callbacks.iter().chain([&program.code]));
+    let named = code.flat_map(|code| &code.encoded.relocations).filter_map(|(_, target)| target.symbol());
     let link::Linked { functions, data } = link::link(library, named.chain(ALWAYS), scope);
     let maps = plan.maps.iter().enumerate().map(|(index, map)| MapDefinition::new(index, map)).collect();
     Ok(Object { programs, functions, data, maps })
 }
 
 fn generate_program(function: &ir::Function, attach: &Attach, library: &Library) -> Result<Program, Limit> {
+    let mut callbacks = Vec::new();
+    // Of each callback, the bytes that a call of it takes, its callees included.
+    let mut depths = Vec::new();
+    for callback in &function.callbacks {
+        let (code, depth) = generate_code(callback, library, &depths)?;
+        callbacks.push(code);
+        depths.push(depth);
+    }
+    let (code, _) = generate_code(function, library, &depths)?;
+    let section = format!("{}/{}", section_type(attach), function.symbol);
+    Ok(Program { section, code, callbacks })
+}
+
+/// The code of a function, and the bytes of stack that a call of it takes.
+fn generate_code(function: &ir::Function, library: &Library, callbacks: &[u32]) -> Result<(Code, u32), Limit> {
     let selected = select::select(function);
     let frame = Frame::new(&function.slots, &selected);
-    let deepest = selected.callees().map(|callee| link::stack_depth(library, callee.symbol())).max();
+    let callees = selected.callees().map(|callee| link::stack_depth(library, callee.symbol()));
+    let deepest = callees.chain(selected.callbacks().map(|callback| callbacks[callback.0 as usize])).max();
     let available = STACK.saturating_sub(deepest.unwrap_or(0));
     let fits = |needed: u32| {
         let symbol = function.symbol.clone();
@@ -127,8 +152,8 @@ fn generate_program(function: &ir::Function, attach: &Attach, library: &Library)
     let lines = layout::lay_out(allocated.blocks);
     let encoded = insn::encode(lines.iter().map(|(insn, _)| insn))
         .map_err(|insn::TooFar| Limit::Jump { symbol: function.symbol.clone() })?;
-    let section = format!("{}/{}", section_type(attach), function.symbol);
-    Ok(Program { symbol: function.symbol.clone(), section, frame: needed, lines, encoded })
+    let depth = needed.max(1).next_multiple_of(UNIT) + deepest.unwrap_or(0);
+    Ok((Code { symbol: function.symbol.clone(), frame: needed, lines, encoded }, depth))
 }
 
 /// What a section's name begins with, by which a loader knows the type of the program in it.

@@ -120,6 +120,7 @@ impl Allocator<'_> {
                 CodeExit::Branch { condition, then: then.to, otherwise: otherwise.to }
             }
             Exit::Return => CodeExit::Return,
+            Exit::Stop => CodeExit::Stop,
         };
         self.left[block] = Some(std::mem::take(&mut self.state));
         // Edges to blocks that are laid down already: the way back in a loop.
@@ -138,10 +139,12 @@ impl Allocator<'_> {
         let likeliest = known.iter().copied().find(|&(from, _)| !self.function.blocks[from].cold);
         let Some((from, which)) = likeliest.or(known.first().copied()) else {
             // The entry.
-            let context = self.function.blocks[block].parameters.first().copied();
-            let context = context.filter(|context| self.liveness.at_entry[block].contains_key(context));
-            self.state.set(Reg::R1, context);
-            self.expected[block] = Some(context.into_iter().map(|value| (value, Place::Reg(Reg::R1))).collect());
+            let parameters = self.function.blocks[block].parameters.iter().copied();
+            let arriving = parameters.zip([Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5]);
+            let live = &self.liveness.at_entry[block];
+            let used: Vec<(Val, Reg)> = arriving.filter(|(value, _)| live.contains_key(value)).collect();
+            used.iter().for_each(|&(value, reg)| self.state.set(reg, Some(value)));
+            self.expected[block] = Some(used.into_iter().map(|(value, reg)| (value, Place::Reg(reg))).collect());
             return;
         };
         let expected = self.expectation(from, which);
@@ -556,6 +559,7 @@ impl Allocator<'_> {
                 _ => self.emit(Insn::LoadWide { dst, value: Wide::Number(number) }),
             },
             Remat::Map(map) => self.emit(Insn::LoadWide { dst, value: Wide::Map(map) }),
+            Remat::Callback(callback) => self.emit(Insn::LoadWide { dst, value: Wide::Callback(callback) }),
             Remat::Slot(slot, offset) => {
                 self.emit(Insn::FrameAddress { dst });
                 let src = Operand::Imm(self.frame.slot(slot) + offset);

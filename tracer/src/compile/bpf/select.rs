@@ -74,7 +74,10 @@ impl<'a> Selector<'a> {
         let dst = Val(value.0);
         match inst {
             // These are made where they are used.
-            ir::Inst::Const(_) | ir::Inst::SlotAddress(_) | ir::Inst::MapReference(_) => {}
+            ir::Inst::Const(_)
+            | ir::Inst::SlotAddress(_)
+            | ir::Inst::MapReference(_)
+            | ir::Inst::CallbackAddress(_) => {}
             ir::Inst::Binary { op, a, b } => self.binary(dst, Bits::B64, *op, *a, *b),
             ir::Inst::Compare { op, a, b } => {
                 let condition = self.condition(*op, *a, *b);
@@ -101,6 +104,7 @@ impl<'a> Selector<'a> {
                 self.emit(Op::AtomicAdd { bits, base, offset, src });
             }
             ir::Inst::Generation(map) => self.emit(Op::Variable { dst, variable: Variable::Generation(*map) }),
+            ir::Inst::UnknownZero => self.emit(Op::Variable { dst, variable: Variable::UnknownZero }),
             ir::Inst::StartTime => self.emit(Op::Variable { dst, variable: Variable::StartTime }),
             ir::Inst::Helper { helper, arguments } => self.call(dst, Callee::Helper(*helper), arguments),
             ir::Inst::Runtime { function, arguments } => self.call(dst, Callee::Runtime(*function), arguments),
@@ -199,6 +203,7 @@ impl<'a> Selector<'a> {
                 switch::expand(self, value, smallest, &cases, &default, cold)
             }
             Terminator::Return => Exit::Return,
+            Terminator::Stop => Exit::Stop,
         }
     }
 
@@ -348,6 +353,7 @@ impl<'a> Selector<'a> {
         match self.inst_of(value)? {
             ir::Inst::Const(number) => Some(Remat::Number(*number)),
             ir::Inst::MapReference(map) => Some(Remat::Map(*map)),
+            ir::Inst::CallbackAddress(callback) => Some(Remat::Callback(*callback)),
             ir::Inst::SlotAddress(slot) => Some(Remat::Slot(*slot, 0)),
             _ => {
                 let (base, distance) = self.constant_addition(value)?;

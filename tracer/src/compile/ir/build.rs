@@ -31,6 +31,8 @@ pub struct Builder {
     /// The value of a variable at the end of a block.
     written: HashMap<(Variable, Block), Value>,
     free_slots: Vec<SlotId>,
+    /// The program's context pointer, in a program its parameter.
+    context: Value,
     /// Where instructions come from until it is set again.
     pub span: Span,
 }
@@ -38,7 +40,13 @@ pub struct Builder {
 impl Builder {
     /// A function with an entry block, which is being filled; its parameter is [`Builder::context`].
     pub fn new(symbol: String) -> Self {
-        let function = Function { symbol, blocks: Vec::new(), values: Vec::new(), slots: Vec::new() };
+        Self::with_parameters(symbol, 1)
+    }
+
+    /// The same with so many parameters, `Value` 0 and on.
+    pub fn with_parameters(symbol: String, parameters: u32) -> Self {
+        let function =
+            Function { symbol, blocks: Vec::new(), values: Vec::new(), slots: Vec::new(), callbacks: Vec::new() };
         let mut builder = Self {
             function,
             current: None,
@@ -47,10 +55,11 @@ impl Builder {
             variables: 0,
             written: HashMap::new(),
             free_slots: Vec::new(),
+            context: Value(0),
             span: Span::default(),
         };
         let entry = builder.new_block();
-        builder.parameter(entry);
+        (0..parameters).for_each(|_| _ = builder.parameter(entry));
         builder.fill(entry);
         builder
     }
@@ -62,7 +71,12 @@ impl Builder {
 
     /// The context pointer.
     pub fn context(&self) -> Value {
-        Value(0)
+        self.context
+    }
+
+    /// This is the context pointer, here and from here on.
+    pub fn set_context(&mut self, context: Value) {
+        self.context = context;
     }
 
     // ---- blocks ----
@@ -147,6 +161,11 @@ impl Builder {
     /// Ends the program.
     pub fn ret(&mut self) {
         self.terminate(Terminator::Return);
+    }
+
+    /// Ends a callback, which is not called again.
+    pub fn stop(&mut self) {
+        self.terminate(Terminator::Stop);
     }
 
     /// Ends the block.
@@ -254,6 +273,11 @@ impl Builder {
     /// When the script began.
     pub fn start_time(&mut self) -> Value {
         self.inst(Inst::StartTime)
+    }
+
+    /// 0, which the verifier does not know.
+    pub fn unknown_zero(&mut self) -> Value {
+        self.inst(Inst::UnknownZero)
     }
 
     /// One of the script's maps.

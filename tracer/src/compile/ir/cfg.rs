@@ -8,7 +8,7 @@ impl Terminator {
         match self {
             Self::Branch { a, b, .. } => vec![*a, *b],
             Self::Switch { value, .. } => vec![*value],
-            Self::Jump(_) | Self::Return => Vec::new(),
+            Self::Jump(_) | Self::Return | Self::Stop => Vec::new(),
         }
     }
 
@@ -27,7 +27,7 @@ impl Terminator {
             Self::Switch { value, cases, default } => {
                 (vec![value], cases.iter_mut().map(|(_, target)| target).chain([default]).collect())
             }
-            Self::Return => (Vec::new(), Vec::new()),
+            Self::Return | Self::Stop => (Vec::new(), Vec::new()),
         };
         operands.extend(targets.into_iter().flat_map(|target| &mut target.arguments));
         operands
@@ -39,7 +39,7 @@ impl Terminator {
             Self::Jump(target) => vec![target],
             Self::Branch { then, otherwise, .. } => vec![then, otherwise],
             Self::Switch { cases, default, .. } => cases.iter().map(|(_, target)| target).chain([default]).collect(),
-            Self::Return => Vec::new(),
+            Self::Return | Self::Stop => Vec::new(),
         }
     }
 
@@ -51,7 +51,7 @@ impl Terminator {
             Self::Switch { cases, default, .. } => {
                 cases.iter_mut().map(|(_, target)| target).chain([default]).collect()
             }
-            Self::Return => Vec::new(),
+            Self::Return | Self::Stop => Vec::new(),
         }
     }
 }

@@ -12,7 +12,8 @@
 //!   in a map's value or in a record of the ring. A slot's contents are undefined until stored to; what the kernel is
 //!   given to read (a key) must be stored to in full, padding included. Strings are NUL-terminated and zero from there
 //!   to their end, so equality is equality of bytes.
-//! * `Value` 0 of a function is the context pointer, parameter 0 of the entry block, which has no other.
+//! * `Value` 0 of a program is the context pointer, parameter 0 of the entry block, which has no other. A callback's entry
+//!   block has the parameters that the kernel gives it, `Value` 0 and on.
 //! * Pointers come from [`Inst::SlotAddress`], [`Inst::MapReference`], calls, loads that the kernel types (BTF pointers)
 //!   and additions to them. Generation keeps each comparison of a pointer with zero, and of an index with its bound,
 //!   next to the value that is used afterwards, so that the verifier learns from it; an index must be bounded by an
@@ -53,7 +54,13 @@ pub struct Function {
     pub values: Vec<ValueData>,
     /// Memory in the frame.
     pub slots: Vec<Slot>,
+    /// Functions that helpers called here call back, each behind those that it names itself. They have none of their own.
+    pub callbacks: Vec<Function>,
 }
+
+/// Index into the [`Function::callbacks`] of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallbackId(pub u32);
 
 /// Index into [`Function::values`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -168,6 +175,10 @@ pub enum Inst {
     /// When the script began, on the boot-time clock in ns: `START_TIME` in the runtime's read-only data, written by
     /// user space before loading.
     StartTime,
+    /// 0, which the verifier does not know: what is computed with it, it has to expect anything of.
+    UnknownZero,
+    /// The address of a callback, for helpers that take one.
+    CallbackAddress(CallbackId),
     /// Calls a helper of the kernel.
     Helper {
         /// Which.
@@ -220,8 +231,10 @@ pub enum Terminator {
         /// None of them.
         default: Target,
     },
-    /// Ends the program; it always returns 0.
+    /// Ends the program, or this turn of a callback: returns 0.
     Return,
+    /// Ends a callback and says that it is not to be called again: returns 1.
+    Stop,
 }
 
 /// A jump's destination and what it passes.
@@ -348,6 +361,7 @@ pub enum Helper {
     TaskStorageDelete = 157,
     GetCurrentTaskBtf = 158,
     TaskPtRegs = 175,
+    Loop = 181,
 }
 
 /// Functions of the runtime library (tracer-ebpf), by the symbols they have there.
@@ -409,9 +423,13 @@ impl Inst {
     /// The values it uses, in order.
     pub fn operands(&self) -> Vec<Value> {
         match self {
-            Self::Const(_) | Self::SlotAddress(_) | Self::MapReference(_) | Self::Generation(_) | Self::StartTime => {
-                Vec::new()
-            }
+            Self::Const(_)
+            | Self::SlotAddress(_)
+            | Self::MapReference(_)
+            | Self::Generation(_)
+            | Self::StartTime
+            | Self::UnknownZero
+            | Self::CallbackAddress(_) => Vec::new(),
             Self::Binary { a, b, .. } | Self::Compare { a, b, .. } => vec![*a, *b],
             Self::Extend { value, .. } => vec![*value],
             Self::Load { pointer, .. } => vec![*pointer],
@@ -423,9 +441,13 @@ impl Inst {
     /// The same, to be changed.
     pub fn operands_mut(&mut self) -> Vec<&mut Value> {
         match self {
-            Self::Const(_) | Self::SlotAddress(_) | Self::MapReference(_) | Self::Generation(_) | Self::StartTime => {
-                Vec::new()
-            }
+            Self::Const(_)
+            | Self::SlotAddress(_)
+            | Self::MapReference(_)
+            | Self::Generation(_)
+            | Self::StartTime
+            | Self::UnknownZero
+            | Self::CallbackAddress(_) => Vec::new(),
             Self::Binary { a, b, .. } | Self::Compare { a, b, .. } => vec![a, b],
             Self::Extend { value, .. } => vec![value],
             Self::Load { pointer, .. } => vec![pointer],
@@ -447,7 +469,9 @@ impl Inst {
             | Self::SlotAddress(_)
             | Self::MapReference(_)
             | Self::Generation(_)
-            | Self::StartTime => false,
+            | Self::StartTime
+            | Self::UnknownZero
+            | Self::CallbackAddress(_) => false,
             Self::Helper { helper, .. } => !helper.is_constant(),
             Self::Runtime { function, .. } => !function.is_constant(),
             Self::Store { .. } | Self::AtomicAdd { .. } => true,
@@ -476,7 +500,7 @@ impl Helper {
             | Self::RingbufDiscard
             | Self::TaskStorageDelete => 2,
             Self::ProbeReadUser | Self::ProbeReadKernel | Self::ProbeReadUserStr | Self::ProbeReadKernelStr => 3,
-            Self::MapUpdateElem | Self::TaskStorageGet => 4,
+            Self::MapUpdateElem | Self::TaskStorageGet | Self::Loop => 4,
         }
     }
 

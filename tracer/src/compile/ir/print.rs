@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{
-    BinaryOp, Block, BlockData, CompareOp, Function, Helper, Inst, MapRef, Module, SlotId, Target, Terminator, Value,
-    Width,
+    BinaryOp, Block, BlockData, CallbackId, CompareOp, Function, Helper, Inst, MapRef, Module, SlotId, Target,
+    Terminator, Value, Width,
 };
 
 impl Display for Module {
@@ -21,7 +21,16 @@ impl Display for Module {
 
 impl Display for Function {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "program {} {{", self.symbol)?;
+        for (index, callback) in self.callbacks.iter().enumerate() {
+            callback.print(f, &format!("callback {} of {}", CallbackId(index as u32), self.symbol))?;
+        }
+        self.print(f, &format!("program {}", self.symbol))
+    }
+}
+
+impl Function {
+    fn print(&self, f: &mut Formatter<'_>, heading: &str) -> fmt::Result {
+        writeln!(f, "{heading} {{")?;
         for (index, slot) in self.slots.iter().enumerate() {
             writeln!(f, "  slot {}: {} bytes", SlotId(index as u32), slot.size)?;
         }
@@ -30,9 +39,7 @@ impl Display for Function {
         }
         writeln!(f, "}}")
     }
-}
 
-impl Function {
     fn print_block(&self, f: &mut Formatter<'_>, name: Block, block: &BlockData) -> fmt::Result {
         write!(f, "  {name}")?;
         if !block.parameters.is_empty() {
@@ -52,7 +59,7 @@ impl Function {
         let operand = |value| self.operand(value);
         let operands = |values: &[Value]| list(values.iter().map(|&value| operand(value)));
         let text = match inst {
-            Inst::Const(_) | Inst::SlotAddress(_) | Inst::MapReference(_) => operand(value),
+            Inst::Const(_) | Inst::SlotAddress(_) | Inst::MapReference(_) | Inst::CallbackAddress(_) => operand(value),
             Inst::Binary { op, a, b } => format!("{} {}, {}", binary(*op), operand(*a), operand(*b)),
             Inst::Compare { op, a, b } => format!("{} {}, {}", compare(*op), operand(*a), operand(*b)),
             Inst::Extend { value, width, signed } => {
@@ -67,6 +74,7 @@ impl Function {
             }
             Inst::Generation(map) => format!("generation map_{}", map.0),
             Inst::StartTime => "start_time".into(),
+            Inst::UnknownZero => "unknown_zero".into(),
             Inst::Helper { helper, arguments } => format!("{helper}({})", operands(arguments)),
             Inst::Runtime { function, arguments } => format!("{}({})", function.symbol(), operands(arguments)),
         };
@@ -84,6 +92,7 @@ impl Function {
         match self.values.get(value.0 as usize).and_then(|data| data.inst.as_ref()) {
             Some(Inst::Const(number)) => number.to_string(),
             Some(Inst::SlotAddress(slot)) => format!("&{slot}"),
+            Some(Inst::CallbackAddress(callback)) => format!("&{callback}"),
             Some(Inst::MapReference(MapRef::Script(map))) => format!("map_{}", map.0),
             Some(Inst::MapReference(MapRef::Runtime(name))) => (*name).into(),
             _ => value.to_string(),
@@ -121,13 +130,14 @@ impl Function {
                 format!("switch {} [{}] else {}", self.operand(*value), self.cases(cases), self.target(default))
             }
             Terminator::Return => "return".into(),
+            Terminator::Stop => "stop".into(),
         }
     }
 }
 
 /// Whether an instruction is printed at its uses.
 fn is_inline(inst: &Inst) -> bool {
-    matches!(inst, Inst::Const(_) | Inst::SlotAddress(_) | Inst::MapReference(_))
+    matches!(inst, Inst::Const(_) | Inst::SlotAddress(_) | Inst::MapReference(_) | Inst::CallbackAddress(_))
 }
 
 fn list(items: impl Iterator<Item = impl Display>) -> String {
@@ -149,6 +159,12 @@ impl Display for Block {
 impl Display for SlotId {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "s{}", self.0)
+    }
+}
+
+impl Display for CallbackId {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "c{}", self.0)
     }
 }
 

@@ -13,8 +13,8 @@ pub enum Breach {
     /// A function without blocks.
     #[error("there is no entry block")]
     NoEntry,
-    /// `Value` 0 is not the entry's one parameter.
-    #[error("the entry block does not have v0 as its one parameter")]
+    /// The entry's parameters are not `Value` 0 and on.
+    #[error("the entry block does not have v0 and on as its parameters")]
     EntryParameters,
     /// Something jumps to the entry.
     #[error("{0} jumps to the entry block")]
@@ -75,7 +75,8 @@ pub enum Breach {
 
 /// Checks every function; the error names the first breach, and the function.
 pub fn verify(module: &Module) -> Result<(), (String, Breach)> {
-    module.functions.iter().try_for_each(|function| check(function).map_err(|breach| (function.symbol.clone(), breach)))
+    let all = module.functions.iter().flat_map(|function| function.callbacks.iter().chain([function]));
+    all.into_iter().try_for_each(|function| check(function).map_err(|breach| (function.symbol.clone(), breach)))
 }
 
 /// Checks one function.
@@ -111,7 +112,8 @@ pub fn check(function: &Function) -> Result<(), Breach> {
 
 fn entry(function: &Function) -> Result<(), Breach> {
     let entry = function.blocks.first().ok_or(Breach::NoEntry)?;
-    if entry.parameters != [Value(0)] {
+    let in_order = (0..).map(Value).zip(&entry.parameters).all(|(value, &parameter)| value == parameter);
+    if entry.parameters.is_empty() || !in_order {
         return Err(Breach::EntryParameters);
     }
     match function.predecessors()[0].first() {

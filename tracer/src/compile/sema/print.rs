@@ -165,6 +165,18 @@ impl Printer<'_> {
                 return;
             }
             StmtKind::Block(stmts) => return self.stmts(depth, stmts, clause),
+            StmtKind::Loop { condition, body, step } => {
+                let condition = self.expr(condition, clause);
+                self.line(depth, &format!("while {condition}"));
+                self.stmts(depth + 1, body, clause);
+                if !step.is_empty() {
+                    self.line(depth, "after each turn");
+                    self.stmts(depth + 1, step, clause);
+                }
+                return;
+            }
+            StmtKind::Break => "break".into(),
+            StmtKind::Continue => "continue".into(),
             StmtKind::Return => "return".into(),
         };
         self.line(depth, &line);

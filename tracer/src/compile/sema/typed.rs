@@ -159,6 +159,19 @@ pub enum StmtKind {
     },
     /// `unroll` with its count resolved, and blocks: statements in a row.
     Block(Vec<Stmt>),
+    /// Turns as long as the condition holds.
+    Loop {
+        /// What is tested before each turn.
+        condition: Expr,
+        /// What is done in each.
+        body: Vec<Stmt>,
+        /// What is done after each, also after one that `continue` has ended.
+        step: Vec<Stmt>,
+    },
+    /// Leaves the innermost loop.
+    Break,
+    /// Ends the turn of the innermost loop.
+    Continue,
     /// Leaves the clause.
     Return,
 }
@@ -178,12 +191,17 @@ impl StmtKind {
     /// The expressions directly in the statement, in the order of their evaluation.
     pub fn exprs(&self) -> Vec<&Expr> {
         match self {
-            Self::Expr(expr) | Self::SetLocal(_, expr) | Self::If { condition: expr, .. } => vec![expr],
+            Self::Expr(expr)
+            | Self::SetLocal(_, expr)
+            | Self::If { condition: expr, .. }
+            | Self::Loop { condition: expr, .. } => {
+                vec![expr]
+            }
             Self::SetMap { key, value, .. } => key.iter().chain([value]).collect(),
             Self::Aggregate { key, argument, weight, .. } => key.iter().chain(argument).chain(weight).collect(),
             Self::Delete { key, .. } => key.iter().collect(),
             Self::Emit { arguments, .. } => arguments.iter().collect(),
-            Self::Block(_) | Self::Return => Vec::new(),
+            Self::Block(_) | Self::Break | Self::Continue | Self::Return => Vec::new(),
         }
     }
 
@@ -191,6 +209,7 @@ impl StmtKind {
     pub fn blocks(&self) -> Vec<&[Stmt]> {
         match self {
             Self::If { then, otherwise, .. } => vec![then, otherwise],
+            Self::Loop { body, step, .. } => vec![body, step],
             Self::Block(block) => vec![block],
             _ => Vec::new(),
         }

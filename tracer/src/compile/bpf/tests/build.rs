@@ -18,8 +18,13 @@ impl Builder {
     pub fn new(symbol: &str) -> Self {
         let entry =
             BlockData { parameters: Vec::new(), insts: Vec::new(), terminator: Terminator::Return, cold: false };
-        let function =
-            Function { symbol: symbol.to_owned(), blocks: vec![entry], values: Vec::new(), slots: Vec::new() };
+        let function = Function {
+            symbol: symbol.to_owned(),
+            blocks: vec![entry],
+            values: Vec::new(),
+            slots: Vec::new(),
+            callbacks: Vec::new(),
+        };
         let mut builder = Self { function, current: Block(0) };
         builder.parameter(Block(0));
         builder

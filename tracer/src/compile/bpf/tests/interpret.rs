@@ -60,7 +60,7 @@ impl Machine<'_> {
                     let value = self.get(*value) as i64;
                     cases.iter().find(|(case, _)| *case == value).map_or(default, |(_, target)| target)
                 }
-                Terminator::Return => return,
+                Terminator::Return | Terminator::Stop => return,
             };
             self.pass(target);
             block = target.block;
@@ -100,7 +100,9 @@ impl Machine<'_> {
             }
             Inst::SlotAddress(slot) => slot_address(*slot),
             Inst::MapReference(_) => 0,
-            Inst::Generation(_) | Inst::StartTime => unreachable!("no test runs these here"),
+            Inst::Generation(_) | Inst::StartTime | Inst::UnknownZero | Inst::CallbackAddress(_) => {
+                unreachable!("no test runs these here")
+            }
             Inst::Helper { helper: Helper::MapLookupElem, .. } => MEMORY,
             Inst::Helper { helper: Helper::ProbeReadKernel, arguments } => {
                 let [to, size, from] = arguments[..] else { unreachable!("it takes three arguments") };

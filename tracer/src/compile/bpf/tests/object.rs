@@ -196,7 +196,7 @@ fn two_ways() -> Function {
 #[test]
 fn slots_that_are_never_in_use_together_share_their_bytes() {
     let object = object(two_ways(), maps(), &Scope::default()).expect("small");
-    assert_eq!(object.programs[0].frame, 16 + 200);
+    assert_eq!(object.programs[0].code.frame, 16 + 200);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn the_same_frame_fits_where_nothing_is_called() {
     let slot = b.slot(512);
     let (address, zero) = (b.address(slot), b.number(0));
     b.store(address, 0, Width::B8, zero);
-    assert_eq!(object(b.finish(), Vec::new(), &Scope::default()).expect("it fits").programs[0].frame, 512);
+    assert_eq!(object(b.finish(), Vec::new(), &Scope::default()).expect("it fits").programs[0].code.frame, 512);
 }
 
 #[test]

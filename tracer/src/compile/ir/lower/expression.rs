@@ -1,6 +1,6 @@
 //! Expressions whose value is a number, and conditions.
 
-use super::{Local, Lowering, Number, number, shape};
+use super::{Lowering, Number, number, shape};
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Value, Width};
 use crate::compile::sema::typed::{self, Expr, ExprKind, UnaryOp};
 use crate::plan::Shape;
@@ -17,18 +17,12 @@ impl Lowering<'_> {
     fn value_here(&mut self, expr: &Expr) -> Value {
         match &expr.kind {
             ExprKind::Int(number) => self.b.constant(*number),
-            ExprKind::Local(local) => match self.locals[local.0 as usize] {
-                Local::Number(variable) => self.b.read(variable),
-                Local::Memory(_) => unreachable!("a number is not kept in memory"),
-            },
+            ExprKind::Local(local) => self.read_local(*local),
             ExprKind::LocalAdd { local, delta, post } => {
-                let Local::Number(variable) = self.locals[local.0 as usize] else {
-                    unreachable!("only numbers are added to")
-                };
-                let before = self.b.read(variable);
+                let before = self.read_local(*local);
                 let sum = self.b.binary_with(BinaryOp::Add, before, *delta);
                 let after = self.narrow(sum, type_number(expr));
-                self.b.write(variable, after);
+                self.write_local(*local, after);
                 if *post { before } else { after }
             }
             ExprKind::MapGet { map, key } => self.map_value(*map, key.as_deref()),

@@ -3,7 +3,7 @@
 //! Everything is written to a place that the consumer gives, in full, padding included. All places lie in memory whose
 //! start is 8-byte aligned, and accesses are as wide as the offset allows: the verifier wants those of the stack aligned.
 
-use super::{Local, Lowering, Number, facts, number, shape};
+use super::{Lowering, Number, facts, number, shape};
 use crate::compile::ir::fold;
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Value, Width};
 use crate::compile::sema::typed::{Builtin, Expr, ExprKind};
@@ -135,10 +135,7 @@ impl Lowering<'_> {
     /// Where the value of an expression is: where it is kept, or a temporary that it is written to.
     pub(super) fn place(&mut self, expr: &Expr) -> Place {
         match &expr.kind {
-            ExprKind::Local(local) => match self.locals[local.0 as usize] {
-                Local::Memory(slot) => Place { pointer: self.b.slot_address(slot), offset: 0 },
-                Local::Number(_) => unreachable!("a number is not in memory"),
-            },
+            ExprKind::Local(local) => self.local_place(*local),
             ExprKind::Element(tuple, index) => {
                 let Shape::Tuple(parts) = shape(&tuple.ty) else { unreachable!("only tuples have elements") };
                 let (offset, _) = Shape::offsets(parts).nth(*index as usize).expect("analysis checks the index");

@@ -1,8 +1,8 @@
 //! Typed program → IR.
 //!
 //! In reading order: this module makes a function for each program (scope check, then its clauses one after the
-//! other); [`selector`] chooses clauses by system call; [`statement`] and [`expression`] follow the typed tree;
-//! [`facts`] is what the kernel knows, asked for once in a run; [`memory`] writes strings, tuples and keys; [`maps`] and
+//! other); [`selector`] chooses clauses by system call; [`statement`] and [`expression`] follow the typed tree; [`loops`] makes
+//! callbacks; [`facts`] is what the kernel knows, asked for once in a run; [`memory`] writes strings, tuples and keys; [`maps`] and
 //! [`aggregation`] update maps; [`record`] sends to user space.
 //!
 //! An expression whose value is a number becomes a [`Value`]; any other is written to a [`memory::Place`] that the
@@ -11,6 +11,7 @@
 mod aggregation;
 mod expression;
 mod facts;
+mod loops;
 mod maps;
 mod memory;
 mod record;
@@ -39,7 +40,10 @@ pub fn lower(script: &typed::Script, target: &Target) -> Module {
 
 fn function(script: &typed::Script, target: &Target, program: &typed::Program, symbol: String) -> Function {
     let mut lowering = Lowering {
-        b: Builder::new(symbol),
+        b: Builder::new(symbol.clone()),
+        symbol,
+        callbacks: Vec::new(),
+        loops: 0,
         script,
         target,
         program,
@@ -49,6 +53,8 @@ fn function(script: &typed::Script, target: &Target, program: &typed::Program, s
         locals: Vec::new(),
         temporaries: Vec::new(),
         probe: Probe::Fixed(ProbeId(0)),
+        shared: loops::Shared::None,
+        exits: None,
         end: Block(0),
     };
     lowering.scope_check();
@@ -65,12 +71,18 @@ fn function(script: &typed::Script, target: &Target, program: &typed::Program, s
         lowering.clause(clause);
     }
     lowering.b.ret();
-    lowering.b.finish()
+    Function { callbacks: lowering.callbacks, ..lowering.b.finish() }
 }
 
 /// A function being made, and what the statement at hand refers to.
 struct Lowering<'a> {
     b: Builder,
+    /// The program's symbol.
+    symbol: String,
+    /// Finished callbacks of the program.
+    callbacks: Vec<Function>,
+    /// How many loops the program has, so far.
+    loops: u32,
     script: &'a typed::Script,
     target: &'a Target,
     program: &'a typed::Program,
@@ -86,6 +98,10 @@ struct Lowering<'a> {
     temporaries: Vec<SlotId>,
     /// The clause's probe.
     probe: Probe,
+    /// What callbacks have in common with the program.
+    shared: loops::Shared,
+    /// The ways out of the loop at hand.
+    exits: Option<loops::Exits>,
     /// Where the clause ends.
     end: Block,
 }
@@ -97,6 +113,8 @@ enum Local {
     Number(Variable),
     /// The rest.
     Memory(SlotId),
+    /// Either, where a loop names it: so far into the shared frame.
+    Shared(i16),
 }
 
 /// Which probe a clause runs for.
@@ -106,6 +124,8 @@ enum Probe {
     Fixed(ProbeId),
     /// The one with this index.
     Computed(Value),
+    /// The same, in a callback.
+    Shared,
 }
 
 impl Lowering<'_> {
@@ -129,7 +149,7 @@ impl Lowering<'_> {
         self.b.span = clause.span;
         self.end = self.b.new_block();
         self.select(clause);
-        self.locals = clause.locals.iter().map(|local| self.local(local)).collect();
+        self.place_locals(clause);
         self.zero_locals(clause);
         if let Some(predicate) = &clause.predicate {
             let body = self.b.new_block();
@@ -141,20 +161,8 @@ impl Lowering<'_> {
         if self.b.reachable() {
             self.b.jump(self.end, &[]);
         }
-        for local in std::mem::take(&mut self.locals) {
-            if let Local::Memory(slot) = local {
-                self.b.release(slot);
-            }
-        }
+        self.release_locals();
         self.b.fill(self.end);
-    }
-
-    fn local(&mut self, local: &typed::Local) -> Local {
-        let shape = shape(&local.ty);
-        match number(shape) {
-            Some(_) => Local::Number(self.b.variable()),
-            None => Local::Memory(self.b.slot(shape.size())),
-        }
     }
 
     fn map(&self, map: MapId) -> &Map {

@@ -54,6 +54,7 @@ impl Lowering<'_> {
         match self.probe {
             Probe::Fixed(probe) => self.b.constant(probe.0.into()),
             Probe::Computed(value) => value,
+            Probe::Shared => self.shared_probe(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Statements.
 
-use super::{Local, Lowering, memory::Place, shape};
+use super::{Local, Lowering, memory::Place, number, shape};
 use crate::compile::sema::typed::{Builtin, Clause, Expr, ExprKind, LocalId, Stmt, StmtKind};
 
 impl Lowering<'_> {
@@ -40,13 +40,16 @@ impl Lowering<'_> {
                 self.b.fill(done);
             }
             StmtKind::Block(statements) => self.block(statements),
+            StmtKind::Loop { condition, body, step } => self.take_turns(condition, body, step),
+            StmtKind::Break => self.leave_loop(),
+            StmtKind::Continue => self.next_turn(),
             StmtKind::Return => self.b.jump(self.end, &[]),
         }
     }
 
     /// Evaluates for effect only.
     fn effect(&mut self, expr: &Expr) {
-        match super::number(shape(&expr.ty)) {
+        match number(shape(&expr.ty)) {
             Some(_) => {
                 self.value(expr);
             }
@@ -57,15 +60,11 @@ impl Lowering<'_> {
     }
 
     fn set_local(&mut self, local: LocalId, value: &Expr) {
-        let slot = match self.locals[local.0 as usize] {
-            Local::Number(variable) => {
-                let value = self.value(value);
-                self.b.write(variable, value);
-                return;
-            }
-            Local::Memory(slot) => slot,
-        };
-        let to = Place { pointer: self.b.slot_address(slot), offset: 0 };
+        if number(shape(&value.ty)).is_some() {
+            let value = self.value(value);
+            return self.write_local(local, value);
+        }
+        let to = self.local_place(local);
         let size = shape(&value.ty).size();
         if mentions(value, local) {
             // A part may be read after it has been overwritten.
@@ -82,9 +81,13 @@ impl Lowering<'_> {
         for (index, local) in clause.locals.iter().enumerate() {
             let id = LocalId(index as u32);
             match self.locals[index] {
-                Local::Number(variable) => {
+                Local::Number(_) => {
                     let zero = self.b.constant(0);
-                    self.b.write(variable, zero);
+                    self.write_local(id, zero);
+                }
+                Local::Shared(_) => {
+                    let place = self.local_place(id);
+                    self.zero(place, 0, shape(&local.ty).size().next_multiple_of(8));
                 }
                 Local::Memory(slot) => {
                     let assigned_first = clause.predicate.as_ref().is_none_or(|predicate| !mentions(predicate, id))
@@ -102,7 +105,7 @@ impl Lowering<'_> {
 }
 
 /// Whether a variable is read or written in a statement.
-fn names(statement: &Stmt, local: LocalId) -> bool {
+pub(super) fn names(statement: &Stmt, local: LocalId) -> bool {
     let assigned = |kind: &StmtKind| matches!(kind, StmtKind::SetLocal(set, _) if *set == local);
     assigned(&statement.kind)
         || statement.kind.exprs().into_iter().any(|expr| mentions(expr, local))

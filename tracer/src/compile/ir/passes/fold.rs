@@ -145,7 +145,7 @@ fn fold_terminator(function: &Function, terminator: &Terminator) -> Option<Termi
             let target = cases.iter().find(|(case, _)| *case == number).map_or(default, |(_, target)| target);
             Some(Terminator::Jump(target.clone()))
         }
-        Terminator::Jump(_) | Terminator::Return => None,
+        Terminator::Jump(_) | Terminator::Return | Terminator::Stop => None,
     }
 }
 

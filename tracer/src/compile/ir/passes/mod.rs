@@ -40,11 +40,16 @@ const PASSES: &[(&str, Pass)] = &[
 /// Runs all passes over all functions. A debug build checks the contract after each.
 pub fn optimise(module: &mut Module) {
     for function in &mut module.functions {
-        check(function, "lowering");
-        for (name, pass) in PASSES {
-            pass(function);
-            check(function, name);
-        }
+        function.callbacks.iter_mut().for_each(optimise_function);
+        optimise_function(function);
+    }
+}
+
+fn optimise_function(function: &mut Function) {
+    check(function, "lowering");
+    for (name, pass) in PASSES {
+        pass(function);
+        check(function, name);
     }
 }
 

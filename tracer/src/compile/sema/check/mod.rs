@@ -9,6 +9,7 @@
 
 pub(super) mod calls;
 mod expr;
+mod loops;
 mod maps;
 mod operand;
 mod operators;
@@ -63,6 +64,7 @@ pub fn check(instances: &[Instance<'_>], target: &Target) -> Checked {
         records: Vec::new(),
         printed: Vec::new(),
         diagnostics: Vec::new(),
+        loops: 0,
         left: false,
         changed: false,
         counting: false,
@@ -96,6 +98,8 @@ pub struct Checker<'a> {
     /// Maps that the action has printed on every way to the statement at hand.
     printed: Vec<MapId>,
     diagnostics: Vec<Diagnostic>,
+    /// How many loops there are around the statement at hand.
+    loops: u32,
     /// Whether there is a way to leave the clause before here.
     left: bool,
     /// Whether this pass has learnt something.

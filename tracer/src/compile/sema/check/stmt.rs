@@ -34,9 +34,10 @@ impl Checker<'_> {
         stmts
     }
 
-    /// Warns of the first statement that comes after `return` or `exit`.
+    /// Warns of the first statement that comes after one that goes elsewhere.
     fn reached(&mut self, left: &mut bool, before: &[Stmt], span: Span) {
-        let leaves = matches!(before.last(), Some(Stmt { kind: StmtKind::Return, .. }));
+        let leaves =
+            matches!(before.last(), Some(Stmt { kind: StmtKind::Return | StmtKind::Break | StmtKind::Continue, .. }));
         if leaves && !*left {
             *left = true;
             self.report(Diagnostic::warning(span, "this is never reached"));
@@ -80,11 +81,16 @@ impl Checker<'_> {
                 self.left = true;
                 StmtKind::Return
             }
-            S::While { .. } => return self.refuse_stmt(span, "`while`"),
-            S::For { .. } => return self.refuse_stmt(span, "`for`"),
+            S::While { condition, body } => self.while_loop(condition, body, span),
+            S::For { variable, iterable: ast::Iterable::Range(from, to), body } => {
+                self.for_range(variable, (from, to), body, span)
+            }
+            S::For { .. } => return self.refuse_stmt(span, "`for` over a map"),
             S::Import(_) => return self.refuse_stmt(span, "`import`"),
-            S::Break => return self.refuse_stmt(span, "`break`"),
-            S::Continue => return self.refuse_stmt(span, "`continue`"),
+            S::Break if self.loops > 0 => StmtKind::Break,
+            S::Continue if self.loops > 0 => StmtKind::Continue,
+            S::Break => return self.error(span, "`break` stands outside of any loop"),
+            S::Continue => return self.error(span, "`continue` stands outside of any loop"),
         };
         into.push(Stmt { kind, span });
     }
@@ -241,7 +247,7 @@ impl Checker<'_> {
         self.operator(op, span, left, right, span)
     }
 
-    fn set_local(&mut self, id: LocalId, value: Operand, span: Span, into: &mut Vec<Stmt>) {
+    pub(super) fn set_local(&mut self, id: LocalId, value: Operand, span: Span, into: &mut Vec<Stmt>) {
         self.local_mut(id).assigned = true;
         if value.ty.is_unknown() {
             return;

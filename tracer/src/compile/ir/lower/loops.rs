@@ -1,0 +1,281 @@
+//! Loops.
+//!
+//! A loop is a callback of `bpf_loop`: the verifier looks at it once, whatever number of turns it takes, and the kernel allows
+//! 2^23 of them. A callback is a function of its own, so whatever it has in common with the program it is called from
+//! lies in the *shared frame*, a slot of the program whose address callbacks are given and hand on to those inside them:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0 to 7 | the context pointer |
+//! | 8 to 15 | how the innermost loop that has ended did so: [`Ended`] |
+//! | 16 to 23 | the index of the clause's probe, where that is not the same for all events |
+//! | 24 on | the variables that a loop of the clause names; each number takes 8 bytes |
+//!
+//! The verifier follows numbers through the frame. It must not: told that `$i` starts with 0 and is compared with 1000, it would
+//! go through a thousand turns instead of one. So a number that is read is added to a zero that the verifier does not know.
+
+use super::memory::Place;
+use super::{Local, Lowering, Probe, number, shape};
+use crate::compile::ir::build::Builder;
+use crate::compile::ir::{BinaryOp, Block, CallbackId, CompareOp, Helper, Inst, SlotId, Value, Width};
+use crate::compile::sema::typed::{Clause, Expr, LocalId, Stmt, StmtKind};
+use tracer_common::loss::Loss;
+
+/// Most turns of a loop: BPF_MAX_LOOPS in include/linux/bpf_verifier.h.
+const MAX_TURNS: i64 = 1 << 23;
+
+const CONTEXT: i16 = 0;
+const ENDED: i16 = 8;
+const PROBE: i16 = 16;
+const LOCALS: u32 = 24;
+
+/// How a loop has ended.
+#[derive(Clone, Copy)]
+enum Ended {
+    /// It has not: it would have gone on.
+    Cut = 0,
+    /// By its condition or by `break`.
+    Done = 1,
+    /// By leaving the clause.
+    Left = 2,
+}
+
+/// Where the shared frame is.
+#[derive(Clone, Copy)]
+pub(super) enum Shared {
+    /// The clause has no loops.
+    None,
+    /// Here, in the program.
+    Slot(SlotId),
+    /// In the program that this callback is called from: a parameter.
+    Parameter(Value),
+}
+
+/// Where `break` and `continue` go.
+#[derive(Clone, Copy)]
+pub(super) struct Exits {
+    done: Block,
+    next: Block,
+}
+
+impl Lowering<'_> {
+    /// Gives each variable of a clause its place, and those that loops name one in the shared frame.
+    pub(super) fn place_locals(&mut self, clause: &Clause) {
+        let mut size = LOCALS;
+        let mut locals = Vec::new();
+        for (index, local) in clause.locals.iter().enumerate() {
+            let shape = shape(&local.ty);
+            let is_shared = in_loop(&clause.body, LocalId(index as u32));
+            locals.push(match number(shape) {
+                _ if is_shared => {
+                    let offset = size;
+                    size += shape.size().next_multiple_of(8);
+                    Local::Shared(offset as i16)
+                }
+                Some(_) => Local::Number(self.b.variable()),
+                None => Local::Memory(self.b.slot(shape.size())),
+            });
+        }
+        self.locals = locals;
+        self.shared = Shared::None;
+        if !has_loop(&clause.body) {
+            return;
+        }
+        let slot = self.b.slot(size);
+        self.shared = Shared::Slot(slot);
+        let (frame, context) = (self.b.slot_address(slot), self.b.context());
+        self.b.store(frame, CONTEXT, Width::B8, context);
+        if let Probe::Computed(probe) = self.probe {
+            self.b.store(frame, PROBE, Width::B8, probe);
+        }
+    }
+
+    /// Forgets the clause's variables.
+    pub(super) fn release_locals(&mut self) {
+        for local in std::mem::take(&mut self.locals) {
+            if let Local::Memory(slot) = local {
+                self.b.release(slot);
+            }
+        }
+        if let Shared::Slot(slot) = std::mem::replace(&mut self.shared, Shared::None) {
+            self.b.release(slot);
+        }
+    }
+
+    /// The address of the shared frame.
+    fn shared(&mut self) -> Value {
+        match self.shared {
+            Shared::Slot(slot) => self.b.slot_address(slot),
+            Shared::Parameter(value) => value,
+            Shared::None => unreachable!("nothing is shared in a clause without loops"),
+        }
+    }
+
+    /// The place of a variable that is in memory.
+    pub(super) fn local_place(&mut self, local: LocalId) -> Place {
+        match self.locals[local.0 as usize] {
+            Local::Memory(slot) => Place { pointer: self.b.slot_address(slot), offset: 0 },
+            Local::Shared(offset) => Place { pointer: self.shared(), offset },
+            Local::Number(_) => unreachable!("a number is not in memory"),
+        }
+    }
+
+    /// The value of a variable that is a number.
+    pub(super) fn read_local(&mut self, local: LocalId) -> Value {
+        match self.locals[local.0 as usize] {
+            Local::Number(variable) => self.b.read(variable),
+            Local::Shared(offset) => self.read_shared(offset),
+            Local::Memory(_) => unreachable!("a number is not kept in memory"),
+        }
+    }
+
+    /// From here on, a variable that is a number has this value.
+    pub(super) fn write_local(&mut self, local: LocalId, value: Value) {
+        match self.locals[local.0 as usize] {
+            Local::Number(variable) => self.b.write(variable, value),
+            Local::Shared(offset) => self.write_shared(offset, value),
+            Local::Memory(_) => unreachable!("a number is not kept in memory"),
+        }
+    }
+
+    fn read_shared(&mut self, offset: i16) -> Value {
+        let frame = self.shared();
+        let value = self.b.load(frame, offset, Width::B8);
+        let zero = self.b.unknown_zero();
+        self.b.binary(BinaryOp::Add, value, zero)
+    }
+
+    fn write_shared(&mut self, offset: i16, value: Value) {
+        let frame = self.shared();
+        self.b.store(frame, offset, Width::B8, value);
+    }
+
+    fn set_ended(&mut self, ended: Ended) {
+        let ended = self.b.constant(ended as i64);
+        self.write_shared(ENDED, ended);
+    }
+
+    /// The index of the clause's probe, where the program has left it.
+    pub(super) fn shared_probe(&mut self) -> Value {
+        let frame = self.shared();
+        self.b.load(frame, PROBE, Width::B8)
+    }
+
+    /// Takes turns as long as the condition holds; `step` comes after each.
+    pub(super) fn take_turns(&mut self, condition: &Expr, body: &[Stmt], step: &[Stmt]) {
+        self.set_ended(Ended::Cut);
+        let callback = self.callback(|l| {
+            let (turn, done, next) = (l.b.new_block(), l.b.new_block(), l.b.new_block());
+            l.condition(condition, turn, done);
+            l.release_temporaries(0);
+            l.b.fill(turn);
+            let outer = l.exits.replace(Exits { done, next });
+            l.block(body);
+            l.exits = outer;
+            if l.b.reachable() {
+                l.b.jump(next, &[]);
+            }
+            l.b.fill(next);
+            l.block(step);
+            if l.b.reachable() {
+                l.b.ret();
+            }
+            l.b.fill(done);
+            if l.b.reachable() {
+                l.set_ended(Ended::Done);
+                l.b.stop();
+            }
+        });
+        let turns = self.b.constant(MAX_TURNS);
+        let callback = self.b.inst(Inst::CallbackAddress(callback));
+        let (frame, flags) = (self.shared(), self.b.constant(0));
+        self.b.helper(Helper::Loop, &[turns, callback, frame, flags]);
+        self.after_loop();
+    }
+
+    /// Counts a loop that was cut, and leaves the clause if the loop did.
+    fn after_loop(&mut self) {
+        let ended = self.read_shared(ENDED);
+        // A loop around this one has not ended yet.
+        self.set_ended(Ended::Cut);
+        let (left, stayed) = (self.b.new_block(), self.b.new_block());
+        let number = self.b.constant(Ended::Left as i64);
+        self.b.branch(CompareOp::Eq, ended, number, left, stayed);
+        self.b.fill(left);
+        self.b.jump(self.end, &[]);
+        self.b.fill(stayed);
+        let (cut, on) = (self.b.new_cold_block(), self.b.new_block());
+        self.b.branch_if(ended, on, cut);
+        self.b.fill(cut);
+        self.lost(Loss::LoopCut);
+        self.b.jump(on, &[]);
+        self.b.fill(on);
+    }
+
+    /// Makes a callback of `bpf_loop`: `callback(turn, shared frame)`.
+    fn callback(&mut self, fill: impl FnOnce(&mut Self)) -> CallbackId {
+        const PARAMETERS: u32 = 2;
+        const FRAME: Value = Value(1);
+        self.loops += 1;
+        let symbol = format!("{}_loop_{}", self.symbol, self.loops);
+        let mut builder = Builder::with_parameters(symbol, PARAMETERS);
+        builder.span = self.b.span;
+        let end = builder.new_block();
+        // What the program knows, its callback does not.
+        let program = std::mem::replace(&mut self.b, builder);
+        let facts = std::mem::take(&mut self.facts);
+        let comm_slot = self.comm_slot.take();
+        let temporaries = std::mem::take(&mut self.temporaries);
+        let outer_end = std::mem::replace(&mut self.end, end);
+        let shared = std::mem::replace(&mut self.shared, Shared::Parameter(FRAME));
+        let probe = self.probe;
+        if let Probe::Computed(_) = probe {
+            self.probe = Probe::Shared;
+        }
+
+        let context = self.b.load(FRAME, CONTEXT, Width::B8);
+        self.b.set_context(context);
+        fill(self);
+        self.b.fill(end);
+        if self.b.reachable() {
+            self.set_ended(Ended::Left);
+            self.b.stop();
+        }
+
+        self.probe = probe;
+        self.shared = shared;
+        self.end = outer_end;
+        self.temporaries = temporaries;
+        self.comm_slot = comm_slot;
+        self.facts = facts;
+        let builder = std::mem::replace(&mut self.b, program);
+        self.callbacks.push(builder.finish());
+        CallbackId(self.callbacks.len() as u32 - 1)
+    }
+
+    pub(super) fn leave_loop(&mut self) {
+        let Exits { done, .. } = self.exits.expect("analysis lets `break` stand in loops only");
+        self.b.jump(done, &[]);
+    }
+
+    pub(super) fn next_turn(&mut self) {
+        let Exits { next, .. } = self.exits.expect("analysis lets `continue` stand in loops only");
+        self.b.jump(next, &[]);
+    }
+}
+
+fn is_loop(stmt: &Stmt) -> bool {
+    matches!(stmt.kind, StmtKind::Loop { .. })
+}
+
+fn has_loop(block: &[Stmt]) -> bool {
+    block.iter().any(|stmt| is_loop(stmt) || stmt.kind.blocks().into_iter().any(has_loop))
+}
+
+/// Whether a loop in the block names a variable.
+fn in_loop(block: &[Stmt], local: LocalId) -> bool {
+    block.iter().any(|stmt| match is_loop(stmt) {
+        true => super::statement::names(stmt, local),
+        false => stmt.kind.blocks().into_iter().any(|block| in_loop(block, local)),
+    })
+}
