@@ -89,12 +89,17 @@ impl Drop for Cgroup {
 fn own() -> Result<(PathBuf, PathBuf)> {
     let path = fs::read_to_string("/proc/self/cgroup")?;
     let path = path.lines().find_map(|line| line.strip_prefix("0::/")).context("no cgroup of version 2")?;
+    Ok((root()?, path.into()))
+}
+
+/// Where the tree of version 2 is mounted.
+pub fn root() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     let root = mounts.lines().find_map(|line| match line.split(' ').collect::<Vec<_>>()[..] {
         [_, root, "cgroup2", ..] => Some(root),
         _ => None,
     });
-    Ok((root.context("cgroups of version 2 are not mounted")?.into(), path.into()))
+    Ok(root.context("cgroups of version 2 are not mounted")?.into())
 }
 
 /// Removes a cgroup and those below it: only folders can be removed, and only from the leaves.

@@ -131,10 +131,10 @@ impl Container<'_> {
         self.docker.output(&[&["exec", &self.name], command].concat())
     }
 
-    /// The same, not started yet.
-    pub fn exec_command(&self, command: &[&str]) -> Command {
+    /// `docker exec OPTIONS NAME COMMAND`, not started yet.
+    pub fn exec_with(&self, options: &[&str], command: &[&str]) -> Command {
         let mut docker = self.docker.command();
-        docker.args(["exec", &self.name]).args(command);
+        docker.arg("exec").args(options).arg(&self.name).args(command);
         docker
     }
 }

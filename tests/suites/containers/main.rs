@@ -1,0 +1,40 @@
+//! ctrace in real Docker containers: what it is for.
+
+mod counts;
+mod lifetime;
+mod privilege;
+mod scope;
+mod world;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Trial};
+
+use self::world::World;
+
+/// A test: what runs it.
+type Test = fn(&World) -> Result<()>;
+
+const TESTS: &[(&str, Test)] = &[
+    ("one_file_is_enough_from_scratch", privilege::from_scratch),
+    ("a_default_container_is_told_the_way_out_and_it_works", privilege::way_out),
+    ("doctor_says_what_a_default_container_lacks", privilege::doctor),
+    ("counts_are_those_of_strace", counts::equal_strace),
+    ("a_container_sees_its_own_processes_only", scope::own_processes_only),
+    ("a_sidecar_sees_the_processes_of_its_application", scope::sidecar),
+    ("nothing_is_left_after_kill_9", lifetime::killed),
+];
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::from_args();
+    let world = Arc::new(World::new()?);
+    let trials = TESTS.iter().map(|&(name, test)| {
+        let world = Arc::clone(&world);
+        Trial::test(name, move || test(&world).map_err(|error| format!("{error:#}").into()))
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    // Not `exit`: the daemon's guard must see the end of this function.
+    Ok(conclusion.exit_code())
+}
