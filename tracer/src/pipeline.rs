@@ -2,6 +2,7 @@
 //! every stage.
 
 mod telling;
+mod world;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -33,6 +34,7 @@ use crate::report::{Losses, Meta, Reporter, Style, Summary};
 use crate::run::command::Command;
 use crate::run::{self, Loaded, Options, Outcome, Reason};
 use telling::{Silence, Telling};
+use world::Here;
 
 /// What is wrong with a script, as text.
 #[derive(Debug, Error)]
@@ -120,7 +122,8 @@ fn report(
     let file = run.output.file.as_deref().map_or(OsStr::new("stdout"), |path| path.as_os_str());
     let (output, descriptor) = Output::open(&run.output).with_context(|| format!("cannot open {}", file.display()))?;
     let prompt = output.is_prompt();
-    let mut telling = Telling::new(Reporter::new(plan, run.output.style, output), prompt);
+    let world = Here::new(&run.source).context("cannot read the clock")?;
+    let mut telling = Telling::new(Reporter::new(plan, &world, run.output.style, output), prompt);
     telling::unless_closed(telling.reporter.meta(&meta(facts, scope)))?;
 
     let options = Options { duration: run.duration, interval: run.interval, command, output: Some(descriptor) };

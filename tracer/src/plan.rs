@@ -287,6 +287,47 @@ pub enum Shape {
         /// In order; they may overlap, and need not be aligned.
         members: Vec<Member>,
     },
+    /// A `u64` that is printed as what it stands for.
+    Name(Naming),
+    /// So many bytes at most: a `u32`, how many there are, then the bytes, zero from there on.
+    Buffer {
+        /// Most bytes.
+        size: u32,
+    },
+    /// An address of the internet: a `u64`, its family (`AF_INET`, `AF_INET6`), then 16 bytes.
+    Inet,
+    /// The 6 bytes of a hardware address, and two zeros.
+    Mac,
+}
+
+/// What a number stands for, which is looked up when it is printed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Naming {
+    /// An error of errno(3), as `strerror()` shows it.
+    Error,
+    /// A signal, as `signal_name()` shows it.
+    Signal,
+    /// A user id: the user's name.
+    User,
+    /// The id of a cgroup: its paths.
+    Cgroup {
+        /// A pattern with `*`: in which hierarchies.
+        hierarchies: String,
+    },
+    /// Nanoseconds since boot: the wall-clock time.
+    Time {
+        /// As for strftime(3).
+        format: String,
+    },
+}
+
+/// A place in the script: bytes from `start` to before `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
 }
 
 /// A named value in a [`Shape::Record`].
@@ -336,10 +377,12 @@ impl Shape {
                 let end = Self::offsets(parts).last().map_or(0, |(offset, part)| offset + part.size());
                 end.next_multiple_of(self.align())
             }
-            Self::Pointer | Self::Probe | Self::Syscall => 8,
+            Self::Pointer | Self::Probe | Self::Syscall | Self::Name(_) | Self::Mac => 8,
             Self::Enum { size, .. } => u32::from(*size),
             Self::Array { element, length } => element.size() * length,
             Self::Record { size, .. } => *size,
+            Self::Buffer { size } => (4 + size).next_multiple_of(4),
+            Self::Inet => 24,
         }
     }
 
@@ -348,9 +391,13 @@ impl Shape {
         match self {
             Self::Bool | Self::Str { .. } => 1,
             Self::Tuple(parts) => parts.iter().map(Self::align).max().unwrap_or(1),
-            Self::Int { .. } | Self::Enum { .. } | Self::Pointer | Self::Probe | Self::Syscall => self.size(),
+            Self::Int { .. } | Self::Enum { .. } | Self::Pointer | Self::Probe | Self::Syscall | Self::Name(_) => {
+                self.size()
+            }
             Self::Array { element, .. } => element.align(),
             Self::Record { align, .. } => *align,
+            Self::Buffer { .. } => 4,
+            Self::Inet | Self::Mac => 8,
         }
     }
 
@@ -374,6 +421,41 @@ pub enum Record {
         format: Format,
         /// The arguments.
         arguments: Vec<Shape>,
+    },
+    /// `cat(format, …)`: prints the file that is named so; the arguments are as for `printf`.
+    Cat {
+        /// The file's name.
+        format: Format,
+        /// The arguments.
+        arguments: Vec<Shape>,
+    },
+    /// `system(format, …)`: runs the command, and prints what it prints.
+    System {
+        /// The command, for the shell.
+        format: Format,
+        /// The arguments.
+        arguments: Vec<Shape>,
+    },
+    /// `warnf(format, …)`, `errorf(format, …)`: says something about the script.
+    Message {
+        /// How bad it is.
+        severity: Severity,
+        /// Where it is said.
+        place: Place,
+        /// What is said.
+        format: Format,
+        /// The arguments.
+        arguments: Vec<Shape>,
+    },
+    /// `time(format)`: prints the time at which the record is handled.
+    Time {
+        /// As for strftime(3).
+        format: String,
+    },
+    /// `join(array, separator)`: the payload is a `u64`, how many bytes follow, and then texts, each ended by NUL.
+    Join {
+        /// What is printed between two texts.
+        separator: String,
     },
     /// `print(value)`.
     PrintValue {
@@ -433,6 +515,15 @@ pub enum Record {
     },
     /// `exit(code)`: the payload is the code, an `i64`.
     Exit,
+}
+
+/// How bad something is that a script says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Severity {
+    /// `warnf()`.
+    Warning,
+    /// `errorf()`.
+    Error,
 }
 
 /// What a number measures.
@@ -499,4 +590,10 @@ pub enum Conversion {
     Char,
     /// `%s`.
     Text,
+    /// `%r`: a buffer, what cannot be printed as `\x01`.
+    Escaped,
+    /// `%rx`: a buffer, all of it as `\x01`.
+    Hexadecimal,
+    /// `%rh`: a buffer, all of it as `01 02`.
+    Spaced,
 }

@@ -6,7 +6,9 @@
 pub mod advice;
 pub mod btf;
 mod cgroupfs;
+pub mod clock;
 pub mod facts;
+pub mod names;
 pub mod offsets;
 pub mod privilege;
 pub mod procfs;

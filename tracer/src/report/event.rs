@@ -2,7 +2,8 @@
 
 use super::table::Table;
 use super::value::Value;
-use super::{Meta, Summary};
+use super::{Location, Meta, Summary};
+use crate::plan::Severity;
 
 /// Something to be written.
 #[derive(Clone, Copy, Debug)]
@@ -11,8 +12,10 @@ pub enum Event<'a> {
     Meta(&'a Meta),
     /// So many probes are attached.
     Attached(u64),
-    /// What `printf` has made.
-    Printf(&'a [u8]),
+    /// Text that is printed as it is.
+    Output(Output, &'a [u8]),
+    /// What `warnf` and `errorf` say, and where.
+    Message(Severity, &'a Location, &'a str),
     /// What `print(value)` and `print(@map[key])` print.
     Value(&'a Cell),
     /// A whole map.
@@ -25,6 +28,21 @@ pub enum Event<'a> {
     Interval,
     /// After everything else.
     Summary(&'a Summary),
+}
+
+/// What a text comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// `printf`.
+    Printf,
+    /// `time`.
+    Time,
+    /// `cat`.
+    Cat,
+    /// `join`; its line ends here.
+    Join,
+    /// `system`.
+    System,
 }
 
 /// The contents of a map, sorted, cut to the top and divided as `print` was asked to.

@@ -10,18 +10,25 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
-use super::event::{Bucket, Cell, Contents, Event, Kind, MapView, PERCENTILES, Percentiles};
+use super::event::{Bucket, Cell, Contents, Event, Kind, MapView, Output, PERCENTILES, Percentiles};
 use super::table::{Row, Table};
 use super::value::Value;
-use super::view;
-use crate::plan::Unit;
+use super::{Location, view};
+use crate::plan::{Severity, Unit};
 
 /// Writes one event.
 pub fn write(event: Event<'_>, out: &mut impl Write) -> io::Result<()> {
     match event {
         Event::Meta(meta) => line("meta", meta, out),
         Event::Attached(count) => counted("attached_probes", "probes", count, out),
-        Event::Printf(text) => line("printf", &String::from_utf8_lossy(text), out),
+        Event::Output(output, text) => line(name_of(output), &String::from_utf8_lossy(text), out),
+        Event::Message(severity, location, message) => {
+            let name = match severity {
+                Severity::Warning => "warnf",
+                Severity::Error => "errorf",
+            };
+            object(&Located { r#type: name, msg: message, location }, out)
+        }
         Event::Value(cell) => line("value", cell, out),
         Event::Map(map) => write_map(map, out),
         Event::Table(table) => line("table", table, out),
@@ -32,6 +39,17 @@ pub fn write(event: Event<'_>, out: &mut impl Write) -> io::Result<()> {
             }
             line("summary", summary, out)
         }
+    }
+}
+
+/// bpftrace's name for what a text comes from.
+fn name_of(output: Output) -> &'static str {
+    match output {
+        Output::Printf => "printf",
+        Output::Time => "time",
+        Output::Cat => "cat",
+        Output::Join => "join",
+        Output::System => "syscall",
     }
 }
 
@@ -50,20 +68,20 @@ fn write_map(map: &MapView<'_>, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn line(name: &str, data: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
+    object(&Line { r#type: name, count: None, data }, out)
+}
+
+/// Any object on a line of its own.
+fn object(object: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
     let mut line = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut line, Spaced);
-    Line { r#type: name, count: None, data }.serialize(&mut serializer)?;
+    object.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Spaced))?;
     line.push(b'\n');
     out.write_all(&line)
 }
 
 /// A line with the same number twice.
 fn counted(name: &str, what: &str, count: u64, out: &mut impl Write) -> io::Result<()> {
-    let mut line = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut line, Spaced);
-    Line { r#type: name, count: Some(count), data: &Object([(what, count)]) }.serialize(&mut serializer)?;
-    line.push(b'\n');
-    out.write_all(&line)
+    object(&Line { r#type: name, count: Some(count), data: &Object([(what, count)]) }, out)
 }
 
 #[derive(Serialize)]
@@ -72,6 +90,25 @@ struct Line<'a, T> {
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
     data: &'a T,
+}
+
+/// Something that is said about a place of the script.
+struct Located<'a> {
+    r#type: &'a str,
+    msg: &'a str,
+    location: &'a Location,
+}
+
+impl Serialize for Located<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("type", self.r#type)?;
+        object.serialize_entry("msg", self.msg)?;
+        object.serialize_entry("filename", &self.location.file)?;
+        object.serialize_entry("line", &self.location.line)?;
+        object.serialize_entry("col", &self.location.column)?;
+        object.end()
+    }
 }
 
 /// `{"a": 1, "b": [2,3]}`: the spacing that bpftrace's drivers know.
@@ -156,6 +193,7 @@ impl Serialize for Value {
             Value::Tuple(parts) | Value::Array(parts) => parts.serialize(serializer),
             Value::Enum(number, _) => Value::Signed(*number).serialize(serializer), // the name only in keys, as there
             Value::Record(members) => serializer.collect_map(members.iter().map(|(name, member)| (name, member))),
+            Value::Buffer(_) => serializer.serialize_str(&self.to_text()),
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! [`Reporter`] is told everything that happens, in order. It keeps the merged aggregations, decodes bytes by
 //! the plan's shapes, and writes each thing that is to be seen to the given `Write`, in one of two formats.
-//! When a record asks for the contents of a map, the reporter fetches them through [`Maps`]; it does no other input.
+//! When a record asks for the contents of a map, the reporter fetches them through [`Maps`], and what else it has to know
+//! or do through [`World`]; it does no other input.
 
 use std::io::{self, Write};
 
@@ -11,22 +12,27 @@ use thiserror::Error;
 use tracer_common::loss::{LOSS_KINDS, Loss};
 use tracer_common::record::HEADER_SIZE;
 
-use crate::plan::{self, Map, MapId, Plan, Record};
+use crate::plan::{self, Format, Map, MapId, Plan, Record, Severity, Shape};
 
 mod event;
 mod json;
 mod layout;
+mod numbers;
 mod printf;
 mod store;
 mod table;
 mod text;
 mod value;
 mod view;
+mod world;
 
-use event::{Cell, Contents, Event, Kind, MapView};
+pub use world::{Location, World};
+
+use event::{Cell, Contents, Event, Kind, MapView, Output};
 use store::{Accumulator, Store};
 use value::Value;
 use view::Selection;
+use world::Names;
 
 #[cfg(test)]
 mod tests;
@@ -179,9 +185,9 @@ impl Serialize for Losses {
 /// The order of calls: [`meta`](Reporter::meta), [`attached`](Reporter::attached), [`record`](Reporter::record)
 /// as things happen, [`maps_at_end`](Reporter::maps_at_end), [`summary`](Reporter::summary). The writer is flushed by [`flush`](Reporter::flush) only: call it when the ring is
 /// empty.
-#[derive(Debug)]
 pub struct Reporter<'p, W> {
     plan: &'p Plan,
+    world: &'p dyn World,
     store: Store,
     style: Style,
     out: W,
@@ -189,8 +195,8 @@ pub struct Reporter<'p, W> {
 
 impl<'p, W: Write> Reporter<'p, W> {
     /// A reporter that has seen nothing yet.
-    pub fn new(plan: &'p Plan, style: Style, out: W) -> Self {
-        Reporter { plan, store: Store::new(plan), style, out }
+    pub fn new(plan: &'p Plan, world: &'p dyn World, style: Style, out: W) -> Self {
+        Reporter { plan, world, store: Store::new(plan), style, out }
     }
 
     /// What is known before anything happens.
@@ -210,11 +216,18 @@ impl<'p, W: Write> Reporter<'p, W> {
         let plan = self.plan;
         match plan.records.get(id as usize).ok_or(Error::Record("unknown kind"))? {
             Record::Printf { format, arguments } => {
-                let arguments = value::decode_parts(arguments, payload, plan);
-                self.write(Event::Printf(&printf::render(format, &arguments)))?;
+                self.output(Output::Printf, &self.render(format, arguments, payload))?;
             }
+            Record::Cat { format, arguments } => self.cat(&self.text(format, arguments, payload))?,
+            Record::System { format, arguments } => self.system(&self.text(format, arguments, payload))?,
+            Record::Message { severity, place, format, arguments } => {
+                let message = self.text(format, arguments, payload);
+                self.message(*severity, &self.world.locate(*place), &message)?;
+            }
+            Record::Time { format } => self.output(Output::Time, self.world.time(format, None).as_bytes())?,
+            Record::Join { separator } => self.output(Output::Join, &join(payload, separator))?,
             Record::PrintValue { value } => {
-                self.write(Event::Value(&Cell::Value(Value::decode(value, payload, plan))))?;
+                self.write(Event::Value(&Cell::Value(Value::decode(value, payload, self.names()))))?;
             }
             &Record::PrintMap { map, top, div } => {
                 self.print_map(map, Selection { top, div }, maps)?;
@@ -226,7 +239,7 @@ impl<'p, W: Write> Reporter<'p, W> {
                 for &map in joined {
                     self.drain(map, maps)?;
                 }
-                self.write(Event::Table(&table::join(plan, &self.store, joined, headings, *top, *unit)))?;
+                self.write(Event::Table(&table::join(self.names(), &self.store, joined, headings, *top, *unit)))?;
             }
             &Record::Delete { map } => self.store.delete(map, self.key(map, payload)?),
             &Record::Clear { map, printed } => self.empty(map, printed, Emptying::Clear, maps)?,
@@ -308,7 +321,7 @@ impl<'p, W: Write> Reporter<'p, W> {
     /// The value of one key; zero if there is none. Plain values are given, others are in the store.
     fn cell(&self, id: MapId, key: &[u8], plain: Option<&[u8]>) -> Cell {
         match &self.map(id).value {
-            plan::Value::Plain(shape) => Cell::Value(Value::decode(shape, plain.unwrap_or_default(), self.plan)),
+            plan::Value::Plain(shape) => Cell::Value(Value::decode(shape, plain.unwrap_or_default(), self.names())),
             &plan::Value::Aggregation(kind) => match self.store.get(id, key) {
                 Some(accumulator) => view::cell(kind, accumulator, 1),
                 None => view::cell(kind, &Accumulator::new(kind), 1),
@@ -322,11 +335,11 @@ impl<'p, W: Write> Reporter<'p, W> {
         match &map.value {
             plan::Value::Plain(shape) => {
                 let entries = maps.entries(id).map_err(|error| map_error("read", map, error))?;
-                Ok(view::plain(self.plan, map, shape, &entries, selection))
+                Ok(view::plain(self.names(), map, shape, &entries, selection))
             }
             &plan::Value::Aggregation(kind) => {
                 self.drain(id, maps)?;
-                Ok(view::aggregation(self.plan, map, kind, self.store.entries(id), selection))
+                Ok(view::aggregation(self.names(), map, kind, self.store.entries(id), selection))
             }
         }
     }
@@ -354,6 +367,60 @@ impl<'p, W: Write> Reporter<'p, W> {
         Ok(())
     }
 
+    /// What a format and its arguments come to.
+    fn render(&self, format: &Format, arguments: &[Shape], payload: &[u8]) -> Vec<u8> {
+        printf::render(format, &value::decode_parts(arguments, payload, self.names()))
+    }
+
+    /// The same as a string.
+    fn text(&self, format: &Format, arguments: &[Shape], payload: &[u8]) -> String {
+        String::from_utf8_lossy(&self.render(format, arguments, payload)).into_owned()
+    }
+
+    fn output(&mut self, output: Output, text: &[u8]) -> Result<(), Error> {
+        self.write(Event::Output(output, text))
+    }
+
+    /// What a script says of itself: a line of NDJSON, else not for the output.
+    fn message(&mut self, severity: Severity, location: &Location, message: &str) -> Result<(), Error> {
+        if self.style == Style::Json {
+            return self.write(Event::Message(severity, location, message));
+        }
+        let severity = match severity {
+            Severity::Warning => "WARNING",
+            Severity::Error => "ERROR",
+        };
+        self.world.complain(&format!("{}: {severity}: {}", location.text, message.trim_end_matches('\n')));
+        Ok(())
+    }
+
+    /// Prints a file.
+    fn cat(&mut self, path: &str) -> Result<(), Error> {
+        match self.world.read(path) {
+            Ok(contents) => self.output(Output::Cat, &contents),
+            Err(error) => {
+                self.world.complain(&format!("error: cannot read {path}: {error}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs a command and prints what it prints; as in bpftrace, that of a command that fails is not printed.
+    fn system(&mut self, command: &str) -> Result<(), Error> {
+        // What was printed before it must be seen before what it prints itself.
+        self.flush()?;
+        match self.world.run(command) {
+            Ok((output, status)) if status.success() => return self.output(Output::System, &output),
+            Ok((_, status)) => self.world.complain(&format!("error: `{command}`: {status}")),
+            Err(error) => self.world.complain(&format!("error: cannot run `{command}`: {error}")),
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> Names<'p> {
+        Names { plan: self.plan, world: self.world }
+    }
+
     fn map(&self, id: MapId) -> &'p Map {
         &self.plan.maps[id.0 as usize]
     }
@@ -370,6 +437,14 @@ impl<'p, W: Write> Reporter<'p, W> {
         }
         Ok(())
     }
+}
+
+/// The texts of a `join`, joined.
+fn join(payload: &[u8], separator: &str) -> Vec<u8> {
+    let (length, texts) = payload.split_first_chunk().unwrap_or((&[0; 8], &[]));
+    let texts = &texts[..texts.len().min(u64::from_le_bytes(*length) as usize)];
+    let texts = texts.strip_suffix(b"\0").unwrap_or(texts).split(|&byte| byte == 0);
+    texts.collect::<Vec<_>>().join(separator.as_bytes())
 }
 
 /// How a map is emptied.

@@ -3,7 +3,7 @@
 //! They differ from C's: `%s` takes anything, precision and the flag ` ` have no effect, and `0` fills the field with
 //! zeros whatever stands in it, so that -5 as `%05d` is `000-5`.
 
-use super::value::Value;
+use super::value::{Value, escaped};
 use crate::plan::{Conversion, Format, Piece};
 
 /// What `printf` prints. Arguments that are missing print as nothing.
@@ -45,6 +45,12 @@ fn convert(argument: &Value, conversion: Conversion, bytes: u8, plus: bool, alte
             address => format!("{address:#x}"),
         },
         Conversion::Char => return vec![number(argument) as u8],
+        Conversion::Escaped => escaped(bytes_of(argument)),
+        Conversion::Hexadecimal => bytes_of(argument).iter().map(|byte| format!("\\x{byte:02x}")).collect(),
+        Conversion::Spaced => {
+            let bytes: Vec<String> = bytes_of(argument).iter().map(|byte| format!("{byte:02x}")).collect();
+            bytes.join(" ")
+        }
         Conversion::Text => {
             let mut text = Vec::new();
             argument.write_text(&mut text);
@@ -61,6 +67,14 @@ fn number(value: &Value) -> u64 {
         Value::Unsigned(number) | Value::Pointer(number) => number,
         Value::Bool(value) => u64::from(value),
         Value::Enum(number, _) => number as u64,
-        Value::Text(_) | Value::Tuple(_) | Value::Array(_) | Value::Record(_) => 0,
+        Value::Text(_) | Value::Tuple(_) | Value::Array(_) | Value::Record(_) | Value::Buffer(_) => 0,
+    }
+}
+
+/// The bytes of a buffer; what is none, which analysis does not let through, has none.
+fn bytes_of(value: &Value) -> &[u8] {
+    match value {
+        Value::Buffer(bytes) => bytes,
+        _ => &[],
     }
 }

@@ -8,7 +8,8 @@ use super::layout::{self, Field};
 use super::store::{Accumulator, Store};
 use super::value::Value;
 use super::view;
-use crate::plan::{Aggregation, Map, MapId, Plan, Shape, Unit};
+use super::world::Names;
+use crate::plan::{Aggregation, Map, MapId, Shape, Unit};
 
 /// A table, decoded and sorted.
 #[derive(Debug)]
@@ -33,9 +34,9 @@ pub struct Row {
 }
 
 /// Joins maps; those that are no aggregations, which analysis does not let through, are left out.
-pub fn join(plan: &Plan, store: &Store, ids: &[MapId], headings: &[String], top: u32, unit: Unit) -> Table {
+pub fn join(names: Names<'_>, store: &Store, ids: &[MapId], headings: &[String], top: u32, unit: Unit) -> Table {
     let aggregation = |&id: &MapId| {
-        let map = &plan.maps[id.0 as usize];
+        let map = &names.plan.maps[id.0 as usize];
         map.aggregation().map(|kind| (id, map, kind))
     };
     let maps: Vec<(MapId, &Map, Aggregation)> = ids.iter().filter_map(aggregation).collect();
@@ -45,7 +46,7 @@ pub fn join(plan: &Plan, store: &Store, ids: &[MapId], headings: &[String], top:
     let keys: BTreeSet<&[u8]> = maps.iter().flat_map(|&(id, ..)| store.entries(id).map(|(key, _)| key)).collect();
     let row = |key: &[u8]| {
         let value = |&(id, _, kind)| store.get(id, key).cloned().unwrap_or_else(|| Accumulator::new(kind));
-        let key = match view::decode_key(plan, first, key) {
+        let key = match view::decode_key(names, first, key) {
             Value::Tuple(parts) => parts,
             single => vec![single],
         };

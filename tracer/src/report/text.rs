@@ -2,15 +2,18 @@
 
 use std::io::{self, Write};
 
-use super::event::{Bucket, Cell, Contents, Event, MapView, PERCENTILES, Percentiles};
+use super::event::{Bucket, Cell, Contents, Event, MapView, Output, PERCENTILES, Percentiles};
 use super::layout::{self, Field};
 use super::value::Value;
 
 /// Writes one event.
 pub fn write(event: Event<'_>, out: &mut impl Write) -> io::Result<()> {
     match event {
-        Event::Meta(_) | Event::Attached(_) | Event::Summary(_) => Ok(()),
-        Event::Printf(text) => out.write_all(text),
+        Event::Meta(_) | Event::Attached(_) | Event::Summary(_) | Event::Message(..) => Ok(()),
+        Event::Output(output, text) => {
+            out.write_all(text)?;
+            if output == Output::Join { out.write_all(b"\n") } else { Ok(()) }
+        }
         Event::Value(cell) => {
             let mut text = Vec::new();
             write_cell(cell, &mut text);

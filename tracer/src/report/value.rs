@@ -1,6 +1,9 @@
 //! Bytes of a [`Shape`] → a [`Value`], and how values are written and ordered.
 
-use crate::plan::{Bits, Member, Plan, Shape};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::world::Names;
+use crate::plan::{Bits, Member, Shape};
 
 /// A decoded value. Values of one shape are ordered as keys are printed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,11 +26,13 @@ pub enum Value {
     Array(Vec<Value>),
     /// Named values.
     Record(Vec<(String, Value)>),
+    /// Bytes of any kind.
+    Buffer(Vec<u8>),
 }
 
 impl Value {
     /// Decodes what lies at the beginning of `bytes`; what is missing there counts as zero.
-    pub fn decode(shape: &Shape, bytes: &[u8], plan: &Plan) -> Value {
+    pub fn decode(shape: &Shape, bytes: &[u8], names: Names<'_>) -> Value {
         match *shape {
             Shape::Int { size, signed: false } => Value::Unsigned(integer(bytes, size)),
             Shape::Int { size, signed: true } => {
@@ -39,18 +44,19 @@ impl Value {
                 let text = &bytes[..bytes.len().min(size as usize)];
                 Value::Text(text.split(|&byte| byte == 0).next().unwrap_or_default().to_vec())
             }
-            Shape::Tuple(ref parts) => Value::Tuple(decode_parts(parts, bytes, plan)),
+            Shape::Tuple(ref parts) => Value::Tuple(decode_parts(parts, bytes, names)),
             Shape::Pointer => Value::Pointer(integer(bytes, 8)),
-            Shape::Probe => {
-                let index = integer(bytes, 8);
-                named(plan.probes.get(index as usize), index)
+            Shape::Probe => text(names.probe(integer(bytes, 8))),
+            Shape::Syscall => text(names.syscall(integer(bytes, 8))),
+            Shape::Name(ref naming) => text(names.named(naming, integer(bytes, 8))),
+            Shape::Buffer { size } => {
+                let length = (integer(bytes, 4) as usize).min(size as usize);
+                Value::Buffer(bytes.iter().skip(4).take(length).copied().collect())
             }
-            Shape::Syscall => {
-                match integer(bytes, 8) {
-                    // The one call that returns without its number: it has restored the registers of before a signal.
-                    u64::MAX if !plan.syscalls.is_empty() => Value::Text(b"rt_sigreturn".to_vec()),
-                    number => named(plan.syscalls.get(number as usize).and_then(Option::as_ref), number),
-                }
+            Shape::Inet => text(inet(bytes)),
+            Shape::Mac => {
+                let bytes: Vec<String> = bytes.iter().take(6).map(|byte| format!("{byte:02X}")).collect();
+                text(bytes.join(":"))
             }
             Shape::Enum { size, signed, ref names } => {
                 let bits = Bits { shift: 0, width: 8 * size };
@@ -61,10 +67,10 @@ impl Value {
             Shape::Array { ref element, length } => {
                 let size = element.size() as usize;
                 let at = |index: usize| bytes.get(index * size..).unwrap_or_default();
-                Value::Array((0..length as usize).map(|index| Value::decode(element, at(index), plan)).collect())
+                Value::Array((0..length as usize).map(|index| Value::decode(element, at(index), names)).collect())
             }
             Shape::Record { ref members, .. } => Value::Record(
-                members.iter().map(|member| (member.name.clone(), decode_member(member, bytes, plan))).collect(),
+                members.iter().map(|member| (member.name.clone(), decode_member(member, bytes, names))).collect(),
             ),
         }
     }
@@ -80,7 +86,8 @@ impl Value {
             | Value::Pointer(_)
             | Value::Enum(..)
             | Value::Array(_)
-            | Value::Record(_)) => other,
+            | Value::Record(_)
+            | Value::Buffer(_)) => other,
         }
     }
 
@@ -92,6 +99,7 @@ impl Value {
             Value::Bool(value) => out.extend(value.to_string().bytes()),
             Value::Text(text) => out.extend(text),
             Value::Pointer(address) => out.extend(format!("{address:#x}").bytes()),
+            Value::Buffer(bytes) => out.extend(escaped(bytes).bytes()),
             Value::Tuple(parts) => {
                 out.push(b'(');
                 write_parts(parts, out);
@@ -139,22 +147,43 @@ impl Value {
 }
 
 /// Decodes values that lie one after the other as C would lay them out.
-pub fn decode_parts(parts: &[Shape], bytes: &[u8], plan: &Plan) -> Vec<Value> {
+pub fn decode_parts(parts: &[Shape], bytes: &[u8], names: Names<'_>) -> Vec<Value> {
     let at = |offset: u32| bytes.get(offset as usize..).unwrap_or_default();
-    Shape::offsets(parts).map(|(offset, part)| Value::decode(part, at(offset), plan)).collect()
+    Shape::offsets(parts).map(|(offset, part)| Value::decode(part, at(offset), names)).collect()
 }
 
-fn decode_member(member: &Member, bytes: &[u8], plan: &Plan) -> Value {
+fn decode_member(member: &Member, bytes: &[u8], names: Names<'_>) -> Value {
     let bytes = bytes.get(member.offset as usize..).unwrap_or_default();
-    let Some(bits) = member.bits else { return Value::decode(&member.shape, bytes, plan) };
+    let Some(bits) = member.bits else { return Value::decode(&member.shape, bytes, names) };
     let signed = matches!(member.shape, Shape::Int { signed: true, .. } | Shape::Enum { signed: true, .. });
     let integer = bits.of(integer(bytes, member.shape.size() as u8), signed);
-    Value::decode(&member.shape, &integer.to_le_bytes(), plan)
+    Value::decode(&member.shape, &integer.to_le_bytes(), names)
 }
 
-/// The name of something numbered, or the number where there is none.
-fn named(name: Option<&String>, number: u64) -> Value {
-    Value::Text(name.map_or_else(|| number.to_string(), String::clone).into_bytes())
+/// Bytes as text: what is not printable ASCII as `\x01`.
+pub fn escaped(bytes: &[u8]) -> String {
+    let show = |&byte: &u8| match byte {
+        b' '..=b'~' => char::from(byte).to_string(),
+        _ => format!("\\x{byte:02x}"),
+    };
+    bytes.iter().map(show).collect()
+}
+
+fn text(text: String) -> Value {
+    Value::Text(text.into_bytes())
+}
+
+/// The text of an address, as inet_ntop(3) gives it; of an unknown family, nothing.
+fn inet(bytes: &[u8]) -> String {
+    const AF_INET: u64 = 2;
+    const AF_INET6: u64 = 10;
+    let address: [u8; 16] = std::array::from_fn(|at| bytes.get(8 + at).copied().unwrap_or(0));
+    let [a, b, c, d, ..] = address;
+    match integer(bytes, 8) {
+        AF_INET => Ipv4Addr::new(a, b, c, d).to_string(),
+        AF_INET6 => Ipv6Addr::from(address).to_string(),
+        _ => String::new(),
+    }
 }
 
 fn write_parts(parts: &[Value], out: &mut Vec<u8>) {

@@ -9,7 +9,8 @@ use tracer_common::bucket;
 use super::event::{Bucket, Cell, Contents, Kind, MapView, PERCENTILES, Percentiles};
 use super::store::Accumulator;
 use super::value::Value;
-use crate::plan::{Aggregation, Map, Plan, Shape};
+use super::world::Names;
+use crate::plan::{Aggregation, Map, Shape};
 
 /// How `print` was asked to show a map.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,40 +34,40 @@ pub enum Rank {
 
 /// Shows an aggregation.
 pub fn aggregation<'a, 'e>(
-    plan: &Plan,
+    names: Names<'_>,
     map: &'a Map,
     kind: Aggregation,
     entries: impl Iterator<Item = (&'e [u8], &'e Accumulator)>,
     selection: Selection,
 ) -> MapView<'a> {
     let rows =
-        entries.map(|(key, value)| (rank(kind, value), decode_key(plan, map, key), cell(kind, value, selection.div)));
+        entries.map(|(key, value)| (rank(kind, value), decode_key(names, map, key), cell(kind, value, selection.div)));
     view(map, kind_of(kind), rows.collect(), selection.top)
 }
 
 /// Shows a map of plain values: keys and values as bytes.
 pub fn plain<'a>(
-    plan: &Plan,
+    names: Names<'_>,
     map: &'a Map,
     shape: &Shape,
     entries: &[(Vec<u8>, Vec<u8>)],
     selection: Selection,
 ) -> MapView<'a> {
     let rows = entries.iter().map(|(key, bytes)| {
-        let value = Value::decode(shape, bytes, plan);
+        let value = Value::decode(shape, bytes, names);
         let rank = match value {
             Value::Signed(number) => Rank::Signed(number),
             Value::Unsigned(number) => Rank::Unsigned(number),
             _ => Rank::None,
         };
-        (rank, decode_key(plan, map, key), Cell::Value(value.divided(divisor(selection.div))))
+        (rank, decode_key(names, map, key), Cell::Value(value.divided(divisor(selection.div))))
     });
     view(map, Kind::Plain, rows.collect(), selection.top)
 }
 
 /// Decodes a key; that of a map without a key is an empty tuple.
-pub fn decode_key(plan: &Plan, map: &Map, key: &[u8]) -> Value {
-    map.key.as_ref().map_or(Value::Tuple(Vec::new()), |shape| Value::decode(shape, key, plan))
+pub fn decode_key(names: Names<'_>, map: &Map, key: &[u8]) -> Value {
+    map.key.as_ref().map_or(Value::Tuple(Vec::new()), |shape| Value::decode(shape, key, names))
 }
 
 /// What an aggregation is sorted by. Extremes count as unsigned even if they are signed, as in bpftrace.

@@ -1,7 +1,7 @@
 //! The built-ins and functions of the language, one row each: what it takes, what it gives, how it becomes typed, and
 //! what it reads or does, which the policy is asked about.
 
-use super::check::{Argument, Checker, Operand, calls, output};
+use super::check::{Argument, Checker, Operand, calls, naming, output};
 use super::policy::{Action, Data};
 use super::typed::{Builtin, StmtKind};
 use super::types::{COMM_SIZE, Ty};
@@ -114,6 +114,11 @@ const fn variadic(name: &'static str, parameters: &'static [Parameter], becomes:
     Row { name, parameters, required: 1, variadic: true, data: Data::Machine, action: Action::Report, becomes }
 }
 
+/// The same for one that changes what is traced.
+const fn changing(name: &'static str, parameters: &'static [Parameter], becomes: Becomes) -> Row {
+    Row { name, parameters, required: 1, variadic: true, data: Data::Machine, action: Action::Change, becomes }
+}
+
 const fn aggregation(name: &'static str, parameters: &'static [Parameter], required: usize, function: Function) -> Row {
     row(name, parameters, required, Data::Machine, Becomes::Aggregation(function))
 }
@@ -122,7 +127,7 @@ use Becomes::{Expression as Gives, Statement as Does};
 use Parameter as P;
 
 /// The table. Widths are bpftrace's: `uid` and its like are 8 bytes there, though the kernel has 4.
-static TABLE: [Row; 37] = [
+static TABLE: &[Row] = &[
     // Who, where, and as whom.
     value("pid", Builtin::Pid, Ty::U32, Ty::U32, Data::Identity),
     value("tid", Builtin::Tid, Ty::U32, Ty::U32, Data::Identity),
@@ -130,6 +135,8 @@ static TABLE: [Row; 37] = [
     value("gid", Builtin::Gid, Ty::U32, Ty::U64, Data::Identity),
     value("comm", Builtin::Comm, Ty::Str(COMM_SIZE), Ty::Str(COMM_SIZE), Data::Identity),
     value("cgroup", Builtin::Cgroup, Ty::U64, Ty::U64, Data::Identity),
+    row("username", &[], 0, Data::Identity, Gives(naming::username)),
+    row("cgroup_path", &[P::Integer, P::Literal], 1, Data::Machine, Gives(naming::cgroup_path)),
     row("cpid", &[], 0, Data::Identity, Gives(calls::cpid)),
     row("getopt", &[P::Literal, P::Value, P::Literal], 1, Data::Machine, Gives(calls::getopt)),
     // When, and with what luck.
@@ -137,11 +144,14 @@ static TABLE: [Row; 37] = [
     value("elapsed", Builtin::Elapsed, Ty::U64, Ty::U64, Data::Machine),
     value("cpu", Builtin::Cpu, Ty::U32, Ty::U64, Data::Machine),
     value("rand", Builtin::Rand, Ty::U32, Ty::U64, Data::Machine),
+    row("strftime", &[P::Literal, P::Integer], 2, Data::Machine, Gives(naming::strftime)),
     // The probe, and what it is about.
     value("probe", Builtin::Probe, Ty::Probe, Ty::Probe, Data::Machine),
     row("retval", &[], 0, Data::Machine, Gives(calls::retval)),
     row("curtask", &[], 0, Data::KernelMemory, Gives(calls::curtask)),
     row("syscall_name", &[P::Integer], 1, Data::Machine, Gives(calls::syscall_name)),
+    row("strerror", &[P::Integer], 1, Data::Machine, Gives(naming::strerror)),
+    row("signal_name", &[P::Integer], 1, Data::Machine, Gives(naming::signal_name)),
     // Texts.
     row("str", &[P::Value, P::Integer], 1, Data::Machine, Gives(calls::str)),
     row("strncmp", &[P::Text, P::Text, P::Number], 3, Data::Machine, Gives(calls::strncmp)),
@@ -161,6 +171,11 @@ static TABLE: [Row; 37] = [
     aggregation("hdr", &[P::Integer], 1, Function::Hdr),
     // Output.
     variadic("printf", &[P::Literal, P::Value], Does(output::printf)),
+    variadic("cat", &[P::Literal, P::Value], Does(output::cat)),
+    variadic("warnf", &[P::Literal, P::Value], Does(output::warnf)),
+    variadic("errorf", &[P::Literal, P::Value], Does(output::errorf)),
+    changing("system", &[P::Literal, P::Value], Does(output::system)),
+    row("time", &[P::Literal], 0, Data::Machine, Does(output::time)),
     row("print", &[P::MapOrValue, P::Number, P::Number], 1, Data::Machine, Does(output::print)),
     variadic("table", &[P::Map, P::MapOrValue], Does(output::table)),
     row("exit", &[P::Integer], 0, Data::Machine, Does(output::exit)),
@@ -170,15 +185,12 @@ static TABLE: [Row; 37] = [
 ];
 
 /// What bpftrace has besides, and this compiler does not yet.
-const NOT_YET: [&str; 53] = [
+const NOT_YET: &[&str] = &[
     "bswap",
     "buf",
-    "cat",
-    "cgroup_path",
     "cgroupid",
     "ctx",
     "debugf",
-    "errorf",
     "fail",
     "find",
     "func",
@@ -202,7 +214,6 @@ const NOT_YET: [&str; 53] = [
     "reg",
     "sarg0",
     "signal",
-    "signal_name",
     "signal_thread",
     "sizeof",
     "skboutput",
@@ -210,20 +221,14 @@ const NOT_YET: [&str; 53] = [
     "stack_len",
     "strcap",
     "strcontains",
-    "strerror",
-    "strftime",
     "strlen",
     "strstr",
-    "system",
-    "time",
     "tseries",
     "uaddr",
     "unwatch",
     "usermode",
-    "username",
     "ustack",
     "usym",
-    "warnf",
 ];
 
 /// The row of a word that is written without parentheses.

@@ -62,6 +62,7 @@ pub fn parse(text: &str, at: Span, arguments: &[(Ty, Span)], call: Span) -> Resu
 fn takes(conversion: Conversion, ty: &Ty) -> bool {
     match conversion {
         Conversion::Text => ty.shape().is_some(),
+        Conversion::Escaped | Conversion::Hexadecimal | Conversion::Spaced => matches!(ty, Ty::Buffer(_)),
         _ => matches!(ty, Ty::Int { .. } | Ty::Bool | Ty::Pointer { .. }),
     }
 }
@@ -113,8 +114,14 @@ fn specification(text: &str) -> Option<(Specification, usize)> {
         b'p' => Conversion::Pointer,
         b'c' => Conversion::Char,
         b's' => Conversion::Text,
+        b'r' => match letters.get(at + 1) {
+            Some(b'x') => Conversion::Hexadecimal,
+            Some(b'h') => Conversion::Spaced,
+            _ => Conversion::Escaped,
+        },
         _ => return None,
     };
+    at += usize::from(matches!(conversion, Conversion::Hexadecimal | Conversion::Spaced));
     let piece = Piece::Argument { left, zero, plus, space, alternate, width, precision, bytes, conversion };
     Some((Specification::Argument(piece), at + 1))
 }

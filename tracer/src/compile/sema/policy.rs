@@ -70,6 +70,8 @@ pub enum Data {
 pub enum Action {
     /// Counts, stores, prints.
     Report,
+    /// Runs commands, sends signals.
+    Change,
 }
 
 /// One row: who may do what.
@@ -88,7 +90,7 @@ pub struct Rule {
 }
 
 /// The table. What has no row is not allowed to anybody.
-pub const RULES: [Rule; 9] = [
+pub const RULES: &[Rule] = &[
     rule(ProbeKind::Timer, Data::Machine, Level::Process, "begin, end, interval: clocks, counters, the script's maps"),
     rule(ProbeKind::Timer, Data::Identity, Level::Process, "begin, end, interval: who runs ctrace"),
     rule(ProbeKind::Timer, Data::UserMemory, Level::User, "begin, end, interval: the memory of ctrace itself"),
@@ -108,7 +110,13 @@ pub const RULES: [Rule; 9] = [
         "system calls: what arguments point to (file names, buffers)",
     ),
     rule(ProbeKind::Syscall, Data::KernelMemory, Level::Observe, "system calls: kernel addresses (curtask)"),
+    change(ProbeKind::Timer, "begin, end, interval: running commands, with --unsafe"),
+    change(ProbeKind::Syscall, "system calls: running commands and sending signals, with --unsafe"),
 ];
+
+const fn change(probe: ProbeKind, summary: &'static str) -> Rule {
+    Rule { probe, data: Data::Machine, action: Action::Change, level: Level::Node, summary }
+}
 
 const fn rule(probe: ProbeKind, data: Data, level: Level, summary: &'static str) -> Rule {
     Rule { probe, data, action: Action::Report, level, summary }

@@ -60,6 +60,21 @@ impl Printer<'_> {
             Record::Printf { format, arguments } => {
                 format!("printf({:?}, {})", pieces(&format.pieces), shape(&Shape::Tuple(arguments.clone())))
             }
+            Record::Cat { format, arguments } => {
+                format!("cat({:?}, {})", pieces(&format.pieces), shape(&Shape::Tuple(arguments.clone())))
+            }
+            Record::System { format, arguments } => {
+                format!("system({:?}, {})", pieces(&format.pieces), shape(&Shape::Tuple(arguments.clone())))
+            }
+            Record::Message { severity, format, arguments, .. } => {
+                let function = match severity {
+                    plan::Severity::Warning => "warnf",
+                    plan::Severity::Error => "errorf",
+                };
+                format!("{function}({:?}, {})", pieces(&format.pieces), shape(&Shape::Tuple(arguments.clone())))
+            }
+            Record::Time { format } => format!("time({format:?})"),
+            Record::Join { separator } => format!("join({separator:?})"),
             Record::PrintValue { value } => format!("print({})", shape(value)),
             Record::PrintMap { map, top, div } => format!("print({}, {top}, {div})", self.map(*map)),
             Record::PrintEntry { map } => format!("print({}[…])", self.map(*map)),
@@ -282,6 +297,10 @@ fn shape(data: &Shape) -> String {
                 members.iter().map(|member| format!("{}@{}: {}", member.name, member.offset, shape(&member.shape)));
             format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
         }
+        Shape::Name(naming) => format!("name of {naming:?}"),
+        Shape::Buffer { size } => format!("buffer[{size}]"),
+        Shape::Inet => "inet".into(),
+        Shape::Mac => "mac".into(),
     }
 }
 
@@ -315,16 +334,19 @@ fn pieces(pieces: &[Piece]) -> String {
     pieces.iter().map(piece).collect()
 }
 
-fn conversion_letter(conversion: plan::Conversion) -> char {
+fn conversion_letter(conversion: plan::Conversion) -> &'static str {
     match conversion {
-        plan::Conversion::Signed => 'd',
-        plan::Conversion::Unsigned => 'u',
-        plan::Conversion::Hex => 'x',
-        plan::Conversion::HexUpper => 'X',
-        plan::Conversion::Octal => 'o',
-        plan::Conversion::Pointer => 'p',
-        plan::Conversion::Char => 'c',
-        plan::Conversion::Text => 's',
+        plan::Conversion::Signed => "d",
+        plan::Conversion::Unsigned => "u",
+        plan::Conversion::Hex => "x",
+        plan::Conversion::HexUpper => "X",
+        plan::Conversion::Octal => "o",
+        plan::Conversion::Pointer => "p",
+        plan::Conversion::Char => "c",
+        plan::Conversion::Text => "s",
+        plan::Conversion::Escaped => "r",
+        plan::Conversion::Hexadecimal => "rx",
+        plan::Conversion::Spaced => "rh",
     }
 }
 

@@ -4,7 +4,7 @@
 //! the smallest type that holds all that is assigned to it anywhere in the script; arithmetic is 64 bits wide.
 
 use super::typed;
-use crate::plan::Shape;
+use crate::plan::{Naming, Shape};
 use std::fmt;
 
 /// Bytes of a thread's name.
@@ -47,6 +47,10 @@ pub enum Ty {
     Probe,
     /// The name of a system call, kept as its number.
     Syscall,
+    /// What is printed as what it stands for.
+    Name(Naming),
+    /// So many bytes at most, of any kind.
+    Buffer(u32),
     /// The arguments of a probe: `args`.
     Args,
 }
@@ -134,6 +138,7 @@ impl Ty {
             (Ty::Unknown, ty) | (ty, Ty::Unknown) => ty.clone(),
             (Ty::Int { .. }, Ty::Int { .. }) => promote_ints(self, other),
             (Ty::Str(a), Ty::Str(b)) => Ty::Str(*a.max(b)),
+            (Ty::Buffer(a), Ty::Buffer(b)) => Ty::Buffer(*a.max(b)),
             (Ty::Tuple(a), Ty::Tuple(b)) if a.len() == b.len() => {
                 Ty::Tuple(a.iter().zip(b).map(|(a, b)| a.promoted(b)).collect::<Option<_>>()?)
             }
@@ -153,6 +158,8 @@ impl Ty {
             Ty::Tuple(parts) => Shape::Tuple(parts.iter().map(Ty::shape).collect::<Option<_>>()?),
             Ty::Probe => Shape::Probe,
             Ty::Syscall => Shape::Syscall,
+            Ty::Name(naming) => Shape::Name(naming.clone()),
+            Ty::Buffer(size) => Shape::Buffer { size: *size },
             Ty::Unknown | Ty::Void | Ty::Named(_) | Ty::Array(..) | Ty::Args => return None,
         })
     }
@@ -216,6 +223,14 @@ impl fmt::Display for Ty {
             }
             Ty::Probe => f.write_str("probe name"),
             Ty::Syscall => f.write_str("system call name"),
+            Ty::Name(naming) => f.write_str(match naming {
+                Naming::Error => "error name",
+                Naming::Signal => "signal name",
+                Naming::User => "user name",
+                Naming::Cgroup { .. } => "cgroup path",
+                Naming::Time { .. } => "timestamp",
+            }),
+            Ty::Buffer(size) => write!(f, "buffer[{size}]"),
             Ty::Args => f.write_str("args"),
         }
     }

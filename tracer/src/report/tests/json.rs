@@ -108,7 +108,7 @@ fn percentiles_come_with_their_buckets() {
 fn a_session_is_framed_by_what_is_known_of_it() {
     let plan = Plan::default();
     let mut out = Vec::new();
-    let mut reporter = Reporter::new(&plan, Style::Json, &mut out);
+    let mut reporter = Reporter::new(&plan, &Made, Style::Json, &mut out);
     let meta = Meta {
         version: "0.1.0".to_owned(),
         kernel: "6.12.0".to_owned(),

@@ -6,16 +6,19 @@ mod emptying;
 mod json;
 mod maps;
 mod merging;
+mod outputs;
 mod tables;
 mod values;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 use tracer_common::bucket;
 
-use super::{Error, Flow, Maps, Reporter, Style};
-use crate::plan::{Aggregation, Map, MapId, Plan, Record, Shape, Storage, Unit, Value};
+use super::{Error, Flow, Location, Maps, Reporter, Style, World};
+use crate::plan::{Aggregation, Map, MapId, Place, Plan, Record, Shape, Storage, Unit, Value};
 
 /// An aggregation map that is read and written as the kernel's are: partial values by CPU, emptied when drained.
 #[derive(Default)]
@@ -89,6 +92,38 @@ impl Maps for Kernel {
         self.plain.iter_mut().filter(|((of, _), _)| *of == map).for_each(|(_, value)| value.fill(0));
         Ok(())
     }
+}
+
+/// A machine that is made up.
+pub struct Made;
+
+impl World for Made {
+    fn user(&self, uid: u32) -> Option<String> {
+        (uid == 0).then(|| "root".to_owned())
+    }
+
+    fn cgroup(&self, id: u64, hierarchies: &str) -> String {
+        format!("{hierarchies}:/{id}")
+    }
+
+    fn time(&self, format: &str, since_boot: Option<u64>) -> String {
+        since_boot.map_or_else(|| format.to_owned(), |time| format!("{format} at {time}"))
+    }
+
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        if path == "/none" { Err(io::ErrorKind::NotFound.into()) } else { Ok(format!("in {path}\n").into_bytes()) }
+    }
+
+    fn run(&self, command: &str) -> io::Result<(Vec<u8>, ExitStatus)> {
+        Ok((format!("ran {command}\n").into_bytes(), ExitStatus::from_raw(i32::from(command == "false") << 8)))
+    }
+
+    fn locate(&self, place: Place) -> Location {
+        let (line, column) = (1, place.start + 1);
+        Location { file: "stdin".to_owned(), line, column, text: format!("stdin:1:{column}-{}", place.end + 1) }
+    }
+
+    fn complain(&self, _: &str) {}
 }
 
 /// A script's session. Maps and records are declared as they are needed.
@@ -178,7 +213,7 @@ impl Session {
     pub fn run(&mut self, style: Style, end: bool) -> Result<String, Error> {
         let plan = self.kernel.plan.clone();
         let mut out = Vec::new();
-        let mut reporter = Reporter::new(&plan, style, &mut out);
+        let mut reporter = Reporter::new(&plan, &Made, style, &mut out);
         for step in self.steps.drain(..) {
             match step {
                 Step::Update { map, key, cpu, value } => self.kernel.update(map, &key, cpu, value),

@@ -17,6 +17,7 @@ fn latencies(top: u32, unit: Unit) -> Session {
     session.update(lat, &int(202), &[4_520_000_000_000]);
     session.update(errors, &int(0), &[0; 17]);
     // A key of the second map only.
+    session.plan().syscalls[3] = Some("close".to_owned());
     session.update(errors, &int(3), &[0]);
     session.table(&[lat, errors], &[], top, unit);
     session
@@ -29,7 +30,7 @@ syscall  count  errors      p50      p90      p99    p99.9      max    total
 futex        1       0  4520 s   4520 s   4520 s   4520 s   4520 s   4520 s
 read      1000      17   415 ns   415 ns   415 ns   415 ns  12.3 ms  12.8 ms
 write        2       0  1.09 us  2.10 us  2.10 us  2.10 us  2.10 us  3.15 us
-3            0       1        -        -        -        -        -        -
+close        0       1        -        -        -        -        -        -
 
 ";
     assert_eq!(latencies(0, Unit::Nanoseconds).printed(Style::Text), expected);

@@ -169,12 +169,12 @@ fn printed_values_are_those_of_bpftrace() {
     session.record(Record::PrintValue { value: Shape::Pointer }, &0xffffu64.to_le_bytes());
     session.record(Record::PrintValue { value: Shape::Probe }, &int(1));
     session.record(Record::PrintValue { value: Shape::Syscall }, &int(0));
-    // A number without a name prints as a number.
+    // A number without a name.
     session.record(Record::PrintValue { value: Shape::Syscall }, &int(1));
     // At the exit of rt_sigreturn the kernel has no number any more.
     session.record(Record::PrintValue { value: Shape::Syscall }, &int(-1));
-    let expected = "(1, x, (2, -3))\ntrue\n18446744073709551615\ns\n0xffff\ntracepoint:raw_syscalls:sys_exit\nread\n1\n\
-                    rt_sigreturn\n";
+    let expected = "(1, x, (2, -3))\ntrue\n18446744073709551615\ns\n0xffff\ntracepoint:raw_syscalls:sys_exit\nread\n\
+                    Unknown syscall\nrt_sigreturn\n";
     assert_eq!(session.printed(Style::Text), expected);
 }
 
@@ -183,7 +183,7 @@ fn a_record_that_no_program_writes_is_an_error_and_not_a_panic() {
     let mut kernel = Kernel::default();
     kernel.plan.records = vec![Record::Exit];
     let plan = kernel.plan.clone();
-    let mut reporter = Reporter::new(&plan, Style::Text, Vec::new());
+    let mut reporter = Reporter::new(&plan, &Made, Style::Text, Vec::new());
     for (record, expected) in [
         (vec![0; 7], "malformed record in the ring: shorter than its header"),
         (vec![1, 0, 0, 0, 0, 0, 0, 0], "malformed record in the ring: unknown kind"),
@@ -210,7 +210,7 @@ fn a_closed_pipe_is_told_from_other_failures() {
     let plan = Plan::default();
     for style in [Style::Text, Style::Json] {
         let error = |kind| {
-            let mut reporter = Reporter::new(&plan, style, Failing(kind));
+            let mut reporter = Reporter::new(&plan, &Made, style, Failing(kind));
             let lost = super::super::Summary::default();
             let ended = reporter.maps_at_end(&mut Kernel::default());
             ended.and_then(|()| reporter.summary(&lost)).unwrap_err()

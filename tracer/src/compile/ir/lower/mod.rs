@@ -208,8 +208,14 @@ fn number(shape: &crate::plan::Shape) -> Option<Number> {
     let (width, signed) = match *shape {
         Shape::Int { size, signed } | Shape::Enum { size, signed, .. } => (Width::of(size.into()), signed),
         Shape::Bool => (Width::B1, false),
-        Shape::Pointer | Shape::Probe | Shape::Syscall => (Width::B8, false),
-        Shape::Str { .. } | Shape::Tuple(_) | Shape::Array { .. } | Shape::Record { .. } => return None,
+        Shape::Pointer | Shape::Probe | Shape::Syscall | Shape::Name(_) => (Width::B8, false),
+        Shape::Str { .. }
+        | Shape::Tuple(_)
+        | Shape::Array { .. }
+        | Shape::Record { .. }
+        | Shape::Buffer { .. }
+        | Shape::Inet
+        | Shape::Mac => return None,
     };
     Some(Number { width, signed })
 }

@@ -98,13 +98,19 @@ impl Lowering<'_> {
 fn control_spare(record: &Record) -> Option<i64> {
     const FOR_EXIT: i64 = 4096;
     match record {
-        Record::Printf { .. } | Record::PrintValue { .. } => None,
+        Record::Printf { .. }
+        | Record::Cat { .. }
+        | Record::Message { .. }
+        | Record::Time { .. }
+        | Record::Join { .. }
+        | Record::PrintValue { .. } => None,
         Record::PrintMap { .. }
         | Record::PrintEntry { .. }
         | Record::PrintTable { .. }
         | Record::Delete { .. }
         | Record::Clear { .. }
-        | Record::Zero { .. } => Some(FOR_EXIT),
+        | Record::Zero { .. }
+        | Record::System { .. } => Some(FOR_EXIT),
         Record::Exit => Some(0),
     }
 }

@@ -11,6 +11,7 @@ pub(super) mod calls;
 mod expr;
 mod loops;
 mod maps;
+pub(super) mod naming;
 mod operand;
 mod operators;
 pub(super) mod output;
@@ -212,6 +213,10 @@ impl<'a> Checker<'a> {
     }
 
     fn allow_action(&mut self, data: Data, action: Action, what: &str, span: Span) {
+        if action == Action::Change && !self.target.allow_unsafe {
+            let error = Diagnostic::error(span, format!("{what} changes what is traced"));
+            return self.report(error.help("run with `--unsafe` to allow it"));
+        }
         match policy::rule_for(self.event().kind(), data, action) {
             Some(rule) if rule.level <= self.target.level => {}
             Some(rule) => self.report(

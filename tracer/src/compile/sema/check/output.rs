@@ -10,7 +10,7 @@ use crate::compile::sema::format;
 use crate::compile::sema::typed::{self, StmtKind};
 use crate::compile::sema::types::Ty;
 use crate::compile::source::Span;
-use crate::plan::{Aggregation, MapId, Record, Unit};
+use crate::plan::{Aggregation, Format, MapId, Place, Record, Severity, Shape, Unit};
 use tracer_common::bucket;
 
 /// Most buckets of a `lhist`, as in bpftrace.
@@ -93,6 +93,41 @@ impl Checker<'_> {
 
 /// `printf(format, …)`.
 pub fn printf(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Vec<StmtKind> {
+    formatted(checker, arguments, span, |format, arguments| Record::Printf { format, arguments })
+}
+
+/// `cat(format, …)`.
+pub fn cat(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Vec<StmtKind> {
+    formatted(checker, arguments, span, |format, arguments| Record::Cat { format, arguments })
+}
+
+/// `system(format, …)`.
+pub fn system(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Vec<StmtKind> {
+    formatted(checker, arguments, span, |format, arguments| Record::System { format, arguments })
+}
+
+/// `warnf(format, …)`.
+pub fn warnf(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Vec<StmtKind> {
+    message(checker, Severity::Warning, arguments, span)
+}
+
+/// `errorf(format, …)`.
+pub fn errorf(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Vec<StmtKind> {
+    message(checker, Severity::Error, arguments, span)
+}
+
+fn message(checker: &mut Checker<'_>, severity: Severity, arguments: Vec<Argument<'_>>, span: Span) -> Vec<StmtKind> {
+    let place = Place { start: span.start, end: span.end };
+    formatted(checker, arguments, span, |format, arguments| Record::Message { severity, place, format, arguments })
+}
+
+/// A record of a format and what fills it in.
+fn formatted(
+    checker: &mut Checker<'_>,
+    arguments: Vec<Argument<'_>>,
+    span: Span,
+    record: impl FnOnce(Format, Vec<Shape>) -> Record,
+) -> Vec<StmtKind> {
     let mut arguments = arguments.into_iter();
     let Some(Argument::Literal(text, at)) = arguments.next() else { return Vec::new() };
     let mut operands = Vec::new();
@@ -113,9 +148,18 @@ pub fn printf(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Spa
     };
     let exprs: Vec<typed::Expr> = operands.into_iter().map(|operand| operand.expr).collect();
     match exprs.iter().map(|expr| shape_of(expr).cloned()).collect() {
-        Some(shapes) => vec![checker.emit(Record::Printf { format, arguments: shapes }, exprs)],
+        Some(shapes) => vec![checker.emit(record(format, shapes), exprs)],
         None => Vec::new(), // reported where the format was checked
     }
+}
+
+/// `time()`, `time(format)`.
+pub fn time(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, _: Span) -> Vec<StmtKind> {
+    let format = match arguments.into_iter().next() {
+        Some(Argument::Literal(format, _)) => format,
+        _ => "%H:%M:%S\n".to_owned(),
+    };
+    vec![checker.emit(Record::Time { format }, Vec::new())]
 }
 
 /// `print(@x)`, `print(@x, top, div)`, `print(@x[key])`, `print(value)`.

@@ -1,0 +1,102 @@
+//! The machine as the reporter asks for it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::compile::source::Source;
+use crate::host::{clock, names};
+use crate::plan::Place;
+use crate::report::{Location, World};
+use crate::run::sys;
+
+/// This machine, and the script that runs on it.
+pub struct Here<'s> {
+    source: &'s Source,
+    /// When the machine booted, in ns since 1970.
+    boot: i128,
+    users: RefCell<HashMap<u32, Option<String>>>,
+    cgroups: RefCell<HashMap<(u64, String), String>>,
+}
+
+impl<'s> Here<'s> {
+    /// Here and now.
+    pub fn new(source: &'s Source) -> io::Result<Self> {
+        let boot = now() - i128::from(sys::boot_time()?);
+        Ok(Self { source, boot, users: RefCell::default(), cgroups: RefCell::default() })
+    }
+}
+
+/// Now, in ns since 1970.
+fn now() -> i128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as i128
+}
+
+impl World for Here<'_> {
+    fn user(&self, uid: u32) -> Option<String> {
+        self.users.borrow_mut().entry(uid).or_insert_with(|| names::user(uid)).clone()
+    }
+
+    fn cgroup(&self, id: u64, hierarchies: &str) -> String {
+        let mut cgroups = self.cgroups.borrow_mut();
+        let paths = cgroups.entry((id, hierarchies.to_owned())).or_default();
+        // One that is not there now may be there the next time.
+        if paths.is_empty() {
+            *paths = names::cgroup_paths(id, hierarchies);
+        }
+        paths.clone()
+    }
+
+    fn time(&self, format: &str, since_boot: Option<u64>) -> String {
+        clock::format(format, since_boot.map_or_else(now, |time| self.boot + i128::from(time)))
+    }
+
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    fn run(&self, command: &str) -> io::Result<(Vec<u8>, ExitStatus)> {
+        let output = Command::new("/bin/sh").args(["-c", command]).stderr(Stdio::inherit()).output()?;
+        Ok((output.stdout, output.status))
+    }
+
+    fn locate(&self, place: Place) -> Location {
+        locate(self.source, place)
+    }
+
+    fn complain(&self, message: &str) {
+        eprintln!("{message}");
+    }
+}
+
+/// Lines and columns of a place.
+fn locate(source: &Source, place: Place) -> Location {
+    let file = if source.name == "-e" { "stdin" } else { &source.name };
+    let [(line, column), (end_line, end_column)] = [place.start, place.end].map(|at| {
+        let before = source.text.get(..at as usize).unwrap_or(&source.text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (before.matches('\n').count() as u32 + 1, (before.len() - line_start) as u32 + 1)
+    });
+    let text = match line == end_line {
+        true => format!("{file}:{line}:{column}-{end_column}"),
+        false => format!("{file}:{line}-{end_line}"),
+    };
+    Location { file: file.to_owned(), line, column, text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_shown_as_bpftrace_shows_them() {
+        let source = |name: &str| Source { name: name.to_owned(), text: "BEGIN {\n  errorf(\"a\");\n}\n".to_owned() };
+        let place = Place { start: 10, end: 21 };
+        let location = locate(&source("-e"), place);
+        assert_eq!((location.line, location.column, location.text.as_str()), (2, 3, "stdin:2:3-14"));
+        assert_eq!(locate(&source("a.bt"), Place { start: 6, end: 12 }).text, "a.bt:1-2");
+    }
+}
