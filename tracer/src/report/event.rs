@@ -39,9 +39,9 @@ pub enum Output {
     Time,
     /// `cat`.
     Cat,
-    /// `join`; its line ends here.
+    /// `join`; a line break follows.
     Join,
-    /// `system`.
+    /// `system`; a line break follows.
     System,
 }
 

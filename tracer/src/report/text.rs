@@ -12,7 +12,7 @@ pub fn write(event: Event<'_>, out: &mut impl Write) -> io::Result<()> {
         Event::Meta(_) | Event::Attached(_) | Event::Summary(_) | Event::Message(..) => Ok(()),
         Event::Output(output, text) => {
             out.write_all(text)?;
-            if output == Output::Join { out.write_all(b"\n") } else { Ok(()) }
+            if matches!(output, Output::Join | Output::System) { out.write_all(b"\n") } else { Ok(()) }
         }
         Event::Value(cell) => {
             let mut text = Vec::new();

@@ -41,7 +41,7 @@ fn outputs() -> Session {
 
 #[test]
 fn texts_are_printed_as_they_are() {
-    assert_eq!(outputs().printed(Style::Text), "%H:%M:%S\nin /tmp/a\nran echo 5\nls,-l,/\n");
+    assert_eq!(outputs().printed(Style::Text), "%H:%M:%S\nin /tmp/a\nran echo 5\n\nls,-l,/\n");
 }
 
 /// The lines are those of bpftrace 0.27.1.
