@@ -25,12 +25,14 @@ use crate::compile::source::Source;
 use crate::compile::target::Target;
 use crate::compile::{self, Compiled, Failure, Stage};
 use crate::host::btf::Btf;
+use crate::host::elf::{self, Binaries, Root};
 use crate::host::facts::Facts;
 use crate::host::offsets::kernel_offsets;
 use crate::host::privilege::{self, Refusal};
 use crate::host::scope::{self, Asked, Processes, Resolved, ScopeError};
 use crate::plan::Plan;
 use crate::report::{Losses, Meta, Reporter, Style, Summary};
+use crate::run::attach::uprobe::Places;
 use crate::run::command::Command;
 use crate::run::{self, Loaded, Options, Outcome, Reason};
 use telling::{Silence, Telling};
@@ -82,7 +84,8 @@ fn trace(run: &Run) -> Result<Status> {
         Ok(()) => find_scope(run, &facts, command.as_ref())?,
         Err(_) => Resolved::default(),
     };
-    let target = target(run, &facts, scope, command.as_ref());
+    let (binaries, places) = look(run);
+    let target = target(run, &facts, scope, command.as_ref(), binaries);
     let compiled = compile::compile(&run.source, &target, &library(run));
     let Compiled { object, plan, warnings } = compiled.map_err(|failure| script_error(failure, &run.source))?;
     refused?;
@@ -95,7 +98,7 @@ fn trace(run: &Run) -> Result<Status> {
         run::run(loaded, &plan, options, &mut Silence)?;
         return Ok(Status::Done);
     }
-    report(run, &facts, &plan, loaded, command, description)
+    report(run, &facts, &plan, loaded, command, description, places)
 }
 
 /// What generated code is linked with.
@@ -118,6 +121,7 @@ fn report(
     loaded: Loaded,
     command: Option<Command>,
     scope: String,
+    places: Places,
 ) -> Result<Status> {
     let file = run.output.file.as_deref().map_or(OsStr::new("stdout"), |path| path.as_os_str());
     let (output, descriptor) = Output::open(&run.output).with_context(|| format!("cannot open {}", file.display()))?;
@@ -126,7 +130,7 @@ fn report(
     let mut telling = Telling::new(Reporter::new(plan, &world, run.output.style, output), prompt);
     telling::unless_closed(telling.reporter.meta(&meta(facts, scope)))?;
 
-    let options = Options { duration: run.duration, interval: run.interval, command, output: Some(descriptor) };
+    let options = Options { duration: run.duration, interval: run.interval, command, output: Some(descriptor), places };
     let (outcome, mut maps) = run::run(loaded, plan, options, &mut telling)?;
 
     let status = status(run, &outcome);
@@ -148,7 +152,7 @@ fn emit(run: &Run, stage: Stage) -> Result<Status> {
         Ok(()) => find_scope(run, &facts, None)?.scope,
         Err(_) => Resolved::default().scope,
     };
-    let target = target(run, &facts, scope, None);
+    let target = target(run, &facts, scope, None, look(run).0);
     let text = compile::emit(stage, source, &target, &library(run)).map_err(|failure| script_error(failure, source))?;
     let (mut output, _) = Output::open(&run.output)?;
     output.write_all(&text)?;
@@ -201,8 +205,24 @@ fn resolve(asked: Option<&Asked>, processes: Processes, facts: &Facts) -> Result
     Ok(scope::resolve(asked, processes, facts, &identity, offsets)?)
 }
 
+/// The programs and libraries that the script names: what is in them, and themselves.
+fn look(run: &Run) -> (Binaries, Places) {
+    let (root, pid) = match run.target {
+        high::Target::Pid(pid) => (Root::Process(pid), Some(pid)),
+        high::Target::All | high::Target::Command { .. } => (Root::Own, None),
+    };
+    let (binaries, files) = elf::look(&compile::mentions(&run.source, &run.positional), &root);
+    (binaries, Places { files, pid })
+}
+
 /// The facts that the compiler wants.
-fn target(run: &Run, facts: &Facts, scope: tracer_common::scope::Scope, command: Option<&Command>) -> Target {
+fn target(
+    run: &Run,
+    facts: &Facts,
+    scope: tracer_common::scope::Scope,
+    command: Option<&Command>,
+    binaries: Binaries,
+) -> Target {
     let kernel = facts.kernel.version;
     Target {
         kernel,
@@ -213,6 +233,7 @@ fn target(run: &Run, facts: &Facts, scope: tracer_common::scope::Scope, command:
         positional: run.positional.clone(),
         named: run.named.clone(),
         command_pid: command.map(Command::pid),
+        binaries,
         allow_unsafe: run.allow_unsafe,
         level: run.level,
     }

@@ -66,6 +66,24 @@ pub enum Attach {
         /// Its name, without a category: `sys_enter`.
         event: String,
     },
+    /// Places in a program or library.
+    Uprobe {
+        /// The file, as the script names it.
+        file: String,
+        /// When the functions there return, and not when they are called.
+        exit: bool,
+        /// The places, each once.
+        sites: Vec<UprobeSite>,
+    },
+}
+
+/// A place in a file's code. The program finds its probe's index in the cookie of the place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct UprobeSite {
+    /// Where the instruction lies in the file.
+    pub offset: u64,
+    /// Whose place it is.
+    pub probe: ProbeId,
 }
 
 /// How a map is kept in the kernel. The names of the script's maps in the object are `map_0`, `map_1`, ….

@@ -5,6 +5,7 @@
 //! | `getppid=N`, `yield=N` | N calls of getppid, of sched_yield |
 //! | `missing=N` | N calls of openat that fail with ENOENT |
 //! | `read=N`, `write=N` | N reads of one byte from /dev/zero, N writes of one byte to /dev/null |
+//! | `call=N` | N calls of `peer_call(i, "call", 3, 4, 5, 6, 7)`, which returns `i * 2`, for i from 0 on |
 //! | `name=NAME` | renames the thread |
 //! | `cgroup=NAME` | makes a cgroup below its own and moves there |
 //! | `thread` | runs the rest in another thread |
@@ -74,9 +75,23 @@ fn repeat(call: &str, times: u64) -> Result<()> {
                 null.write_all(&[0])?;
             }
         }
+        "call" => {
+            for i in 0..times {
+                ensure!(peer_call(i, c"call".as_ptr(), 3, 4, 5, 6, 7) == i * 2, "the call returned something else");
+            }
+        }
         _ => bail!("unknown call `{call}`"),
     }
     Ok(())
+}
+
+/// Returns twice its first argument. Its text is read, so that it is in memory when the next call is probed.
+#[expect(unsafe_code, reason = "scripts name it, so its symbol is as it is written here")]
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn peer_call(i: u64, text: *const std::ffi::c_char, c: u64, d: u64, e: u64, f: u64, g: u64) -> u64 {
+    std::hint::black_box((text, c, d, e, f, g));
+    i * 2
 }
 
 fn getppid() {

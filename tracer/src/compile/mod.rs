@@ -12,6 +12,7 @@ pub mod target;
 
 use thiserror::Error;
 
+use crate::host::elf::Mention;
 use crate::plan::Plan;
 use bpf::runtime::Library;
 use diagnostics::Diagnostic;
@@ -50,6 +51,11 @@ pub fn compile(source: &Source, target: &Target, library: &Library) -> Result<Co
     let object = generate(&module, &analysed.script.plan, target, library)?;
     warnings.extend(analysed.warnings);
     Ok(Compiled { object: elf::write(&object), plan: analysed.script.plan, warnings })
+}
+
+/// What a script wants to know of files, so far as it can be read.
+pub fn mentions(source: &Source, positional: &[String]) -> Vec<Mention> {
+    sema::uprobes::mentions(&syntax::parse_with_parameters(source, positional).script)
 }
 
 /// What can be looked at.

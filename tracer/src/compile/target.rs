@@ -1,10 +1,11 @@
 //! The facts of the machine that a script is compiled for. Plain data: gathered elsewhere, or made up by a test.
 
 use super::sema::policy::Level;
+use crate::host::elf::Binaries;
 use tracer_common::scope::Scope;
 
 /// What the compiler needs to know of the kernel, the scope and the command line.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Target {
     /// Major, minor, patch.
     pub kernel: (u32, u32, u32),
@@ -23,6 +24,8 @@ pub struct Target {
     pub named: Vec<(String, Option<String>)>,
     /// The pid of the command of `-c`, for `cpid`, as the scope's pid namespace numbers it.
     pub command_pid: Option<u32>,
+    /// What is known of the programs and libraries that the script names.
+    pub binaries: Binaries,
     /// `--unsafe` was given.
     pub allow_unsafe: bool,
     /// `--level`: what the user is trusted with.

@@ -1,12 +1,14 @@
 //! Every read-only look at the machine, and what follows from it: who is traced, and whether that is allowed.
 //!
 //! [`facts`] reads /proc, /sys and what bpf(2) answers; [`scope`] and [`privilege`] decide on that data alone, so a test
-//! can make up any machine. [`btf`] reads the kernel's types.
+//! can make up any machine. [`btf`] reads the kernel's types, [`elf`] programs and
+//! libraries.
 
 pub mod advice;
 pub mod btf;
 mod cgroupfs;
 pub mod clock;
+pub mod elf;
 pub mod facts;
 pub mod names;
 pub mod offsets;

@@ -1,19 +1,25 @@
 //! Object bytes → programs and maps in the kernel.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::OwnedFd;
 
-use aya::programs::{ProgramError, RawTracePoint};
+use aya::programs::{Program, ProgramError, RawTracePoint, UProbe};
 use aya::{Ebpf, EbpfLoader};
+use aya_obj::generated::bpf_attach_type;
 
 use super::maps::Maps;
+use super::multi::Programs;
 use super::{Error, sys};
-use crate::plan::Plan;
+use crate::plan::{self, Attach, Plan};
 
 /// A script in the kernel, attached to nothing yet.
 #[derive(Debug)]
 pub struct Loaded {
     pub(super) ebpf: Ebpf,
     pub(super) maps: Maps,
+    /// Programs that aya has not loaded, by their symbols.
+    pub(super) multi: BTreeMap<String, OwnedFd>,
 }
 
 /// Loads the object of a plan. The script begins now: `START_TIME` of the runtime library is set to this moment.
@@ -25,11 +31,28 @@ pub fn load(object: &[u8], plan: &Plan) -> Result<Loaded, Error> {
         loader.map_max_entries("EVENTS", size);
     }
     let mut ebpf = loader.load(object)?;
-    for program in &plan.programs {
-        load_program(&mut ebpf, &program.symbol)?;
+    let mut multi = BTreeMap::new();
+    let has_uprobes = plan.programs.iter().any(|program| matches!(program.attach, Attach::Uprobe { .. }));
+    let many = match has_uprobes && sys::has_uprobe_multi() {
+        true => Some(Programs::new(object, &ebpf)?),
+        false => None,
+    };
+    for plan::Program { symbol, attach, .. } in &plan.programs {
+        match (attach, &many) {
+            (Attach::Uprobe { .. }, Some(programs)) => {
+                multi.insert(symbol.clone(), programs.load(symbol, bpf_attach_type::BPF_TRACE_UPROBE_MULTI)?);
+            }
+            (Attach::Uprobe { .. }, None) => {
+                let program: &mut UProbe = program(&mut ebpf, symbol)?;
+                program.load().map_err(|error| rejected(symbol, error))?;
+            }
+            (Attach::Begin | Attach::End | Attach::Interval { .. } | Attach::RawTracepoint { .. }, _) => {
+                load_program(&mut ebpf, symbol)?;
+            }
+        }
     }
     let maps = Maps::new(&ebpf, plan)?;
-    Ok(Loaded { ebpf, maps })
+    Ok(Loaded { ebpf, maps, multi })
 }
 
 /// aya's loader, for objects that need nothing of the kernel's BTF.
@@ -48,24 +71,29 @@ pub(super) fn loader() -> Result<EbpfLoader<'static>, Error> {
 /// Hands a program to the verifier.
 pub(super) fn load_program<'e>(ebpf: &'e mut Ebpf, symbol: &str) -> Result<&'e mut RawTracePoint, Error> {
     let program = raw_tracepoint(ebpf, symbol)?;
-    program.load().map_err(|error| match error {
-        // A verifier that has looked at the program has something to say about it.
-        ProgramError::LoadError { io_error, verifier_log } => {
-            let log = verifier_log.to_string();
-            let program = symbol.to_owned();
-            if log.trim().is_empty() {
-                Error::Load { program, error: io_error }
-            } else {
-                Error::Verifier { program, error: io_error, log }
-            }
-        }
-        error => Error::Load { program: symbol.to_owned(), error: std::io::Error::other(error) },
-    })?;
+    program.load().map_err(|error| rejected(symbol, error))?;
     Ok(program)
 }
 
-/// A program of the object by its symbol.
+fn rejected(symbol: &str, error: ProgramError) -> Error {
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            Error::of_load(symbol, io_error, verifier_log.to_string())
+        }
+        error => Error::Load { program: symbol.to_owned(), error: std::io::Error::other(error) },
+    }
+}
+
+/// A program that user space runs, or that is attached to a raw tracepoint.
 pub(super) fn raw_tracepoint<'e>(ebpf: &'e mut Ebpf, symbol: &str) -> Result<&'e mut RawTracePoint, Error> {
+    program(ebpf, symbol)
+}
+
+/// A program of the object by its symbol.
+pub(super) fn program<'e, P>(ebpf: &'e mut Ebpf, symbol: &str) -> Result<&'e mut P, Error>
+where
+    &'e mut P: TryFrom<&'e mut Program, Error = ProgramError>,
+{
     let program = ebpf.program_mut(symbol).ok_or_else(|| Error::missing(symbol))?;
     program.try_into().map_err(|_: ProgramError| Error::missing(symbol))
 }

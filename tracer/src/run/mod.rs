@@ -9,6 +9,8 @@
 //! - [`sys`]: system calls that no crate we use makes; the only `unsafe`
 //! - [`identity`]: asks the kernel where the caller lies
 //! - [`load`](mod@load): object → programs and maps in the kernel
+//! - `multi`: programs that aya does not load
+//! - [`attach`]: attachments that aya does not make
 //! - [`maps`]: reading, emptying and changing the script's maps
 //! - `records`: what programs send, in order
 //! - [`command`]: the process of `-c`, which waits until everything is attached
@@ -22,11 +24,13 @@ use aya::maps::MapError;
 use aya::programs::ProgramError;
 use thiserror::Error;
 
+pub mod attach;
 pub mod command;
 pub mod identity;
 pub mod load;
 mod log;
 pub mod maps;
+mod multi;
 mod records;
 pub mod session;
 pub mod sys;
@@ -68,6 +72,14 @@ pub enum Error {
         event: String,
         /// Why.
         error: ProgramError,
+    },
+    /// A program cannot be attached to a file.
+    #[error("cannot attach to {file}: {error}")]
+    AttachUprobe {
+        /// The program or library.
+        file: String,
+        /// Why.
+        error: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A program that user space runs cannot be run.
     #[error("cannot run program {program}: {error}")]
@@ -121,6 +133,12 @@ pub enum Error {
 impl Error {
     fn missing(name: &str) -> Self {
         Self::Missing { name: name.to_owned() }
+    }
+
+    /// A verifier that has looked at the program has something to say about it.
+    fn of_load(program: &str, error: io::Error, log: String) -> Self {
+        let program = program.to_owned();
+        if log.trim().is_empty() { Self::Load { program, error } } else { Self::Verifier { program, error, log } }
     }
 
     fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {

@@ -1,5 +1,6 @@
 //! A session: begin, attach, the event loop, end.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracer_common::loss::LOSS_KINDS;
 
 use super::Error;
+use super::attach::uprobe::{self, Places};
 use super::command::Command;
 use super::load::{Loaded, raw_tracepoint};
 use super::log::Log;
@@ -86,6 +88,15 @@ pub struct Options {
     pub command: Option<Command>,
     /// Where the sink writes to: once nobody reads that any more, the session ends.
     pub output: Option<OwnedFd>,
+    /// The files that the plan's probes are in.
+    pub places: Places,
+}
+
+/// While it lives, a program is attached.
+#[expect(dead_code, reason = "what counts is that they are kept")]
+enum Link {
+    RawTracepoint(RawTracePointLink),
+    Uprobe(uprobe::Link),
 }
 
 /// What there is to say at the end.
@@ -119,22 +130,23 @@ struct Session<'a, S> {
     maps: Maps,
     records: Records,
     log: Option<Log>,
-    links: Vec<RawTracePointLink>,
+    multi: BTreeMap<String, OwnedFd>,
+    links: Vec<Link>,
     plan: &'a Plan,
     sink: &'a mut S,
 }
 
 impl<'a, S: Sink> Session<'a, S> {
-    fn new(Loaded { mut ebpf, maps }: Loaded, plan: &'a Plan, sink: &'a mut S) -> Result<Self, Error> {
+    fn new(Loaded { mut ebpf, maps, multi }: Loaded, plan: &'a Plan, sink: &'a mut S) -> Result<Self, Error> {
         let records = Records::new(&mut ebpf)?;
         let log = Log::new(&mut ebpf)?;
-        Ok(Self { ebpf, maps, records, log, links: Vec::new(), plan, sink })
+        Ok(Self { ebpf, maps, records, log, multi, links: Vec::new(), plan, sink })
     }
 
     async fn run(&mut self, options: Options) -> Result<Outcome, S::Error> {
         // Before anything is attached: from here on a signal ends the session, and not the process.
         let mut events = Events::new(&options)?;
-        let Options { duration, interval, mut command, output: _ } = options;
+        let Options { duration, interval, mut command, output: _, places } = options;
 
         self.run_programs(|attach| *attach == Attach::Begin)?;
         let begun = self.take_records(usize::MAX)?;
@@ -143,7 +155,7 @@ impl<'a, S: Sink> Session<'a, S> {
         let reason = match begun {
             Flow::End(reason) => reason,
             Flow::Continue => {
-                self.attach()?;
+                self.attach(&places)?;
                 self.sink.attached(self.plan.probes.len())?;
                 if let Some(command) = &mut command {
                     command.start().map_err(Error::from)?;
@@ -218,18 +230,34 @@ impl<'a, S: Sink> Session<'a, S> {
     }
 
     /// Attaches whatever is to be attached.
-    fn attach(&mut self) -> Result<(), Error> {
+    fn attach(&mut self, places: &Places) -> Result<(), Error> {
         let plan = self.plan;
-        for Program { symbol, attach, .. } in &plan.programs {
-            let Attach::RawTracepoint { event } = attach else { continue };
-            if self.links.is_empty() {
+        for program in &plan.programs {
+            let is_attached = !matches!(program.attach, Attach::Begin | Attach::End | Attach::Interval { .. });
+            if is_attached && self.links.is_empty() {
                 self.maps.attached().map_err(Error::io("cannot make a map of maps"))?;
             }
-            let program = raw_tracepoint(&mut self.ebpf, symbol)?;
-            let link = program.attach(event).and_then(|link| program.take_link(link));
-            self.links.push(link.map_err(|error| Error::Attach { event: event.clone(), error })?);
+            let link = self.attach_program(program, places)?;
+            self.links.extend(link);
         }
         Ok(())
+    }
+
+    /// Attaches a program, unless it is user space that runs it.
+    fn attach_program(&mut self, program: &Program, places: &Places) -> Result<Option<Link>, Error> {
+        let Program { symbol, attach, .. } = program;
+        Ok(match attach {
+            Attach::Begin | Attach::End | Attach::Interval { .. } => None,
+            Attach::RawTracepoint { event } => {
+                let program = raw_tracepoint(&mut self.ebpf, symbol)?;
+                let link = program.attach(event).and_then(|link| program.take_link(link));
+                Some(Link::RawTracepoint(link.map_err(|error| Error::Attach { event: event.clone(), error })?))
+            }
+            Attach::Uprobe { file, exit, sites } => Some(Link::Uprobe(match self.multi.get(symbol) {
+                Some(program) => uprobe::attach_multi(program, places, file, *exit, sites)?,
+                None => uprobe::attach_perf(&mut self.ebpf, symbol, places, file, sites)?,
+            })),
+        })
     }
 
     /// Runs the programs that are attached to nothing and chosen so.

@@ -10,7 +10,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use aya::maps::{MapData, MapError, MapInfo, MapType};
-use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_map_type, bpf_prog_type};
+use aya_obj::generated::{
+    BPF_F_UPROBE_MULTI_RETURN, bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_type,
+};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tracer_common::scope::Scope;
@@ -75,6 +77,100 @@ pub fn try_program() -> io::Result<()> {
     program.insn_cnt = code.len() as u32;
     program.license = c"GPL".as_ptr() as u64;
     bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr).map(drop)
+}
+
+/// Why the kernel does not take a program.
+#[derive(Debug)]
+pub struct Rejected {
+    /// What the system call returned.
+    pub error: io::Error,
+    /// What the verifier said, if it has looked at the program.
+    pub log: String,
+}
+
+/// Bytes of a verifier's log.
+const LOG_SIZE: usize = 1 << 20;
+
+/// Loads a program of type kprobe that will be attached in this way.
+pub fn load_kprobe(name: &CStr, license: &CStr, code: &[bpf_insn], kind: bpf_attach_type) -> Result<OwnedFd, Rejected> {
+    let mut log = Vec::new();
+    match load_kprobe_once(name, license, code, kind, &mut log) {
+        Ok(program) => Ok(program),
+        // Asked for only now: writing it takes longer than all else.
+        Err(_) => {
+            log.resize(LOG_SIZE, 0);
+            load_kprobe_once(name, license, code, kind, &mut log).map_err(|error| {
+                let text = CStr::from_bytes_until_nul(&log).unwrap_or_default();
+                Rejected { error, log: text.to_string_lossy().into_owned() }
+            })
+        }
+    }
+}
+
+fn load_kprobe_once(
+    name: &CStr,
+    license: &CStr,
+    code: &[bpf_insn],
+    kind: bpf_attach_type,
+    log: &mut [u8],
+) -> io::Result<OwnedFd> {
+    let mut attr = attributes();
+    // SAFETY: the member of the union that this command reads; all of its fields are integers.
+    let program = unsafe { &mut attr.__bindgen_anon_3 };
+    program.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
+    program.expected_attach_type = kind as u32;
+    program.insns = code.as_ptr() as u64;
+    program.insn_cnt = code.len() as u32;
+    program.license = license.as_ptr() as u64;
+    if !log.is_empty() {
+        program.log_level = 1;
+        program.log_buf = log.as_mut_ptr() as u64;
+        program.log_size = log.len() as u32;
+    }
+    // The last byte stays zero, whatever the length of the name.
+    for (to, from) in program.prog_name.iter_mut().take(15).zip(name.to_bytes()) {
+        *to = *from as libc::c_char;
+    }
+    bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr)
+}
+
+/// Attaches a program to places in a file, each with a cookie; `exit`: where the functions there return.
+pub fn link_uprobes(
+    program: BorrowedFd<'_>,
+    path: &str,
+    offsets: &[u64],
+    cookies: &[u64],
+    exit: bool,
+    pid: Option<u32>,
+) -> io::Result<OwnedFd> {
+    assert_eq!(offsets.len(), cookies.len());
+    let path = CString::new(path)?;
+    let mut attr = attributes();
+    attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
+    attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+    // SAFETY: the member of the union that this attach type reads; all of its fields are integers.
+    let places = unsafe { &mut attr.link_create.__bindgen_anon_3.uprobe_multi };
+    places.path = path.as_ptr() as u64;
+    places.offsets = offsets.as_ptr() as u64;
+    places.cookies = cookies.as_ptr() as u64;
+    places.cnt = offsets.len() as u32;
+    places.flags = if exit { BPF_F_UPROBE_MULTI_RETURN } else { 0 };
+    places.pid = pid.unwrap_or(0);
+    bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)
+}
+
+/// Whether the kernel has links to many places in a file (6.6): one to a folder is refused for what it is then.
+pub fn has_uprobe_multi() -> bool {
+    // r0 = 0; exit
+    let instruction =
+        |code| bpf_insn { code, _bitfield_align_1: [], _bitfield_1: bpf_insn::new_bitfield_1(0, 0), off: 0, imm: 0 };
+    let program = [0xb7, 0x95].map(instruction);
+    let Ok(program) = load_kprobe_once(c"probe", c"GPL", &program, bpf_attach_type::BPF_TRACE_UPROBE_MULTI, &mut [])
+    else {
+        return false;
+    };
+    let linked = link_uprobes(program.as_fd(), "/", &[0], &[0], false, None);
+    linked.is_err_and(|error| error.raw_os_error() == Some(libc::EBADF))
 }
 
 /// A map whose keys and values are bytes: aya's typed maps want to know sizes when they are compiled.

@@ -106,6 +106,7 @@ fn compile_adjusted(text: &str, scope: Scope, library: &Library, adjust: impl Fn
         positional: Vec::new(),
         named: Vec::new(),
         command_pid: None,
+        binaries: Default::default(),
         allow_unsafe: false,
         level: Level::Observe,
     };

@@ -18,6 +18,7 @@ pub fn target(script: &str) -> Target {
         positional: Vec::new(),
         named: Vec::new(),
         command_pid: None,
+        binaries: Default::default(),
         allow_unsafe: false,
         level: Level::default(),
     };

@@ -360,6 +360,7 @@ pub enum Helper {
     TaskStorageGet = 156,
     TaskStorageDelete = 157,
     GetCurrentTaskBtf = 158,
+    GetAttachCookie = 174,
     TaskPtRegs = 175,
     Loop = 181,
 }
@@ -492,7 +493,7 @@ impl Helper {
             | Self::GetCurrentCgroupId
             | Self::KtimeGetBootNs
             | Self::GetCurrentTaskBtf => 0,
-            Self::TaskPtRegs => 1,
+            Self::GetAttachCookie | Self::TaskPtRegs => 1,
             Self::MapLookupElem
             | Self::MapDeleteElem
             | Self::GetCurrentComm
@@ -514,6 +515,7 @@ impl Helper {
                 | Self::GetCurrentTask
                 | Self::GetCurrentCgroupId
                 | Self::GetCurrentTaskBtf
+                | Self::GetAttachCookie
                 | Self::TaskPtRegs
         )
     }

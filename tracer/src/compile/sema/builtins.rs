@@ -148,6 +148,7 @@ static TABLE: &[Row] = &[
     // The probe, and what it is about.
     value("probe", Builtin::Probe, Ty::Probe, Ty::Probe, Data::Machine),
     row("retval", &[], 0, Data::Machine, Gives(calls::retval)),
+    row("reg", &[P::Literal], 1, Data::Machine, Gives(calls::reg)),
     row("curtask", &[], 0, Data::KernelMemory, Gives(calls::curtask)),
     row("syscall_name", &[P::Integer], 1, Data::Machine, Gives(calls::syscall_name)),
     row("strerror", &[P::Integer], 1, Data::Machine, Gives(naming::strerror)),
@@ -211,8 +212,6 @@ const NOT_YET: &[&str] = &[
     "percpu_kaddr",
     "ppid",
     "pton",
-    "reg",
-    "sarg0",
     "signal",
     "signal_thread",
     "sizeof",

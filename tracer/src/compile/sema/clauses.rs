@@ -4,11 +4,14 @@
 //! system call's number, unless it depends on which place it is: on where the system call keeps an argument of some
 //! name and of which type, or on the name of the probe as text.
 
+use std::collections::{HashMap, HashSet};
+
 use super::events::{self, Field};
 use super::probes::{self, Event, Site};
 use super::typed::Selector;
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::syntax::ast;
+use crate::compile::target::Target;
 use crate::plan::ProbeId;
 
 /// A clause of the script for some of the places that it was written for.
@@ -25,6 +28,9 @@ pub struct Instance<'a> {
 impl Instance<'_> {
     /// Which events of the program it is for; `sites` are sorted accordingly.
     pub fn selector(&self) -> Selector {
+        if let Event::Uprobe { .. } = self.sites[0].event {
+            return if self.sites.len() == 1 { Selector::Always } else { Selector::Cookie };
+        }
         let numbers = self.sites.iter().filter_map(|site| match site.event {
             Event::Syscall { syscall, .. } => Some(syscall.number),
             _ => None,
@@ -35,31 +41,27 @@ impl Instance<'_> {
 }
 
 /// The instances of all clauses in script order, and the names of all probes.
-pub fn instances(script: &ast::Script) -> (Vec<Instance<'_>>, Vec<String>, Vec<Diagnostic>) {
+pub fn instances<'a>(script: &'a ast::Script, target: &Target) -> (Vec<Instance<'a>>, Vec<String>, Vec<Diagnostic>) {
     let mut instances = Vec::new();
-    let mut names = Vec::new();
+    let mut names = Names::default();
     let mut diagnostics = Vec::new();
     for probe in &script.probes {
         let mut sites: Vec<Site> = Vec::new();
         for spec in &probe.specs {
-            match probes::expand(spec) {
+            match probes::expand(spec, target) {
                 Ok(expanded) => sites.extend(expanded),
                 Err(diagnostic) => diagnostics.push(diagnostic),
             }
         }
-        let mut seen = Vec::new();
-        sites.retain(|site| {
-            let new = !seen.contains(&site.name);
-            seen.push(site.name.clone());
-            new
-        });
+        let mut seen = HashSet::new();
+        sites.retain(|site| seen.insert(site.name.clone()));
         split(probe, sites, &mut names, &mut instances);
     }
-    (instances, names, diagnostics)
+    (instances, names.list, diagnostics)
 }
 
 /// Groups the places that are alike.
-fn split<'a>(probe: &'a ast::Probe, sites: Vec<Site>, names: &mut Vec<String>, instances: &mut Vec<Instance<'a>>) {
+fn split<'a>(probe: &'a ast::Probe, sites: Vec<Site>, names: &mut Names, instances: &mut Vec<Instance<'a>>) {
     let needs = Needs::of(probe);
     let mut groups: Vec<(Likeness, Vec<Site>)> = Vec::new();
     for site in sites {
@@ -74,17 +76,28 @@ fn split<'a>(probe: &'a ast::Probe, sites: Vec<Site>, names: &mut Vec<String>, i
             Event::Syscall { syscall, .. } => syscall.number,
             _ => 0,
         });
-        let ids = sites.iter().map(|site| intern(names, &site.name)).collect();
+        let ids = sites.iter().map(|site| names.id(&site.name)).collect();
         instances.push(Instance { probe, sites, ids });
     }
 }
 
-fn intern(names: &mut Vec<String>, name: &str) -> ProbeId {
-    let at = names.iter().position(|known| known == name).unwrap_or_else(|| {
-        names.push(name.into());
-        names.len() - 1
-    });
-    ProbeId(at as u32)
+/// The names of all probes, each once.
+#[derive(Default)]
+struct Names {
+    list: Vec<String>,
+    ids: HashMap<String, ProbeId>,
+}
+
+impl Names {
+    fn id(&mut self, name: &str) -> ProbeId {
+        if let Some(&id) = self.ids.get(name) {
+            return id;
+        }
+        let id = ProbeId(self.list.len() as u32);
+        self.list.push(name.into());
+        self.ids.insert(name.into(), id);
+        id
+    }
 }
 
 /// What must be equal for two places to share a typed clause.
@@ -101,6 +114,8 @@ struct Likeness {
 enum EventKind {
     /// All system calls of one direction.
     Syscall { exit: bool },
+    /// All places in the code of one file.
+    Uprobe { file: usize, exit: bool },
     /// Anything else is only like itself.
     Other(Event),
 }
@@ -126,6 +141,7 @@ impl Needs {
         Likeness {
             event: match site.event {
                 Event::Syscall { exit, .. } => EventKind::Syscall { exit },
+                Event::Uprobe { file, exit, .. } => EventKind::Uprobe { file, exit },
                 other => EventKind::Other(other),
             },
             name: self.name.then(|| site.name.clone()),

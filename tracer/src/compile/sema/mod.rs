@@ -12,11 +12,13 @@ pub mod policy;
 pub mod print;
 mod probes;
 mod programs;
+mod registers;
 mod storage;
 pub mod syscalls;
 pub mod typed;
 mod types;
 mod unsupported;
+pub mod uprobes;
 
 use crate::compile::diagnostics::{Diagnostic, Severity, did_you_mean};
 use crate::compile::syntax::ast;
@@ -35,7 +37,7 @@ pub struct Analysed {
 /// Analyses a script for a machine. On failure, all errors and warnings, in order of place.
 pub fn analyse(script: &ast::Script, target: &Target) -> Result<Analysed, Vec<Diagnostic>> {
     let mut diagnostics = unsupported::check(script);
-    let (instances, probes, errors) = clauses::instances(script);
+    let (instances, probes, errors) = clauses::instances(script, target);
     diagnostics.extend(errors);
     let checked = check::check(&instances, target);
     diagnostics.extend(checked.diagnostics);

@@ -48,6 +48,8 @@ pub enum ProbeKind {
     Timer,
     /// System calls.
     Syscall,
+    /// Functions of programs and libraries.
+    UserFunction,
 }
 
 /// What a script reads.
@@ -111,7 +113,33 @@ pub const RULES: &[Rule] = &[
     ),
     rule(ProbeKind::Syscall, Data::KernelMemory, Level::Observe, "system calls: kernel addresses (curtask)"),
     change(ProbeKind::Timer, "begin, end, interval: running commands, with --unsafe"),
+    change(ProbeKind::UserFunction, "functions of programs: running commands and sending signals, with --unsafe"),
     change(ProbeKind::Syscall, "system calls: running commands and sending signals, with --unsafe"),
+    rule(
+        ProbeKind::UserFunction,
+        Data::Machine,
+        Level::User,
+        "functions of programs: that they are called, when, how long they take",
+    ),
+    rule(
+        ProbeKind::UserFunction,
+        Data::Identity,
+        Level::User,
+        "functions of programs: pid, tid, uid, gid, comm, cgroup",
+    ),
+    rule(
+        ProbeKind::UserFunction,
+        Data::Arguments,
+        Level::User,
+        "functions of programs: arguments, results and registers as numbers",
+    ),
+    rule(ProbeKind::UserFunction, Data::UserMemory, Level::User, "functions of programs: what arguments point to"),
+    rule(
+        ProbeKind::UserFunction,
+        Data::KernelMemory,
+        Level::Observe,
+        "functions of programs: kernel addresses (curtask)",
+    ),
 ];
 
 const fn change(probe: ProbeKind, summary: &'static str) -> Rule {

@@ -99,9 +99,15 @@ impl Printer<'_> {
             Attach::End => "end".into(),
             Attach::Interval { period } => format!("every {period} ns"),
             Attach::RawTracepoint { event } => format!("raw tracepoint {event}"),
+            Attach::Uprobe { file, exit, sites } => {
+                let when = if *exit { "returns from" } else { "calls of" };
+                let offsets: Vec<String> = sites.iter().take(3).map(|site| format!("{:#x}", site.offset)).collect();
+                let more = if sites.len() > 3 { ", …" } else { "" };
+                format!("{when} {file} at {}{more}", offsets.join(", "))
+            }
         };
         let context = match program.context {
-            Context::None | Context::SysEnter | Context::SysExit => "",
+            Context::None | Context::SysEnter | Context::SysExit | Context::Registers => "",
             Context::FollowFork => ", following forks",
             Context::ForgetTask => ", forgetting followed tasks",
         };
@@ -114,7 +120,9 @@ impl Printer<'_> {
 
     fn clause(&mut self, clause: &Clause) {
         let probes = match &clause.selector {
-            Selector::Always => clause.probes.iter().map(|id| self.probe(*id)).collect::<Vec<_>>().join(", "),
+            Selector::Always | Selector::Cookie => {
+                clause.probes.iter().map(|id| self.probe(*id)).collect::<Vec<_>>().join(", ")
+            }
             Selector::Syscalls(numbers) => self.selected(numbers, &clause.probes),
         };
         self.line(1, &format!("clause {probes}"));
@@ -224,7 +232,7 @@ impl Printer<'_> {
                 added(&self.entry(*map, key.as_deref(), clause), *delta, *post)
             }
             ExprKind::LocalAdd { local: id, delta, post } => added(&local(id), *delta, *post),
-            ExprKind::Builtin(builtin) => builtin_name(*builtin).into(),
+            ExprKind::Builtin(builtin) => builtin_name(*builtin),
             ExprKind::SyscallArgument(register) => format!("arg{register}:{}", type_name(&expr.ty)),
             ExprKind::ReadStr { address, user, length } => {
                 let length = length.as_ref().map_or(String::new(), |length| format!(", {}", of(length)));
@@ -350,8 +358,9 @@ fn conversion_letter(conversion: plan::Conversion) -> &'static str {
     }
 }
 
-fn builtin_name(builtin: Builtin) -> &'static str {
-    match builtin {
+fn builtin_name(builtin: Builtin) -> String {
+    let name = match builtin {
+        Builtin::Register(register) => return format!("register_{}", register.0),
         Builtin::Pid => "pid",
         Builtin::Tid => "tid",
         Builtin::Uid => "uid",
@@ -366,7 +375,8 @@ fn builtin_name(builtin: Builtin) -> &'static str {
         Builtin::Probe => "probe",
         Builtin::SyscallNumber => "syscall_number",
         Builtin::SyscallResult => "syscall_result",
-    }
+    };
+    name.into()
 }
 
 fn unary(op: UnaryOp) -> &'static str {

@@ -3,9 +3,11 @@
 use super::policy::ProbeKind;
 use super::proposing;
 use super::syscalls::{self, Syscall};
+use super::uprobes;
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
+use crate::compile::target::Target;
 
 /// One place that a probe specification stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,22 +43,35 @@ pub enum Event {
         /// Which.
         syscall: &'static Syscall,
     },
+    /// A place in the code of a program or library.
+    Uprobe {
+        /// Which of the target's files.
+        file: usize,
+        /// When the function there returns.
+        exit: bool,
+        /// Where the instruction lies in the file.
+        offset: u64,
+    },
 }
 
 impl Event {
     /// Whether it happens in a task that the scope may or may not cover.
     pub fn has_subject(self) -> bool {
-        matches!(self, Event::AnySyscall { .. } | Event::Syscall { .. })
+        !matches!(self, Event::Begin | Event::End | Event::Interval(_))
     }
 
     /// The row of the policy that it falls under.
     pub fn kind(self) -> ProbeKind {
-        if self.has_subject() { ProbeKind::Syscall } else { ProbeKind::Timer }
+        match self {
+            Event::Begin | Event::End | Event::Interval(_) => ProbeKind::Timer,
+            Event::AnySyscall { .. } | Event::Syscall { .. } => ProbeKind::Syscall,
+            Event::Uprobe { .. } => ProbeKind::UserFunction,
+        }
     }
 }
 
 /// Probe kinds of bpftrace's language that are refused so far, with their aliases.
-const NOT_YET: [&str; 29] = [
+const NOT_YET: [&str; 25] = [
     "asyncwatchpoint",
     "bench",
     "f",
@@ -79,23 +94,19 @@ const NOT_YET: [&str; 29] = [
     "self",
     "software",
     "test",
-    "u",
-    "uprobe",
-    "ur",
-    "uretprobe",
     "usdt",
     "w",
     "watchpoint",
 ];
 
 /// Probe kinds that work, for proposals.
-const KINDS: [&str; 5] = ["begin", "end", "interval", "tracepoint", "rawtracepoint"];
+const KINDS: [&str; 7] = ["begin", "end", "interval", "tracepoint", "rawtracepoint", "uprobe", "uretprobe"];
 
 /// The shortest period of an interval, in ns, as in bpftrace.
 const SHORTEST_INTERVAL: u64 = 1000;
 
 /// The places that one specification stands for, at least one.
-pub fn expand(spec: &ast::ProbeSpec) -> Result<Vec<Site>, Diagnostic> {
+pub fn expand(spec: &ast::ProbeSpec, target: &Target) -> Result<Vec<Site>, Diagnostic> {
     let Some(kind) = spec.fields.first() else {
         return Err(Diagnostic::error(spec.span, "expected a probe"));
     };
@@ -106,6 +117,8 @@ pub fn expand(spec: &ast::ProbeSpec) -> Result<Vec<Site>, Diagnostic> {
         "interval" | "i" => interval(spec, rest).map(|site| vec![site]),
         "tracepoint" | "t" => tracepoint(spec, rest),
         "rawtracepoint" | "rt" => raw_tracepoint(spec, rest),
+        "uprobe" | "u" => uprobes::expand(spec, false, target),
+        "uretprobe" | "ur" => uprobes::expand(spec, true, target),
         other if NOT_YET.contains(&other) => {
             Err(Diagnostic::error(kind.span, format!("probes of kind `{other}` are not supported yet"))
                 .help(format!("supported are {}", KINDS.map(|kind| format!("`{kind}`")).join(", "))))
@@ -276,7 +289,7 @@ fn no_tracepoint(category: &ast::Name, event: &ast::Name) -> Diagnostic {
 }
 
 /// Whether `name` is what `pattern` asks for; `*` stands for any text.
-fn matches(pattern: &str, name: &str) -> bool {
+pub fn matches(pattern: &str, name: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else {
         return pattern == name;
     };
@@ -296,11 +309,11 @@ mod tests {
     }
 
     fn names(text: &str) -> Vec<String> {
-        expand(&spec(text)).unwrap().into_iter().map(|site| site.name).collect()
+        expand(&spec(text), &Target::default()).unwrap().into_iter().map(|site| site.name).collect()
     }
 
     fn refusal(text: &str) -> String {
-        let error = expand(&spec(text)).unwrap_err();
+        let error = expand(&spec(text), &Target::default()).unwrap_err();
         [vec![error.message], error.help].concat().join("; ")
     }
 
@@ -332,7 +345,7 @@ mod tests {
 
     #[test]
     fn periods_are_nanoseconds() {
-        let period = |text| expand(&spec(text)).unwrap()[0].event;
+        let period = |text| expand(&spec(text), &Target::default()).unwrap()[0].event;
         assert_eq!(period("interval:s:2"), Event::Interval(2_000_000_000));
         assert_eq!(period("interval:ms:100"), Event::Interval(100_000_000));
         assert_eq!(period("interval:us:1"), Event::Interval(1_000));

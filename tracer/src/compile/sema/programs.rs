@@ -1,14 +1,15 @@
 //! Which clauses share a BPF program, and where each program is attached.
 //!
 //! All clauses at one raw tracepoint are one program, so that an event costs one call and one scope check. All `begin`
-//! clauses are one, all `end` clauses another; each `interval` is its own, since it has its own timer.
+//! clauses are one, all `end` clauses another; each `interval` is its own, since it has its own timer, and so is each clause at user-space functions, which it has all to
+//! itself.
 
 use super::check::CheckedClause;
 use super::clauses::Instance;
 use super::probes::Event;
 use super::typed::{Clause, Context, Program};
 use crate::compile::target::Target;
-use crate::plan::{self, Attach, ProbeId};
+use crate::plan::{self, Attach, ProbeId, UprobeSite};
 use tracer_common::scope::ProcessFilter;
 
 /// The programs, typed and in the plan, in the same order: that of their first clauses.
@@ -21,15 +22,15 @@ pub fn assemble(
     let mut planned: Vec<plan::Program> = Vec::new();
     for (instance, clause) in instances.iter().zip(clauses) {
         let event = instance.sites[0].event;
-        let attach = attach(event);
-        let known =
-            planned.iter().position(|program| program.attach == attach && !matches!(attach, Attach::Interval { .. }));
+        let attach = attach(event, instance, target);
+        let shared = !matches!(attach, Attach::Interval { .. } | Attach::Uprobe { .. });
+        let known = planned.iter().position(|program| shared && program.attach == attach);
         let at = known.unwrap_or_else(|| {
             planned.push(plan::Program { symbol: symbol(&attach, planned.len()), attach, probes: Vec::new() });
             programs.push(Program {
                 context: context(event),
                 scoped: event.has_subject(),
-                preemptible: false,
+                preemptible: context(event) == Context::Registers,
                 clauses: Vec::new(),
             });
             planned.len() - 1
@@ -59,13 +60,21 @@ pub fn assemble(
     (programs, planned)
 }
 
-fn attach(event: Event) -> Attach {
+fn attach(event: Event, instance: &Instance<'_>, target: &Target) -> Attach {
     match event {
         Event::Begin => Attach::Begin,
         Event::End => Attach::End,
         Event::Interval(period) => Attach::Interval { period },
         Event::AnySyscall { exit, .. } | Event::Syscall { exit, .. } => {
             Attach::RawTracepoint { event: if exit { "sys_exit" } else { "sys_enter" }.into() }
+        }
+        Event::Uprobe { file, exit, .. } => {
+            let file = target.binaries.keys().nth(file).expect("analysis has taken it from there").clone();
+            let sites = instance.sites.iter().zip(&instance.ids).filter_map(|(site, &probe)| match site.event {
+                Event::Uprobe { offset, .. } => Some(UprobeSite { offset, probe }),
+                _ => None,
+            });
+            Attach::Uprobe { file, exit, sites: sites.collect() }
         }
     }
 }
@@ -75,6 +84,7 @@ fn context(event: Event) -> Context {
         Event::Begin | Event::End | Event::Interval(_) => Context::None,
         Event::AnySyscall { exit: false, .. } | Event::Syscall { exit: false, .. } => Context::SysEnter,
         Event::AnySyscall { exit: true, .. } | Event::Syscall { exit: true, .. } => Context::SysExit,
+        Event::Uprobe { .. } => Context::Registers,
     }
 }
 
@@ -85,5 +95,7 @@ fn symbol(attach: &Attach, index: usize) -> String {
         Attach::End => "end".into(),
         Attach::Interval { .. } => format!("interval_{index}"),
         Attach::RawTracepoint { event } => event.clone(),
+        Attach::Uprobe { exit: false, .. } => format!("uprobe_{index}"),
+        Attach::Uprobe { exit: true, .. } => format!("uretprobe_{index}"),
     }
 }

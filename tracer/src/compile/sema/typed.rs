@@ -39,6 +39,8 @@ pub enum Context {
     SysEnter,
     /// Raw tracepoint `sys_exit`: `u64 regs`, `u64 ret`.
     SysExit,
+    /// `struct pt_regs`, the registers of the process where it was stopped.
+    Registers,
     /// Raw tracepoint `sched_process_fork`, where [`Clause`]s are empty and the runtime follows the traced tree. Wanted,
     /// together with [`Context::ForgetTask`], whenever the scope's process filter is `Tree`.
     FollowFork,
@@ -71,6 +73,8 @@ pub enum Selector {
     /// Native (not 32-bit) system calls with these numbers, sorted, each with its probe: `Clause::probes[i]` belongs to
     /// the i-th.
     Syscalls(Vec<u32>),
+    /// All; the cookie of the place is the probe's index.
+    Cookie,
 }
 
 /// A `$variable`, or one made by the compiler.
@@ -369,7 +373,13 @@ pub enum Builtin {
     SyscallNumber,
     /// What a system call returned, `i64`.
     SyscallResult,
+    /// A register of the process at [`Context::Registers`], `u64`.
+    Register(Register),
 }
+
+/// Where `struct pt_regs` keeps a register: the offset in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Register(pub u8);
 
 /// Operators with one operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use super::{Lowering, memory::Place, number};
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Runtime, Value, Width};
-use crate::compile::sema::typed::{Builtin, Context};
+use crate::compile::sema::typed::{Builtin, Context, Register};
 use crate::plan::{MapId, Shape};
 
 /// Something that does not change while a program runs.
@@ -21,6 +21,10 @@ enum Fact {
     Comm,
     /// The registers that the process entered the kernel with: a typed pointer, or an address.
     Registers,
+    /// A register of the process, from the program's context.
+    Register(Register),
+    /// What the place of attachment carries.
+    Cookie,
     SyscallNumber,
     SyscallArgument(u8),
     ForeignCall,
@@ -96,8 +100,20 @@ impl Lowering<'_> {
                 let context = self.b.context();
                 self.b.load(context, 8, Width::B8)
             }
+            Builtin::Register(register) => self.fact(Fact::Register(register), |l| {
+                let context = l.b.context();
+                l.b.load(context, register.0.into(), Width::B8)
+            }),
             Builtin::Comm => unreachable!("a text is not a number"),
         }
+    }
+
+    /// The cookie that the place of attachment carries.
+    pub(super) fn cookie(&mut self) -> Value {
+        self.fact(Fact::Cookie, |l| {
+            let context = l.b.context();
+            l.b.helper(Helper::GetAttachCookie, &[context])
+        })
     }
 
     fn pid_tgid(&mut self) -> Value {

@@ -9,6 +9,7 @@ impl Lowering<'_> {
     pub(super) fn select(&mut self, clause: &Clause) {
         match &clause.selector {
             Selector::Always => self.probe = Probe::Fixed(clause.probes[0]),
+            Selector::Cookie => self.probe = Probe::Computed(self.cookie()),
             Selector::Syscalls(numbers) => {
                 let number = self.syscall_number();
                 match numbers[..] {

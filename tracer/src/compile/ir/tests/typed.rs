@@ -19,6 +19,7 @@ pub fn target() -> Target {
         positional: Vec::new(),
         named: Vec::new(),
         command_pid: None,
+        binaries: Default::default(),
         level: Level::default(),
         allow_unsafe: false,
     }
@@ -64,6 +65,7 @@ pub fn int(number: i64) -> Expr {
 pub fn builtin(builtin: Builtin) -> Expr {
     let shape = match builtin {
         Builtin::Comm => Shape::Str { size: 16 },
+        Builtin::Register(_) => Shape::U64,
         Builtin::SyscallNumber | Builtin::SyscallResult => Shape::I64,
         Builtin::Pid | Builtin::Tid | Builtin::Uid | Builtin::Gid | Builtin::Cpu | Builtin::Rand => {
             Shape::Int { size: 4, signed: false }

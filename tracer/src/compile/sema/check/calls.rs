@@ -8,6 +8,7 @@ use crate::compile::sema::builtins::{self, Becomes, Parameter, Row};
 use crate::compile::sema::policy::Data;
 use crate::compile::sema::probes::Event;
 use crate::compile::sema::proposing;
+use crate::compile::sema::registers;
 use crate::compile::sema::typed::{self, Builtin, ExprKind, StmtKind};
 use crate::compile::sema::types::Ty;
 use crate::compile::source::Span;
@@ -263,7 +264,23 @@ pub fn retval(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Op
             checker.allow(Data::Arguments, "`retval`", span);
             Operand::new(Ty::I64, ExprKind::Builtin(Builtin::SyscallResult), span)
         }
-        _ => checker.refuse(span, "`retval` can only be used where a system call returns"),
+        Event::Uprobe { exit: true, .. } => checker.register(registers::RESULT, "`retval`", span),
+        _ => checker.refuse(span, "`retval` can only be used where a system call or a function returns"),
+    }
+}
+
+/// `reg("ax")`: a register of the process.
+pub fn reg(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    let Some(Argument::Literal(name, at)) = arguments.into_iter().next() else { return Operand::unknown(span) };
+    if !matches!(checker.event(), Event::Uprobe { .. }) {
+        return checker.refuse(span, "`reg` can only be used in functions of programs and libraries");
+    }
+    match registers::by_name(&name) {
+        Some(register) => checker.register(register, "`reg`", span),
+        None => {
+            let error = Diagnostic::error(at, format!("there is no register `{name}`"));
+            checker.refuse_with(error.help(format!("there are {}", registers::names().collect::<Vec<_>>().join(", "))))
+        }
     }
 }
 

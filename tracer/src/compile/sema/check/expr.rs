@@ -1,13 +1,15 @@
 //! Expressions: names, literals, access to arguments and tuples, conversions.
 
 use super::Checker;
-use super::operand::{Operand, bool_literal, constant, convert, integer, negated, string, truth, truth_value};
+use super::operand::{Operand, binary, bool_literal, constant, convert, integer, negated, string, truth, truth_value};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::builtins::{self, Becomes};
 use crate::compile::sema::events::{self, Field, Source};
 use crate::compile::sema::policy::Data;
+use crate::compile::sema::probes::Event;
 use crate::compile::sema::proposing;
-use crate::compile::sema::typed::{self, Builtin, ExprKind};
+use crate::compile::sema::registers;
+use crate::compile::sema::typed::{self, Builtin, ExprKind, Register};
 use crate::compile::sema::types::Ty;
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
@@ -99,8 +101,11 @@ impl Checker<'_> {
         if name == "args" {
             return Operand::new(Ty::Args, ExprKind::Int(0), span);
         }
-        if let Some(register) = raw_argument(name) {
-            return self.raw_argument(name, register, span);
+        if let Some(index) = numbered("arg", name) {
+            return self.raw_argument(name, index, span);
+        }
+        if let Some(index) = numbered("sarg", name) {
+            return self.stack_argument(name, index, span);
         }
         let Some(row) = builtins::word(name) else {
             let error = if builtins::is_known(name) {
@@ -126,7 +131,6 @@ impl Checker<'_> {
 
     /// `arg0`, … of a raw tracepoint, as the kernel passes them: `(regs, id)` and `(regs, ret)`.
     fn raw_argument(&mut self, name: &str, index: u32, span: Span) -> Operand {
-        use crate::compile::sema::probes::Event;
         let builtin = match (self.event(), index) {
             (Event::AnySyscall { raw: true, exit: false }, 1) => Builtin::SyscallNumber,
             (Event::AnySyscall { raw: true, exit: true }, 1) => Builtin::SyscallResult,
@@ -134,11 +138,49 @@ impl Checker<'_> {
             (Event::AnySyscall { raw: true, .. }, _) => {
                 return self.refuse(span, format!("this raw tracepoint has two arguments, `{name}` is none of them"));
             }
-            _ => return self.refuse(span, format!("`{name}` can only be used in raw tracepoints")),
+            (Event::Uprobe { exit: false, .. }, index) => {
+                return match registers::ARGUMENTS.get(index as usize) {
+                    Some(&register) => self.register(register, &format!("`{name}`"), span),
+                    None => {
+                        let error = Diagnostic::error(span, format!("`{name}` is not in a register"));
+                        self.refuse_with(error.help("the arguments behind the sixth are on the stack: `sarg0`, …"))
+                    }
+                };
+            }
+            (Event::Uprobe { exit: true, .. }, _) => {
+                return self.refuse(
+                    span,
+                    format!("`{name}` is gone when the function returns; keep it in a map at its `uprobe`"),
+                );
+            }
+            _ => {
+                return self.refuse(
+                    span,
+                    format!("`{name}` can only be used in raw tracepoints and where functions are called"),
+                );
+            }
         };
         self.allow(Data::Arguments, &format!("`{name}`"), span);
         let value = Operand::new(Ty::I64, ExprKind::Builtin(builtin), span);
         Operand { expr: convert(value, &Ty::U64), ty: Ty::U64, literal: false }
+    }
+
+    /// `sarg0`, …: what the caller has put on the stack, behind the return address.
+    fn stack_argument(&mut self, name: &str, index: u32, span: Span) -> Operand {
+        if !matches!(self.event(), Event::Uprobe { exit: false, .. }) {
+            return self.refuse(span, format!("`{name}` can only be used where functions are called"));
+        }
+        self.allow(Data::UserMemory, &format!("`{name}`"), span);
+        let stack = self.register(registers::STACK, &format!("`{name}`"), span);
+        let distance = constant(&Ty::U64, 8 * (i64::from(index) + 1), span);
+        let address = Box::new(binary(typed::BinaryOp::Add, stack.expr, distance, &Ty::U64, span));
+        Operand::new(Ty::U64, ExprKind::Read { address, user: true }, span)
+    }
+
+    /// A register of the process.
+    pub fn register(&mut self, register: Register, what: &str, span: Span) -> Operand {
+        self.allow(Data::Arguments, what, span);
+        Operand::new(Ty::U64, ExprKind::Builtin(Builtin::Register(register)), span)
     }
 
     /// `$1` as a number; `str($1)` is text.
@@ -375,6 +417,6 @@ impl Checker<'_> {
 }
 
 /// `arg0` → 0.
-fn raw_argument(name: &str) -> Option<u32> {
-    name.strip_prefix("arg")?.parse().ok()
+fn numbered(prefix: &str, name: &str) -> Option<u32> {
+    name.strip_prefix(prefix)?.parse().ok()
 }

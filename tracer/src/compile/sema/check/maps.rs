@@ -325,7 +325,7 @@ impl Checker<'_> {
             ExprKind::Builtin(Builtin::Cpu) => Domain::Cpu,
             ExprKind::Builtin(Builtin::Probe) => Domain::Probe,
             ExprKind::Builtin(Builtin::SyscallNumber) => Domain::Syscall(match self.instance().selector() {
-                Selector::Always => SYSCALL_NUMBERS,
+                Selector::Always | Selector::Cookie => SYSCALL_NUMBERS,
                 Selector::Syscalls(numbers) => numbers.last().copied().unwrap_or(0),
             }),
             ExprKind::Convert(inner) => match (self.domain(inner), &expr.ty) {

@@ -1,0 +1,143 @@
+//! Programs and libraries on disk → where their functions lie, as plain data.
+//!
+//! In: what a script names (`uprobe:/bin/sh:main+8`), and whose file system that is meant in. Out: [`Binary`], which
+//! analysis expands probes from. What is read here belongs to whoever is traced, and may be anything: [`open`] touches
+//! nothing but regular files and never leaves the root, and [`symbols`] trusts no number in them.
+
+mod boundaries;
+pub mod open;
+mod symbols;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+pub use open::Root;
+
+/// What a script wants to know of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mention {
+    /// The file, as the script names it.
+    pub path: String,
+    /// The function, in which `*` stands for any text, with `+OFFSET` behind it, or an address.
+    pub function: String,
+}
+
+/// The files that a script names, by the name that it gives them.
+pub type Binaries = BTreeMap<String, Result<Binary, String>>;
+
+/// The files themselves, by the same names, open: what is attached to is what was looked at.
+pub type Files = BTreeMap<String, File>;
+
+/// An executable or a library.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Binary {
+    /// Where it was found, in the file system of the target.
+    pub path: PathBuf,
+    /// Its functions, sorted by name, each name once.
+    pub functions: Vec<Function>,
+    /// What it has loaded as code.
+    pub code: Vec<Segment>,
+    /// Made by the Go compiler.
+    pub go: bool,
+    /// Where instructions begin, as addresses, in the functions that a script wants to look into.
+    pub instructions: BTreeMap<String, BTreeSet<u64>>,
+}
+
+/// A part of a file that is loaded as code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Its address, before the file is moved anywhere.
+    pub address: u64,
+    /// Where it lies in the file.
+    pub offset: u64,
+    /// Bytes in the file.
+    pub size: u64,
+}
+
+/// A function of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its symbol, without the version of a library's interface.
+    pub name: String,
+    /// The name as its language has it, if the symbol is a mangled one.
+    pub demangled: Option<String>,
+    /// Its address, before the file is moved anywhere.
+    pub address: u64,
+    /// Bytes, 0 if the file does not say.
+    pub size: u64,
+    /// It chooses the implementation when the file is loaded, and is not called otherwise.
+    pub indirect: bool,
+}
+
+impl Binary {
+    /// Where an address lies in the file, if it is code.
+    pub fn offset(&self, address: u64) -> Option<u64> {
+        let inside =
+            |segment: &&Segment| address.checked_sub(segment.address).is_some_and(|distance| distance < segment.size);
+        self.code.iter().find(inside).map(|segment| segment.offset + (address - segment.address))
+    }
+
+    /// The function of this name.
+    pub fn function(&self, name: &str) -> Option<&Function> {
+        let at = self.functions.binary_search_by(|function| function.name.as_str().cmp(name)).ok()?;
+        self.functions.get(at)
+    }
+}
+
+/// Why nothing is known of a file.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] open::Error),
+    /// It is not what it should be.
+    #[error("{path} is not a program or library for this machine: {reason}")]
+    Format {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Looks at all files that a script names.
+pub fn look(mentions: &[Mention], root: &Root) -> (Binaries, Files) {
+    let mut functions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for mention in mentions {
+        functions.entry(&mention.path).or_default().push(&mention.function);
+    }
+    let mut files = Files::new();
+    let binaries = functions.into_iter().map(|(name, functions)| {
+        let looked = look_at(name, &functions, root).map(|(binary, file)| {
+            files.insert(name.to_owned(), file);
+            binary
+        });
+        (name.to_owned(), looked.map_err(|error| error.to_string()))
+    });
+    (binaries.collect(), files)
+}
+
+fn look_at(name: &str, functions: &[&str], root: &Root) -> Result<(Binary, File), Error> {
+    let (path, file) = open::find(name, root)?;
+    let wrong = |reason| Error::Format { path: path.display().to_string(), reason };
+    let mut binary = symbols::read(&file, wanted_demangled(functions)).map_err(wrong)?;
+    for function in functions.iter().filter_map(|function| function.split_once('+')).map(|(function, _)| function) {
+        let Some(known) = binary.function(function) else { continue };
+        let Some(offset) = binary.offset(known.address) else { continue };
+        let starts = boundaries::instructions(&file, offset, known).map_err(|error| wrong(error.to_string()))?;
+        binary.instructions.insert(function.to_owned(), starts);
+    }
+    binary.path = path;
+    Ok((binary, file))
+}
+
+/// Whether any name can only be one that has been demangled, or may be one: demangling takes its time.
+fn wanted_demangled(functions: &[&str]) -> bool {
+    functions.iter().any(|function| function.contains(['*', ':', '(', '<', ' ']))
+}
+
+#[cfg(test)]
+mod tests;

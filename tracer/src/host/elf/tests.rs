@@ -1,0 +1,91 @@
+//! Files of every kind, well made and not.
+
+use super::*;
+
+#[test]
+fn functions_of_this_program_are_found() {
+    let own = std::env::current_exe().expect("it has a path").display().to_string();
+    let mention = |function: &str| Mention { path: own.clone(), function: function.to_owned() };
+    let (binaries, files) = look(&[mention("main+0"), mention("*::tests::*")], &Root::Own);
+    let binary = binaries[&own].as_ref().expect("a program");
+    assert!(files.contains_key(&own));
+    let function = binary.function("main").expect("a symbol");
+    assert!(function.size > 0 && !function.indirect && !binary.go);
+    assert!(binary.offset(function.address).is_some());
+    let starts = &binary.instructions["main"];
+    assert_eq!(starts.first(), Some(&function.address));
+    assert!(starts.len() > 1 && starts.len() < function.size as usize);
+    let demangled = "tracer::host::elf::tests::functions_of_this_program_are_found";
+    assert!(binary.functions.iter().any(|function| function.demangled.as_deref() == Some(demangled)));
+}
+
+#[test]
+fn a_file_cut_off_anywhere_is_an_error_and_no_more() {
+    // The small object of the runtime has all that matters, headers at both ends included.
+    let whole = elf_with_functions();
+    assert_eq!(symbols::read_from(&*whole, true).expect("the whole is well made").functions.len(), 2);
+    for length in 0..whole.len() {
+        let _ = symbols::read_from(&whole[..length], true);
+    }
+}
+
+#[test]
+fn a_file_with_any_byte_changed_is_an_error_and_no_more() {
+    let whole = elf_with_functions();
+    for at in 0..whole.len() {
+        for value in [0, 1, 0x7f, 0x80, 0xff] {
+            let mut changed = whole.clone();
+            changed[at] = value;
+            let _ = symbols::read_from(&*changed, true);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_program_is_named() {
+    let folder = std::env::temp_dir().join(format!("ctrace-elf-{}", std::process::id()));
+    std::fs::create_dir(&folder).expect("a folder of our own");
+    let fifo = folder.join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
+    std::fs::write(folder.join("text"), "#!/bin/sh\n").expect("a file");
+    std::fs::write(folder.join("empty"), "").expect("a file");
+    let error = |path: &std::path::Path| {
+        let mention = Mention { path: path.display().to_string(), function: "main".into() };
+        let (binaries, _) = look(&[mention], &Root::Own);
+        let error = binaries.into_values().next().expect("one file").expect_err("not a program");
+        error.replace(&folder.display().to_string(), "")
+    };
+    assert_eq!(error(&fifo), "/fifo is a FIFO, not a file with a program");
+    assert_eq!(error(&folder), " is a directory, not a file with a program");
+    assert_eq!(error(&folder.join("empty")), "/empty is empty, not a file with a program");
+    assert_eq!(
+        error(&folder.join("text")),
+        "/text is not a program or library for this machine: it is not a 64-bit ELF file"
+    );
+    assert_eq!(error(&folder.join("none")), "cannot open /none: No such file or directory (os error 2)");
+    assert_eq!(error("/dev/null".as_ref()), "/dev/null is a device, not a file with a program");
+    assert_eq!(error("/proc/self/maps".as_ref()), "/proc/self/maps is empty, not a file with a program");
+    std::fs::remove_dir_all(&folder).expect("it was ours");
+}
+
+/// A small library, of two functions.
+fn elf_with_functions() -> Vec<u8> {
+    use object::write::{Object, Symbol, SymbolSection};
+    use object::{Architecture, BinaryFormat, Endianness, SymbolFlags, SymbolKind, SymbolScope};
+    let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+    let text = object.section_id(object::write::StandardSection::Text);
+    for (name, value) in [("_ZN3one3twoEv", 16), ("three", 32)] {
+        object.append_section_data(text, &[0x90; 32], 16);
+        object.add_symbol(Symbol {
+            name: name.into(),
+            value,
+            size: 16,
+            kind: SymbolKind::Text,
+            scope: SymbolScope::Linkage,
+            weak: false,
+            section: SymbolSection::Section(text),
+            flags: SymbolFlags::None,
+        });
+    }
+    object.write().expect("a small file")
+}
