@@ -36,8 +36,9 @@ pub fn cgroup_paths(id: u64, hierarchies: &str) -> String {
         procfs::mounts(&mountinfo, "cgroup2").into_iter().take(1).filter_map(|mount| named(mount, Some("unified")));
     let mut others: Vec<_> =
         procfs::mounts(&mountinfo, "cgroup").into_iter().filter_map(|mount| named(mount, None)).collect();
+    // A hierarchy may be mounted in several places.
     others.sort();
-    others.dedup();
+    others.dedup_by(|(a, _), (b, _)| a == b);
     let path = |(name, point): (String, PathBuf)| {
         let folder = matches(hierarchies, &name).then(|| folder_of(&point, id)).flatten()?;
         let below = folder.strip_prefix(&point).ok()?;
