@@ -4,6 +4,7 @@ pub mod bpf;
 mod btf;
 pub mod diagnostics;
 pub mod elf;
+mod expand;
 pub mod ir;
 pub mod sema;
 pub mod source;
@@ -46,7 +47,7 @@ pub enum Failure {
 /// All stages, one after the other.
 pub fn compile(source: &Source, target: &Target, library: &Library) -> Result<Compiled, Failure> {
     let (tree, mut warnings) = parse(source, target)?;
-    let analysed = analyse(&tree, target)?;
+    let analysed = analyse(tree, target)?;
     let module = lower(&analysed.script, target);
     let object = generate(&module, &analysed.script.plan, target, library)?;
     warnings.extend(analysed.warnings);
@@ -80,7 +81,7 @@ pub enum Stage {
 /// What one stage hands to the next, as text; the object as it is.
 pub fn emit(stage: Stage, source: &Source, target: &Target, library: &Library) -> Result<Vec<u8>, Failure> {
     let tree = || parse(source, target).map(|(tree, _)| tree);
-    let script = || analyse(&tree()?, target).map(|analysed| analysed.script);
+    let script = || analyse(tree()?, target).map(|analysed| analysed.script);
     let object = || {
         let script = script()?;
         generate(&lower(&script, target), &script.plan, target, library)
@@ -109,8 +110,9 @@ fn parse(source: &Source, target: &Target) -> Result<(ast::Script, Vec<Diagnosti
     Ok((parsed.script, parsed.warnings))
 }
 
-fn analyse(tree: &ast::Script, target: &Target) -> Result<Analysed, Failure> {
-    sema::analyse(tree, target).map_err(Failure::Script)
+fn analyse(tree: ast::Script, target: &Target) -> Result<Analysed, Failure> {
+    let tree = expand::expand(tree).map_err(Failure::Script)?;
+    sema::analyse(&tree, target).map_err(Failure::Script)
 }
 
 fn lower(script: &typed::Script, target: &Target) -> ir::Module {

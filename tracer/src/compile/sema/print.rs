@@ -254,6 +254,12 @@ impl Printer<'_> {
                 format!("({} ? {} : {})", of(condition), of(then), of(otherwise))
             }
             ExprKind::Tuple(parts) => format!("({})", self.list(parts, clause)),
+            ExprKind::Block(block, value) => {
+                let mut inside = Printer { plan: self.plan, text: String::new() };
+                inside.stmts(0, block, clause);
+                let statements: String = inside.text.lines().map(|line| format!("{}; ", line.trim())).collect();
+                format!("{{ {statements}{} }}", of(value))
+            }
             ExprKind::Element(tuple, index) => format!("{}.{index}", of(tuple)),
         }
     }

@@ -220,7 +220,30 @@ impl StmtKind {
     }
 }
 
+impl Stmt {
+    /// The expressions in the statement and in those inside it, in their order.
+    fn all_exprs(&self) -> Vec<&Expr> {
+        let inside = self.kind.blocks().into_iter().flatten().flat_map(Self::all_exprs);
+        self.kind.exprs().into_iter().chain(inside).collect()
+    }
+
+    /// Whether the statement, or one inside it, is such; those in blocks that stand as values included.
+    pub fn any(&self, is_such: &mut impl FnMut(&Stmt) -> bool) -> bool {
+        is_such(self)
+            || self.kind.exprs().into_iter().any(|expr| expr.any_stmt(is_such))
+            || self.kind.blocks().into_iter().flatten().any(|stmt| stmt.any(is_such))
+    }
+}
+
 impl Expr {
+    /// Whether a statement inside the expression is such.
+    pub fn any_stmt(&self, is_such: &mut impl FnMut(&Stmt) -> bool) -> bool {
+        self.any(&mut |expr| match &expr.kind {
+            ExprKind::Block(block, _) => block.iter().any(|stmt| stmt.any(is_such)),
+            _ => false,
+        })
+    }
+
     /// Whether the expression, or one inside it, is such.
     pub fn any(&self, is_such: &mut impl FnMut(&Expr) -> bool) -> bool {
         is_such(self) || self.kind.parts().into_iter().any(|part| part.any(is_such))
@@ -247,6 +270,10 @@ impl ExprKind {
             Self::Binary(_, a, b) | Self::And(a, b) | Self::Or(a, b) | Self::StrEqual { a, b, .. } => vec![a, b],
             Self::Ternary(a, b, c) => vec![a, b, c],
             Self::Tuple(parts) => parts.iter().collect(),
+            Self::Block(block, value) => {
+                let inside = block.iter().flat_map(Stmt::all_exprs);
+                inside.chain([&**value]).collect()
+            }
         }
     }
 }
@@ -337,6 +364,8 @@ pub enum ExprKind {
     Ternary(Box<Expr>, Box<Expr>, Box<Expr>),
     /// `(a, b)`.
     Tuple(Vec<Expr>),
+    /// `{ …; value }`: statements, then a value.
+    Block(Vec<Stmt>, Box<Expr>),
     /// `tuple.n`.
     Element(Box<Expr>, u32),
 }

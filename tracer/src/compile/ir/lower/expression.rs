@@ -74,6 +74,10 @@ impl Lowering<'_> {
                 self.b.fill(done);
                 result
             }
+            ExprKind::Block(block, value) => {
+                self.before_value(block);
+                self.value(value)
+            }
             ExprKind::Str(_) | ExprKind::Tuple(_) | ExprKind::ReadStr { .. } => {
                 unreachable!("analysis gives {:?} a type that lives in memory", expr.kind)
             }

@@ -269,13 +269,10 @@ fn is_loop(stmt: &Stmt) -> bool {
 }
 
 fn has_loop(block: &[Stmt]) -> bool {
-    block.iter().any(|stmt| is_loop(stmt) || stmt.kind.blocks().into_iter().any(has_loop))
+    block.iter().any(|stmt| stmt.any(&mut |stmt| is_loop(stmt)))
 }
 
 /// Whether a loop in the block names a variable.
 fn in_loop(block: &[Stmt], local: LocalId) -> bool {
-    block.iter().any(|stmt| match is_loop(stmt) {
-        true => super::statement::names(stmt, local),
-        false => stmt.kind.blocks().into_iter().any(|block| in_loop(block, local)),
-    })
+    block.iter().any(|stmt| stmt.any(&mut |stmt| is_loop(stmt) && super::statement::names(stmt, local)))
 }

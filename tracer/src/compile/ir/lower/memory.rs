@@ -79,6 +79,10 @@ impl Lowering<'_> {
         match &expr.kind {
             ExprKind::Str(text) => self.write_text(text, to, room),
             ExprKind::Tuple(parts) => self.write_tuple(parts, to, room),
+            ExprKind::Block(block, value) => {
+                self.before_value(block);
+                self.write(value, to, room);
+            }
             ExprKind::ReadStr { address, user, length } => {
                 let address = self.value(address);
                 self.zero(to, 0, room);

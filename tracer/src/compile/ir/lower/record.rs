@@ -116,5 +116,5 @@ fn control_spare(record: &Record) -> Option<i64> {
 }
 
 fn changes_something(expr: &Expr) -> bool {
-    expr.any(&mut |expr| matches!(expr.kind, ExprKind::MapAdd { .. } | ExprKind::LocalAdd { .. }))
+    expr.any(&mut |expr| matches!(expr.kind, ExprKind::MapAdd { .. } | ExprKind::LocalAdd { .. } | ExprKind::Block(..)))
 }

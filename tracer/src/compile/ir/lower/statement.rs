@@ -47,6 +47,24 @@ impl Lowering<'_> {
         }
     }
 
+    /// The statements of a block that stands as a value. Whoever wants the value must be able to go on, so a block that might
+    /// leave is passed over if a zero is not zero: nothing but that is known of it before the program runs.
+    pub(super) fn before_value(&mut self, block: &[Stmt]) {
+        let leaves = |stmt: &Stmt| matches!(stmt.kind, StmtKind::Return | StmtKind::Break | StmtKind::Continue);
+        if !block.iter().any(|stmt| stmt.any(&mut |stmt| leaves(stmt))) {
+            return self.block(block);
+        }
+        let (inside, behind) = (self.b.new_block(), self.b.new_block());
+        let zero = self.b.unknown_zero();
+        self.b.branch_if(zero, behind, inside);
+        self.b.fill(inside);
+        self.block(block);
+        if self.b.reachable() {
+            self.b.jump(behind, &[]);
+        }
+        self.b.fill(behind);
+    }
+
     /// Evaluates for effect only.
     fn effect(&mut self, expr: &Expr) {
         match number(shape(&expr.ty)) {
@@ -106,17 +124,21 @@ impl Lowering<'_> {
 
 /// Whether a variable is read or written in a statement.
 pub(super) fn names(statement: &Stmt, local: LocalId) -> bool {
-    let assigned = |kind: &StmtKind| matches!(kind, StmtKind::SetLocal(set, _) if *set == local);
-    assigned(&statement.kind)
-        || statement.kind.exprs().into_iter().any(|expr| mentions(expr, local))
-        || statement.kind.blocks().into_iter().flatten().any(|statement| names(statement, local))
+    statement
+        .any(&mut |inner| assigns(inner, local) || inner.kind.exprs().into_iter().any(|expr| mentions(expr, local)))
+}
+
+fn assigns(statement: &Stmt, local: LocalId) -> bool {
+    matches!(statement.kind, StmtKind::SetLocal(set, _) if set == local)
 }
 
 fn mentions(expr: &Expr, local: LocalId) -> bool {
-    expr.any(&mut |expr| match expr.kind {
-        ExprKind::Local(id) | ExprKind::LocalAdd { local: id, .. } => id == local,
-        _ => false,
-    })
+    let assigned = expr.any_stmt(&mut |statement| assigns(statement, local));
+    assigned
+        || expr.any(&mut |expr| match expr.kind {
+            ExprKind::Local(id) | ExprKind::LocalAdd { local: id, .. } => id == local,
+            _ => false,
+        })
 }
 
 /// How often a clause names a built-in.

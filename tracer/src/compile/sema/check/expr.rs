@@ -44,10 +44,10 @@ impl Checker<'_> {
                 operand
             }
             E::Record(_) => self.not_yet(span, "records"),
-            E::Block(_) => self.not_yet(span, "blocks as values"),
-            E::If { .. } => {
-                let error = Diagnostic::error(span, "`if` as a value is not supported yet");
-                self.refuse_with(error.help("use `condition ? a : b`"))
+            E::Block(block) => self.block_value(block),
+            E::If { condition, then, otherwise } => {
+                let branch = |block: &ast::Block| ast::Expr { kind: E::Block(block.clone()), span: block.span };
+                self.ternary(condition, Some(&branch(then)), &branch(otherwise), span)
             }
             E::TypeQuery { .. } => self.not_yet(span, "`sizeof`, `offsetof` and `typeinfo`"),
             E::Error => Operand::unknown(span), // the parser has reported it

@@ -34,6 +34,28 @@ impl Checker<'_> {
         stmts
     }
 
+    /// A block that stands where a value is wanted.
+    pub(super) fn block_value(&mut self, block: &ast::Block) -> Operand {
+        let Some(value) = &block.value else {
+            let error = Diagnostic::error(block.span, "this block gives no value");
+            return self.refuse_with(error.help("its value is an expression at its end, without a semicolon"));
+        };
+        self.scopes.push(Vec::new());
+        let mut stmts = Vec::new();
+        let mut left = false;
+        for stmt in &block.statements {
+            self.reached(&mut left, &stmts, stmt.span);
+            self.stmt(stmt, &mut stmts);
+        }
+        self.reached(&mut left, &stmts, value.span);
+        let operand = self.expr(value);
+        self.scopes.pop();
+        if stmts.is_empty() || operand.ty.shape().is_none() {
+            return operand;
+        }
+        Operand::new(operand.ty, ExprKind::Block(stmts, Box::new(operand.expr)), block.span)
+    }
+
     /// Warns of the first statement that comes after one that goes elsewhere.
     fn reached(&mut self, left: &mut bool, before: &[Stmt], span: Span) {
         let leaves =
