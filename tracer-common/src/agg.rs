@@ -1,4 +1,4 @@
-//! Layouts of the values that aggregations keep in per-CPU maps.
+//! Layouts of the values that aggregations keep in the kernel's maps.
 //!
 //! All of them merge by adding or comparing, so a partial value can be taken out at any time and merged later.
 //! Everything is 8-byte aligned and little-endian, as the kernel wants per-CPU values.
@@ -6,7 +6,8 @@
 
 use crate::bucket::HDR_BUCKETS;
 
-/// Every key of an aggregation map begins with the generation it belongs to, a `u64`.
+/// Every key of an aggregation map begins with the generation it belongs to, a `u64` of 0 or 1. Where the map has a key
+/// for each CPU instead of a value for each, the CPU's number is in the upper half.
 ///
 /// User space reads a map by moving on to the next generation and waiting until no program can still be writing to the
 /// old one, whose entries are then final: nothing is counted twice, and nothing is lost between reading and clearing.

@@ -93,6 +93,13 @@ pub enum Storage {
     Hash,
     /// A per-CPU hash of an aggregation: keys have the generation (`u64`) before them.
     PerCpuHash,
+    /// A hash of an aggregation that is not per-CPU, for values so large that to make one for each CPU whenever a key
+    /// appears might fail. Keys have the generation (`u32`) and a CPU's number (`u32`) before them.
+    SharedHash {
+        /// Each CPU that sees a key has a value of its own. Else the number is 0: all update one, by atomic
+        /// instructions, and an entry can be deleted.
+        by_cpu: bool,
+    },
     /// A per-CPU array of an aggregation, for small integer keys: twice `entries` long, the index being
     /// `(generation & 1) * entries + key - first`. A map without a key has one entry. A key that is not in the array
     /// is counted as `Loss::MapFull`.
@@ -127,7 +134,7 @@ impl Map {
         let own = self.own_key_size();
         match self.storage {
             Storage::Hash => own.max(8),
-            Storage::PerCpuHash => own + agg::GENERATION_SIZE as u32,
+            Storage::PerCpuHash | Storage::SharedHash { .. } => own + agg::GENERATION_SIZE as u32,
             Storage::PerCpuArray { .. } | Storage::TaskStorage => 4,
         }
     }
@@ -159,7 +166,7 @@ impl Map {
 pub enum Value {
     /// The last value assigned.
     Plain(Shape),
-    /// Per-CPU partial values that are merged when they are read.
+    /// Partial values, of each CPU or of all, that are merged when they are read.
     Aggregation(Aggregation),
 }
 

@@ -9,7 +9,7 @@
 //! | `name=NAME` | renames the thread |
 //! | `cgroup=NAME` | makes a cgroup below its own and moves there |
 //! | `thread` | runs the rest in another thread |
-//! | `fork` | runs the rest in another process, and waits for it |
+//! | `fork`, `fork=N` | runs the rest in another process, in N of them one after the other, and waits for each |
 //! | `busy` | calls getppid until stdin is closed |
 //! | `hold` | waits until stdin is closed |
 
@@ -38,11 +38,8 @@ fn run(steps: &[String]) -> Result<()> {
             return std::thread::scope(|scope| scope.spawn(|| run(rest)).join())
                 .map_err(|_| anyhow::anyhow!("the thread panicked"))?;
         }
-        None if step == "fork" => {
-            let status = Command::new(std::env::current_exe()?).args(rest).status()?;
-            ensure!(status.success(), "the process ended with {status}");
-            return Ok(());
-        }
+        None if step == "fork" => return fork(1, rest),
+        Some(("fork", times)) => return fork(times.parse().context("not a number of processes")?, rest),
         None if step == "busy" => busy()?,
         None if step == "hold" => hold()?,
         None => bail!("unknown step `{step}`"),
@@ -51,6 +48,15 @@ fn run(steps: &[String]) -> Result<()> {
         Some((call, times)) => repeat(call, times.parse().context("not a number of calls")?)?,
     }
     run(rest)
+}
+
+fn fork(times: u64, steps: &[String]) -> Result<()> {
+    let program = std::env::current_exe()?;
+    for _ in 0..times {
+        let status = Command::new(&program).args(steps).status()?;
+        ensure!(status.success(), "the process ended with {status}");
+    }
+    Ok(())
 }
 
 fn repeat(call: &str, times: u64) -> Result<()> {

@@ -41,7 +41,8 @@ impl Store {
         Store { maps: vec![BTreeMap::new(); plan.maps.len()] }
     }
 
-    /// Adds the partial values of one key, one for each CPU and one after the other, each of `map.value_size()` bytes.
+    /// Adds the partial values of one key, one after the other, each of `map.value_size()` bytes: of CPUs that
+    /// have seen it.
     ///
     /// The key is without generation. Nothing happens if no CPU has counted anything: an array has all keys always.
     pub fn merge(&mut self, id: MapId, map: &Map, key: &[u8], partials: &[u8]) {

@@ -85,14 +85,14 @@ impl Maps {
     }
 
     /// Moves an aggregation on to its next generation and hands over what the old one held: each key with its partial
-    /// values, one for each CPU. An array hands over all its keys.
+    /// values. An array hands over all its keys, a hash by CPU a key as often as there are CPUs that saw it.
     pub fn drain(&mut self, id: MapId, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
         let old = self.advance(id)?;
         let Script { map, storage, has_key } = &self.maps[id.0 as usize];
         let Some(map) = map else { return Ok(()) };
         match *storage {
             Storage::PerCpuArray { first, entries } => drain_array(map, old, first, entries, *has_key, merge),
-            Storage::PerCpuHash => drain_hash(map, old, merge),
+            Storage::PerCpuHash | Storage::SharedHash { .. } => drain_hash(map, old, merge),
             Storage::Hash | Storage::TaskStorage => Ok(()),
         }
     }
@@ -206,11 +206,11 @@ fn drain_array(
 
 /// Hands over the entries of one generation of a hash map and deletes them.
 fn drain_hash(map: &RawMap, generation: u64, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
-    let generation = generation.to_ne_bytes();
+    let generation = (generation as u32).to_ne_bytes();
     let mut old = Vec::new();
     for_each_batch(map, &mut |keys, values| {
         for (key, values) in keys.chunks_exact(map.key_size()).zip(values.chunks_exact(map.value_size())) {
-            if key[..GENERATION_SIZE] == generation {
+            if key.starts_with(&generation) {
                 merge(&key[GENERATION_SIZE..], values);
                 old.extend_from_slice(key);
             }

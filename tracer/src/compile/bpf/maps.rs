@@ -46,6 +46,7 @@ impl MapDefinition {
             Storage::Hash => (MapKind::Hash, map.max_entries),
             // While user space reads the entries of one generation, programs add those of the next.
             Storage::PerCpuHash => (MapKind::PerCpuHash, map.max_entries.saturating_mul(2)),
+            Storage::SharedHash { .. } => (MapKind::Hash, map.max_entries.saturating_mul(2)),
             Storage::PerCpuArray { entries, .. } => (MapKind::PerCpuArray, entries * 2),
             Storage::TaskStorage => (MapKind::TaskStorage, 0),
         };

@@ -40,6 +40,8 @@ fn map_line(map: &Map) -> String {
     let storage = match map.storage {
         Storage::Hash => format!("hash of {}", map.max_entries),
         Storage::PerCpuHash => format!("per-CPU hash of {}", map.max_entries),
+        Storage::SharedHash { by_cpu: true } => format!("hash by CPU of {}", map.max_entries),
+        Storage::SharedHash { by_cpu: false } => format!("shared hash of {}", map.max_entries),
         Storage::PerCpuArray { first, entries } => format!("per-CPU array of {entries} from {first}"),
         Storage::TaskStorage => "task storage".into(),
     };

@@ -5,7 +5,14 @@
 //!   this is done only where an `end` probe clears the map unconditionally, as scripts with such maps do.
 //! * An aggregation whose keys are known to be few small numbers lives in a per-CPU array, as long as that stays small
 //!   and no entry is deleted.
-//! * Any other aggregation lives in a per-CPU hash, plain values in a hash.
+//! * Any other aggregation of small values lives in a per-CPU hash: an update is a plain addition, and no CPU waits for
+//!   another's cache.
+//! * One of large values, a histogram, lives in a hash whose keys tell the CPU. A key that appears in a per-CPU hash
+//!   takes a value for each CPU from an allocator that, where programs run, has no more than a few pages ready: of
+//!   11,000 histograms that appeared within a second, it had no room for half. Here a value comes from the kernel's
+//!   slabs, which had room for all, and only CPUs that see a key take memory for it. If entries are deleted, which must
+//!   take away the values of all CPUs in one step, there is one value for all, updated by atomic instructions.
+//! * Plain values live in a hash.
 
 use super::check::{Domain, MapState, MapValue, Use, UseKind};
 use super::types::Ty;
@@ -15,8 +22,17 @@ use crate::plan::{Aggregation, Map, Storage, Value};
 /// Most keys of a map, unless the script says otherwise: bpftrace's `max_map_keys`.
 pub const MAX_MAP_KEYS: u32 = 4096;
 
+/// Most keys of an aggregation in a hash between two reports.
+const MAX_AGGREGATION_KEYS: u32 = 2 * MAX_MAP_KEYS;
+
+/// As many CPUs see each key of a map that is full, at most: where there are many keys, few are everywhere.
+const SEEN_BY_CPUS: u32 = 8;
+
 /// Bytes that an array may take of the kernel's memory, all CPUs together.
 const ARRAY_BUDGET: u64 = 16 << 20;
+
+/// The largest value, in bytes, that a hash holds once for each CPU: all figures, but not a histogram's buckets.
+const PER_CPU_VALUE: u32 = 512;
 
 /// The map as the plan has it; `None` if its types are not known, which has been reported.
 pub fn map(state: &MapState, probes: usize, target: &Target) -> Option<Map> {
@@ -34,7 +50,8 @@ pub fn map(state: &MapState, probes: usize, target: &Target) -> Option<Map> {
     let max_entries = match storage {
         Storage::Hash if key.is_none() => 1,
         Storage::Hash => MAX_MAP_KEYS,
-        Storage::PerCpuHash => 2 * MAX_MAP_KEYS, // two generations at a time
+        Storage::PerCpuHash | Storage::SharedHash { by_cpu: false } => MAX_AGGREGATION_KEYS,
+        Storage::SharedHash { by_cpu: true } => MAX_AGGREGATION_KEYS * target.possible_cpus.min(SEEN_BY_CPUS),
         Storage::PerCpuArray { entries, .. } => entries,
         Storage::TaskStorage => 0,
     };
@@ -63,11 +80,17 @@ fn plain(state: &MapState, target: &Target) -> Storage {
 
 fn aggregated(state: &MapState, aggregation: Aggregation, probes: usize, target: &Target) -> Storage {
     let deleted_from = state.uses.iter().any(|used| used.kind == UseKind::Delete);
-    let Some((first, entries)) = small_keys(state, probes, target).filter(|_| !deleted_from) else {
-        return Storage::PerCpuHash;
-    };
-    let bytes = u64::from(aggregation.size()) * 2 * u64::from(entries) * u64::from(target.possible_cpus);
-    if bytes <= ARRAY_BUDGET { Storage::PerCpuArray { first, entries } } else { Storage::PerCpuHash }
+    if let Some((first, entries)) = small_keys(state, probes, target).filter(|_| !deleted_from) {
+        let bytes = u64::from(aggregation.size()) * 2 * u64::from(entries) * u64::from(target.possible_cpus);
+        if bytes <= ARRAY_BUDGET {
+            return Storage::PerCpuArray { first, entries };
+        }
+    }
+    if aggregation.size() <= PER_CPU_VALUE {
+        Storage::PerCpuHash
+    } else {
+        Storage::SharedHash { by_cpu: !deleted_from }
+    }
 }
 
 /// The least key and how many there can be, where all uses agree that they are few.

@@ -1,4 +1,4 @@
-//! `@x[key] = count()` and its like: a per-CPU value, found or made, and updated in place.
+//! `@x[key] = count()` and its like: a value, of this CPU or of all, found or made, and updated in place.
 //!
 //! The lookups are in the generated code, with the map a constant, so that the kernel inlines them.
 
@@ -28,6 +28,16 @@ enum Key {
     Array(Value, u32),
 }
 
+/// A value that is updated.
+struct Update {
+    /// Its address.
+    value: Value,
+    /// Whether each step must be one that nothing can come between.
+    atomic: bool,
+    /// Where to go on.
+    done: Block,
+}
+
 impl Lowering<'_> {
     /// Updates an aggregation.
     pub(super) fn aggregate(
@@ -55,7 +65,10 @@ impl Lowering<'_> {
             Key::Hash(key) => self.hash_value(map, key, done),
             Key::Array(index, entries) => self.array_value(map, index, entries, done),
         };
-        self.update_value(value, aggregation, argument, weight, done);
+        // Another program may come between: one that interrupts this, or one on another CPU.
+        let atomic = self.program.preemptible || self.map(map).storage == Storage::SharedHash { by_cpu: false };
+        let update = Update { value, atomic, done };
+        self.update_value(&update, aggregation, argument, weight);
         self.b.jump(done, &[]);
         self.b.fill(done);
     }
@@ -105,50 +118,50 @@ impl Lowering<'_> {
     /// Updates a value: the fields that the aggregation reports, as `tracer_common::agg` lays them out.
     fn update_value(
         &mut self,
-        value: Value,
+        update: &Update,
         aggregation: Aggregation,
         argument: Option<Value>,
         weight: Option<Value>,
-        done: Block,
     ) {
         let weight = weight.unwrap_or_else(|| self.b.constant(1));
         let argument = || argument.expect("analysis gives every aggregation but count() an argument");
         match aggregation {
-            Aggregation::Count => self.increase(value, field::COUNT, weight),
+            Aggregation::Count => self.increase(update, field::COUNT, weight),
             Aggregation::Sum { .. } | Aggregation::Avg { .. } | Aggregation::Stats { .. } => {
-                self.increase(value, field::TOTAL, argument());
-                self.increase(value, field::COUNT, weight);
+                self.increase(update, field::TOTAL, argument());
+                self.increase(update, field::COUNT, weight);
             }
             Aggregation::Min { signed } => {
                 let less = if signed { CompareOp::SLt } else { CompareOp::ULt };
-                self.replace_if(value, field::MIN, argument(), less);
-                self.increase(value, field::COUNT, weight);
+                self.replace_if(update.value, field::MIN, argument(), less);
+                self.increase(update, field::COUNT, weight);
             }
             Aggregation::Max { signed } => {
                 let greater = if signed { CompareOp::SGt } else { CompareOp::UGt };
-                self.replace_if(value, field::MAX, argument(), greater);
-                self.increase(value, field::COUNT, weight);
+                self.replace_if(update.value, field::MAX, argument(), greater);
+                self.increase(update, field::COUNT, weight);
             }
             Aggregation::Hist { bits } => {
                 let bits_value = self.b.constant(bits.into());
                 let index = self.b.runtime(Runtime::Log2Index, &[argument(), bits_value]);
-                self.increase_bucket(value, index, bucket::log2_buckets(bits), weight, done);
+                self.increase_bucket(update, index, bucket::log2_buckets(bits), weight);
             }
             Aggregation::Linear { min, max, step } => {
                 let bounds = [min, max, step].map(|bound| self.b.constant(bound));
                 let index = self.b.runtime(Runtime::LinearIndex, &[argument(), bounds[0], bounds[1], bounds[2]]);
-                self.increase_bucket(value, index, bucket::linear_buckets(min, max, step), weight, done);
+                self.increase_bucket(update, index, bucket::linear_buckets(min, max, step), weight);
             }
             Aggregation::Hdr => {
-                let update = if self.program.preemptible { Runtime::HdrUpdateAtomic } else { Runtime::HdrUpdate };
-                self.b.runtime(update, &[value, argument()]);
+                let function = if update.atomic { Runtime::HdrUpdateAtomic } else { Runtime::HdrUpdate };
+                self.b.runtime(function, &[update.value, argument()]);
             }
         }
     }
 
     /// Adds to a field, in one step where another program may come between.
-    fn increase(&mut self, value: Value, offset: i16, by: Value) {
-        if self.program.preemptible {
+    fn increase(&mut self, update: &Update, offset: i16, by: Value) {
+        let value = update.value;
+        if update.atomic {
             self.b.inst(Inst::AtomicAdd { pointer: value, offset, width: Width::B8, value: by });
             return;
         }
@@ -172,14 +185,14 @@ impl Lowering<'_> {
     }
 
     /// Adds to a histogram's bucket and to its count.
-    fn increase_bucket(&mut self, value: Value, index: Value, buckets: usize, weight: Value, done: Block) {
+    fn increase_bucket(&mut self, update: &Update, index: Value, buckets: usize, weight: Value) {
         // Always so, but the verifier does not know what the runtime's function gives.
         let (inside, limit) = (self.b.new_block(), self.b.constant(buckets as i64));
-        self.b.branch(CompareOp::ULt, index, limit, inside, done);
+        self.b.branch(CompareOp::ULt, index, limit, inside, update.done);
         self.b.fill(inside);
-        self.increase(value, field::COUNT, weight);
+        self.increase(update, field::COUNT, weight);
         let offset = self.b.binary_with(BinaryOp::Shl, index, 3);
-        let bucket = self.b.binary(BinaryOp::Add, value, offset);
-        self.increase(bucket, size_of::<HistHead>() as i16, weight);
+        let bucket = Update { value: self.b.binary(BinaryOp::Add, update.value, offset), ..*update };
+        self.increase(&bucket, size_of::<HistHead>() as i16, weight);
     }
 }

@@ -10,7 +10,7 @@ use tracer_common::loss::Loss;
 use super::{Lowering, Number, facts, memory::Place, number};
 use crate::compile::ir::build::Variable;
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Inst, Value, Width};
-use crate::compile::sema::typed::Expr;
+use crate::compile::sema::typed::{Builtin, Expr};
 use crate::plan::{self, MapId, Shape, Storage};
 
 /// Flags of `bpf_map_update_elem` and of `bpf_task_storage_get`: include/uapi/linux/bpf.h.
@@ -23,14 +23,19 @@ mod flags {
 impl Lowering<'_> {
     /// Writes a key as the map wants it, and gives its address.
     pub(super) fn key(&mut self, map: MapId, key: Option<&Expr>) -> Value {
-        let (size, generational) = {
+        let (size, storage) = {
             let map = self.map(map);
-            (map.key_size(), map.storage == Storage::PerCpuHash)
+            (map.key_size(), map.storage)
         };
         let place = self.temporary(size);
         let mut start = 0;
-        if generational {
-            let generation = self.b.generation(map);
+        if matches!(storage, Storage::PerCpuHash | Storage::SharedHash { .. }) {
+            let mut generation = self.b.generation(map);
+            if storage == (Storage::SharedHash { by_cpu: true }) {
+                let cpu = self.builtin(Builtin::Cpu);
+                let high = self.b.binary_with(BinaryOp::Shl, cpu, 32);
+                generation = self.b.binary(BinaryOp::Or, generation, high);
+            }
             self.b.store(place.pointer, place.offset, Width::B8, generation);
             start = tracer_common::agg::GENERATION_SIZE as u32;
         }
@@ -229,7 +234,7 @@ impl Lowering<'_> {
     /// `delete(@x[key])`.
     pub(super) fn delete(&mut self, map: MapId, key: Option<&Expr>) {
         match self.map(map).storage {
-            Storage::Hash | Storage::PerCpuHash => {
+            Storage::Hash | Storage::PerCpuHash | Storage::SharedHash { by_cpu: false } => {
                 let key = self.key(map, key);
                 let map = self.b.map(map);
                 // It fails only where there is no such key.
@@ -243,7 +248,9 @@ impl Lowering<'_> {
                 self.b.jump(done, &[]);
                 self.b.fill(done);
             }
-            Storage::PerCpuArray { .. } => unreachable!("analysis keeps maps that are deleted from in hashes"),
+            Storage::PerCpuArray { .. } | Storage::SharedHash { by_cpu: true } => {
+                unreachable!("analysis keeps maps that are deleted from in hashes with one entry for a key")
+            }
         }
     }
 
