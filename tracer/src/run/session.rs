@@ -21,7 +21,7 @@ use super::log::Log;
 use super::maps::Maps;
 use super::records::Records;
 use super::sys;
-use crate::plan::{Attach, Plan, Program};
+use crate::plan::{Attach, Plan, Program, Record};
 
 /// Most records that are handled before timers, signals and the command are looked at again.
 const RECORDS_AT_ONCE: usize = 4096;
@@ -149,14 +149,17 @@ impl<'a, S: Sink> Session<'a, S> {
         let Options { duration, interval, mut command, output: _, places } = options;
 
         self.run_programs(|attach| *attach == Attach::Begin)?;
-        let begun = self.take_records(usize::MAX)?;
-
+        // As in bpftrace, what begin probes have sent is handled once everything is attached. Only an `exit` comes
+        // before: then nothing has to be.
+        let sent = self.hold_records()?;
         let start = Instant::now();
-        let reason = match begun {
+        if !sent.iter().any(|record| self.is_exit(record)) {
+            self.attach(&places)?;
+        }
+        self.sink.attached(self.plan.probes.len())?;
+        let reason = match self.give_records(&sent)? {
             Flow::End(reason) => reason,
             Flow::Continue => {
-                self.attach(&places)?;
-                self.sink.attached(self.plan.probes.len())?;
                 if let Some(command) = &mut command {
                     command.start().map_err(Error::from)?;
                 }
@@ -290,6 +293,35 @@ impl<'a, S: Sink> Session<'a, S> {
         for message in self.log.iter_mut().flat_map(Log::take) {
             self.sink.diagnostic(&message);
         }
+    }
+
+    /// Takes all records, to be given to the sink later.
+    fn hold_records(&mut self) -> Result<Vec<Vec<u8>>, Error> {
+        let mut held = Vec::new();
+        let flow = self.records.take(usize::MAX, |record| {
+            held.push(record.to_vec());
+            Ok::<_, Error>(Flow::Continue)
+        })?;
+        debug_assert_eq!(flow, Flow::Continue);
+        Ok(held)
+    }
+
+    /// Whether a record ends the session.
+    fn is_exit(&self, record: &[u8]) -> bool {
+        let id = record.first_chunk().map(|id| u32::from_ne_bytes(*id) as usize);
+        id.is_some_and(|id| matches!(self.plan.records.get(id), Some(Record::Exit)))
+    }
+
+    /// Hands records to the sink that have been held, but none after one that ends the session.
+    fn give_records(&mut self, held: &[Vec<u8>]) -> Result<Flow, S::Error> {
+        for record in held {
+            let flow = self.sink.record(record, &mut self.maps)?;
+            if flow != Flow::Continue {
+                return Ok(flow);
+            }
+        }
+        self.sink.idle()?;
+        Ok(Flow::Continue)
     }
 
     /// Hands records to the sink, at most so many and none after one that ends the session.
