@@ -7,9 +7,10 @@ mod world;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use thiserror::Error;
 use tracer_common::loss::Loss;
 
@@ -24,7 +25,7 @@ use crate::compile::diagnostics::Diagnostic;
 use crate::compile::source::Source;
 use crate::compile::target::Target;
 use crate::compile::{self, Compiled, Failure, Stage};
-use crate::host::btf::Btf;
+use crate::host::btf::{Btf, BtfError};
 use crate::host::elf::{self, Binaries, Root};
 use crate::host::facts::Facts;
 use crate::host::offsets::kernel_offsets;
@@ -37,6 +38,9 @@ use crate::run::command::Command;
 use crate::run::{self, Loaded, Options, Outcome, Reason};
 use telling::{Silence, Telling};
 use world::Here;
+
+/// The kernel's types, or why there are none.
+type Types = Result<Arc<Btf>, BtfError>;
 
 /// What is wrong with a script, as text.
 #[derive(Debug, Error)]
@@ -80,12 +84,13 @@ fn trace(run: &Run) -> Result<Status> {
 
     // What is wrong with a script can be said without any privilege: it comes before what is wrong with the place.
     let refused = privilege::check(&facts);
+    let types = Btf::of_kernel().map(Arc::new);
     let Resolved { scope, description } = match refused {
-        Ok(()) => find_scope(run, &facts, command.as_ref())?,
+        Ok(()) => find_scope(run, &facts, &types, command.as_ref())?,
         Err(_) => Resolved::default(),
     };
     let (binaries, places) = look(run);
-    let target = target(run, &facts, scope, command.as_ref(), binaries);
+    let target = target(run, &facts, scope, types.ok(), command.as_ref(), binaries);
     let compiled = compile::compile(&run.source, &target, &library(run));
     let Compiled { object, plan, warnings } = compiled.map_err(|failure| script_error(failure, &run.source))?;
     refused?;
@@ -148,11 +153,12 @@ fn report(
 fn emit(run: &Run, stage: Stage) -> Result<Status> {
     let source = &run.source;
     let facts = Facts::gather()?;
+    let types = Btf::of_kernel().map(Arc::new);
     let scope = match privilege::check(&facts) {
-        Ok(()) => find_scope(run, &facts, None)?.scope,
+        Ok(()) => find_scope(run, &facts, &types, None)?.scope,
         Err(_) => Resolved::default().scope,
     };
-    let target = target(run, &facts, scope, None, look(run).0);
+    let target = target(run, &facts, scope, types.ok(), None, look(run).0);
     let text = compile::emit(stage, source, &target, &library(run)).map_err(|failure| script_error(failure, source))?;
     let (mut output, _) = Output::open(&run.output)?;
     output.write_all(&text)?;
@@ -164,7 +170,8 @@ fn emit(run: &Run, stage: Stage) -> Result<Status> {
 fn doctor(style: Style) -> Result<Status> {
     let facts = Facts::gather()?;
     let scope = privilege::check(&facts).is_ok().then(|| {
-        let resolved = resolve(None, Processes::All, &facts).map_err(|error| format!("{error:#}"))?;
+        let resolved = resolve(None, Processes::All, &facts, &Btf::of_kernel().map(Arc::new))
+            .map_err(|error| format!("{error:#}"))?;
         Ok(resolved.description)
     });
     let diagnosis = Diagnosis::new(&facts, scope);
@@ -186,7 +193,7 @@ fn prepare(words: &[String]) -> Result<Command> {
 }
 
 /// Who is traced.
-fn find_scope(run: &Run, facts: &Facts, command: Option<&Command>) -> Result<Resolved> {
+fn find_scope(run: &Run, facts: &Facts, types: &Types, command: Option<&Command>) -> Result<Resolved> {
     let processes = match (&run.target, command) {
         (high::Target::Pid(pid), _) => {
             fs::metadata(format!("/proc/{pid}"))
@@ -196,11 +203,14 @@ fn find_scope(run: &Run, facts: &Facts, command: Option<&Command>) -> Result<Res
         (high::Target::Command { only: true, .. }, Some(command)) => Processes::Tree(command.pid()),
         _ => Processes::All,
     };
-    resolve(run.scope.as_ref(), processes, facts)
+    resolve(run.scope.as_ref(), processes, facts, types)
 }
 
-fn resolve(asked: Option<&Asked>, processes: Processes, facts: &Facts) -> Result<Resolved> {
-    let offsets = Btf::of_kernel().and_then(|btf| kernel_offsets(&btf)).context("cannot find out who is asking")?;
+fn resolve(asked: Option<&Asked>, processes: Processes, facts: &Facts, types: &Types) -> Result<Resolved> {
+    let offsets = match types {
+        Ok(types) => kernel_offsets(types).context("cannot find out who is asking")?,
+        Err(error) => return Err(anyhow!("{error}").context("cannot find out who is asking")),
+    };
     let identity = run::identity::identity(offsets).context("cannot find out who is asking")?;
     Ok(scope::resolve(asked, processes, facts, &identity, offsets)?)
 }
@@ -220,6 +230,7 @@ fn target(
     run: &Run,
     facts: &Facts,
     scope: tracer_common::scope::Scope,
+    types: Option<Arc<Btf>>,
     command: Option<&Command>,
     binaries: Binaries,
 ) -> Target {
@@ -229,6 +240,7 @@ fn target(
         possible_cpus: facts.kernel.possible_cpus.unwrap_or(1),
         task_storage: facts.kernel.btf && kernel >= (5, 11, 0),
         task_registers: facts.kernel.btf && kernel >= (5, 15, 0),
+        types,
         scope,
         positional: run.positional.clone(),
         named: run.named.clone(),

@@ -1,6 +1,9 @@
 //! The facts of the machine that a script is compiled for. Plain data: gathered elsewhere, or made up by a test.
 
+use std::sync::Arc;
+
 use super::sema::policy::Level;
+use crate::host::btf::Btf;
 use crate::host::elf::Binaries;
 use tracer_common::scope::Scope;
 
@@ -15,6 +18,8 @@ pub struct Target {
     pub task_storage: bool,
     /// `bpf_task_pt_regs` and BTF pointers can be used: registers are read without a helper (5.15, BTF).
     pub task_registers: bool,
+    /// The kernel's own types, if it shows them.
+    pub types: Option<Arc<Btf>>,
     /// Who is traced.
     pub scope: Scope,
     /// `$1`, `$2`, …

@@ -244,6 +244,12 @@ fn word(data: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.try_into().ok()?))
 }
 
+impl std::fmt::Debug for Btf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Btf of {} types", self.count())
+    }
+}
+
 impl Btf {
     /// The running kernel's.
     pub fn of_kernel() -> Result<Self, BtfError> {
@@ -303,6 +309,24 @@ impl Btf {
     /// The structure or union of this name, without `struct`.
     pub fn composite(&self, name: &str) -> Result<TypeId, BtfError> {
         self.find(&[kind::STRUCT, kind::UNION], name)
+    }
+
+    /// The enumeration of this name, without `enum`.
+    pub fn enumeration(&self, name: &str) -> Result<TypeId, BtfError> {
+        self.find(&[kind::ENUM, kind::ENUM64], name)
+    }
+
+    /// The `typedef` of this name, or the integer.
+    pub fn typedef(&self, name: &str) -> Result<TypeId, BtfError> {
+        self.find(&[kind::TYPEDEF, kind::INT], name)
+    }
+
+    /// The enumeration that has this enumerator, and its value. Looks at all of them.
+    pub fn enumerator(&self, name: &str) -> Option<(TypeId, i64)> {
+        (1..=self.count()).map(TypeId).find_map(|id| {
+            let (_, value) = self.enumerators(id).find(|&(known, _)| known == name)?;
+            Some((id, value))
+        })
     }
 
     /// The function of this name.

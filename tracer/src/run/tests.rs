@@ -102,6 +102,7 @@ fn compile_adjusted(text: &str, scope: Scope, library: &Library, adjust: impl Fn
         possible_cpus: aya::util::nr_cpus().expect("sysfs") as u32,
         task_storage: true,
         task_registers: false,
+        types: None,
         scope,
         positional: Vec::new(),
         named: Vec::new(),

@@ -14,6 +14,7 @@ pub fn target(script: &str) -> Target {
         possible_cpus: 2,
         task_storage: true,
         task_registers: true,
+        types: None,
         scope: Scope::default(),
         positional: Vec::new(),
         named: Vec::new(),

@@ -63,7 +63,7 @@ fn takes(conversion: Conversion, ty: &Ty) -> bool {
     match conversion {
         Conversion::Text => ty.shape().is_some(),
         Conversion::Escaped | Conversion::Hexadecimal | Conversion::Spaced => matches!(ty, Ty::Buffer(_)),
-        _ => matches!(ty, Ty::Int { .. } | Ty::Bool | Ty::Pointer { .. }),
+        _ => matches!(ty, Ty::Int { .. } | Ty::Bool | Ty::Enum { .. } | Ty::Pointer { .. }),
     }
 }
 

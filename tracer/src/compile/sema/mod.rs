@@ -6,6 +6,7 @@
 pub mod builtins;
 mod check;
 mod clauses;
+mod ctypes;
 mod events;
 mod format;
 pub mod policy;
@@ -39,7 +40,7 @@ pub fn analyse(script: &ast::Script, target: &Target) -> Result<Analysed, Vec<Di
     let mut diagnostics = unsupported::check(script);
     let (instances, probes, errors) = clauses::instances(script, target);
     diagnostics.extend(errors);
-    let checked = check::check(&instances, target);
+    let checked = check::check(&instances, &script.definitions, target);
     diagnostics.extend(checked.diagnostics);
     diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {

@@ -255,6 +255,8 @@ impl Printer<'_> {
             ExprKind::Ternary(condition, then, otherwise) => {
                 format!("({} ? {} : {})", of(condition), of(then), of(otherwise))
             }
+            ExprKind::OrElse(a, b) => format!("({} ?: {})", of(a), of(b)),
+            ExprKind::Index { base, index } => format!("{}[{}]", of(base), of(index)),
             ExprKind::Tuple(parts) => format!("({})", self.list(parts, clause)),
             ExprKind::Block(block, value) => {
                 let mut inside = Printer { plan: self.plan, text: String::new() };

@@ -267,6 +267,7 @@ impl ExprKind {
             Self::Read { address: part, .. } | Self::Convert(part) | Self::Unary(_, part) | Self::Element(part, _) => {
                 vec![part]
             }
+            Self::OrElse(a, b) | Self::Index { base: a, index: b } => vec![a, b],
             Self::Binary(_, a, b) | Self::And(a, b) | Self::Or(a, b) | Self::StrEqual { a, b, .. } => vec![a, b],
             Self::Ternary(a, b, c) => vec![a, b, c],
             Self::Tuple(parts) => parts.iter().collect(),
@@ -334,14 +335,15 @@ pub enum ExprKind {
         /// At most so many bytes, the NUL included; never more than the type's size.
         length: Option<Box<Expr>>,
     },
-    /// An integer or pointer read from memory.
+    /// A value read from memory: a number, an array or a C structure. Zero where it cannot be read.
     Read {
         /// Where.
         address: Box<Expr>,
         /// The address is the process's.
         user: bool,
     },
-    /// To the expression's type: integers to another width or signedness, text to a longer size.
+    /// To the expression's type: integers to another width or signedness, text to a longer size, an integer to an array
+    /// of as many bytes and back.
     Convert(Box<Expr>),
     /// One operand.
     Unary(UnaryOp, Box<Expr>),
@@ -362,12 +364,22 @@ pub enum ExprKind {
     },
     /// `condition ? then : otherwise`.
     Ternary(Box<Expr>, Box<Expr>, Box<Expr>),
-    /// `(a, b)`.
+    /// `a ?: b`: a number that is not zero, a text that is not empty, or else the other.
+    OrElse(Box<Expr>, Box<Expr>),
+    /// `(a, b)`: the parts of a tuple, the members of a record, the elements of an array.
     Tuple(Vec<Expr>),
     /// `{ …; value }`: statements, then a value.
     Block(Vec<Stmt>, Box<Expr>),
-    /// `tuple.n`.
+    /// `tuple.n`: a part by its place, a member of a record, an element of an array. Of a bit-field, the integer that it
+    /// lies in.
     Element(Box<Expr>, u32),
+    /// A number in an array, or a byte of a text; 0 where there is no such element.
+    Index {
+        /// The array or text.
+        base: Box<Expr>,
+        /// Which, a `uint64`.
+        index: Box<Expr>,
+    },
 }
 
 /// What the kernel knows without being given anything. Evaluated at most once in a run of a program, but for `Nsecs`,

@@ -4,8 +4,9 @@
 //! the smallest type that holds all that is assigned to it anywhere in the script; arithmetic is 64 bits wide.
 
 use super::typed;
-use crate::plan::{Naming, Shape};
+use crate::plan::{Bits, Member, Naming, Shape};
 use std::fmt;
+use std::sync::Arc;
 
 /// Bytes of a thread's name.
 pub const COMM_SIZE: u32 = 16;
@@ -39,8 +40,19 @@ pub enum Ty {
     },
     /// A C type that is only ever pointed to: `struct stat`, `void`.
     Named(String),
-    /// So many elements of one type, in the context of a probe.
+    /// The same, of the kernel: its number among the kernel's types, and its name.
+    Btf(u32, String),
+    /// So many elements of one type.
     Array(Box<Ty>, u32),
+    /// A C structure or union, or a record of the language.
+    Record(Arc<Record>),
+    /// A number that stands for a name, in so many bytes.
+    Enum {
+        /// What it may be.
+        of: Arc<Enumeration>,
+        /// Bytes: as declared in a structure, else 8.
+        size: u8,
+    },
     /// Several values.
     Tuple(Vec<Ty>),
     /// The name of a probe, kept as its number.
@@ -53,6 +65,82 @@ pub enum Ty {
     Buffer(u32),
     /// The arguments of a probe: `args`.
     Args,
+}
+
+/// The members of a structure, union or record.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Record {
+    /// `struct foo`; empty for a record of the language.
+    pub name: String,
+    /// Bytes.
+    pub size: u32,
+    /// The power of two that its address is a multiple of.
+    pub align: u32,
+    /// In order; those of anonymous members among them.
+    pub fields: Vec<Field>,
+}
+
+/// A member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Bytes from the start.
+    pub offset: u32,
+    /// Which bits of the integer there, if it is a bit-field.
+    pub bits: Option<Bits>,
+    /// Its type.
+    pub ty: Ty,
+}
+
+/// An enumeration.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Enumeration {
+    /// `enum foo`.
+    pub name: String,
+    /// Whether a value is negative.
+    pub signed: bool,
+    /// In order of declaration.
+    pub names: Vec<(i64, String)>,
+}
+
+impl Enumeration {
+    /// With these values.
+    pub fn new(name: String, names: Vec<(i64, String)>) -> Self {
+        Self { name, signed: names.iter().any(|&(value, _)| value < 0), names }
+    }
+}
+
+impl Field {
+    /// The same in a structure that has this one's structure so many bytes from its start.
+    pub fn moved(&self, bytes: u32) -> Field {
+        Field { offset: self.offset + bytes, ..self.clone() }
+    }
+}
+
+impl Record {
+    /// A record of the language: laid out as C would.
+    pub fn of(parts: impl IntoIterator<Item = (String, Ty)>) -> Option<Record> {
+        let (mut end, mut align) = (0, 1);
+        let mut fields = Vec::new();
+        for (name, ty) in parts {
+            let offset = u32::next_multiple_of(end, ty.align());
+            end = offset + ty.size()?;
+            align = align.max(ty.align());
+            fields.push(Field { name, offset, bits: None, ty });
+        }
+        Some(Record { name: String::new(), size: end.next_multiple_of(align), align, fields })
+    }
+
+    /// The member of this name.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// Whether it is a record of the language, not a C structure.
+    pub fn is_literal(&self) -> bool {
+        self.name.is_empty()
+    }
 }
 
 impl Ty {
@@ -115,7 +203,7 @@ impl Ty {
 
     /// Whether a condition takes it.
     pub fn is_condition(&self) -> bool {
-        matches!(self, Ty::Int { .. } | Ty::Bool | Ty::Pointer { .. } | Ty::Unknown)
+        matches!(self, Ty::Int { .. } | Ty::Bool | Ty::Enum { .. } | Ty::Pointer { .. } | Ty::Unknown)
     }
 
     /// Whether it is a signed integer.
@@ -128,7 +216,34 @@ impl Ty {
         match self {
             Ty::Unknown => true,
             Ty::Tuple(parts) => parts.iter().any(Ty::is_unknown),
+            Ty::Record(record) => record.fields.iter().any(|field| field.ty.is_unknown()),
             _ => false,
+        }
+    }
+
+    /// The integer behind an enumeration; any other type as it is.
+    pub fn decayed(&self) -> Ty {
+        match self {
+            Ty::Enum { of, size } => Ty::int(*size, of.signed),
+            other => other.clone(),
+        }
+    }
+
+    /// Bytes of a value; `None` for what never lies in memory.
+    pub fn size(&self) -> Option<u32> {
+        match self {
+            Ty::Record(record) => Some(record.size),
+            Ty::Array(of, length) => of.size()?.checked_mul(*length),
+            other => other.shape().map(|shape| shape.size()),
+        }
+    }
+
+    /// The power of two that a value's address is a multiple of.
+    pub fn align(&self) -> u32 {
+        match self {
+            Ty::Record(record) => record.align,
+            Ty::Array(of, _) => of.align(),
+            other => other.shape().map_or(1, |shape| shape.align()),
         }
     }
 
@@ -141,6 +256,15 @@ impl Ty {
             (Ty::Buffer(a), Ty::Buffer(b)) => Ty::Buffer(*a.max(b)),
             (Ty::Tuple(a), Ty::Tuple(b)) if a.len() == b.len() => {
                 Ty::Tuple(a.iter().zip(b).map(|(a, b)| a.promoted(b)).collect::<Option<_>>()?)
+            }
+            (Ty::Record(a), Ty::Record(b)) if a != b && a.is_literal() && a.fields.len() == b.fields.len() => {
+                let part = |field: &Field| Some((field.name.clone(), field.ty.promoted(&b.field(&field.name)?.ty)?));
+                Ty::Record(Arc::new(Record::of(a.fields.iter().map(part).collect::<Option<Vec<_>>>()?)?))
+            }
+            (Ty::Enum { .. }, Ty::Int { .. } | Ty::Enum { .. }) | (Ty::Int { .. }, Ty::Enum { .. })
+                if self != other =>
+            {
+                promote_ints(&self.decayed(), &other.decayed())
             }
             (Ty::Pointer { .. }, Ty::Pointer { .. }) => self.clone(),
             (a, b) if a == b => a.clone(),
@@ -160,7 +284,17 @@ impl Ty {
             Ty::Syscall => Shape::Syscall,
             Ty::Name(naming) => Shape::Name(naming.clone()),
             Ty::Buffer(size) => Shape::Buffer { size: *size },
-            Ty::Unknown | Ty::Void | Ty::Named(_) | Ty::Array(..) | Ty::Args => return None,
+            Ty::Enum { of, size } => Shape::Enum { size: *size, signed: of.signed, names: of.names.clone() },
+            Ty::Array(of, length) => Shape::Array { element: Box::new(of.shape()?), length: *length },
+            Ty::Record(record) => {
+                let member = |field: &Field| {
+                    let shape = field.ty.shape()?;
+                    Some(Member { name: field.name.clone(), offset: field.offset, shape, bits: field.bits })
+                };
+                let members = record.fields.iter().map(member).collect::<Option<_>>()?;
+                Shape::Record { size: record.size, align: record.align, members }
+            }
+            Ty::Unknown | Ty::Void | Ty::Named(_) | Ty::Btf(..) | Ty::Args => return None,
         })
     }
 
@@ -212,7 +346,13 @@ impl fmt::Display for Ty {
             Ty::Bool => f.write_str("bool"),
             Ty::Str(size) => write!(f, "string[{size}]"),
             Ty::Pointer { to, .. } => write!(f, "{to} *"),
-            Ty::Named(name) => f.write_str(name),
+            Ty::Named(name) | Ty::Btf(_, name) => f.write_str(name),
+            Ty::Enum { of, .. } => f.write_str(&of.name),
+            Ty::Record(record) if record.is_literal() => {
+                let parts = record.fields.iter().map(|field| format!("{} = {}", field.name, field.ty));
+                write!(f, "({})", parts.collect::<Vec<_>>().join(", "))
+            }
+            Ty::Record(record) => f.write_str(&record.name),
             Ty::Array(of, length) => write!(f, "{of}[{length}]"),
             Ty::Tuple(parts) => {
                 f.write_str("(")?;

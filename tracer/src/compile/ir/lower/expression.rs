@@ -1,6 +1,6 @@
 //! Expressions whose value is a number, and conditions.
 
-use super::{Lowering, Number, number, shape};
+use super::{Lowering, Number, facts, number, shape};
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Value, Width};
 use crate::compile::sema::typed::{self, Expr, ExprKind, UnaryOp};
 use crate::plan::Shape;
@@ -35,6 +35,10 @@ impl Lowering<'_> {
                 let value = self.read_number(address, *user, width);
                 self.b.extend(value, width, signed)
             }
+            ExprKind::Convert(inner) if number(shape(&inner.ty)).is_none() => {
+                let place = self.place(inner);
+                facts::load(self, place, shape(&expr.ty))
+            }
             ExprKind::Convert(inner) => {
                 let value = self.value(inner);
                 if shape(&expr.ty) == &Shape::Bool {
@@ -46,6 +50,25 @@ impl Lowering<'_> {
             ExprKind::Unary(op, operand) => self.unary(*op, operand, type_number(expr)),
             ExprKind::Binary(op, a, b) => self.binary(*op, a, b, type_number(expr)),
             ExprKind::Element(..) => self.element(expr),
+            ExprKind::Index { base, index } => self.indexed(base, index, type_number(expr)),
+            ExprKind::OrElse(first, otherwise) => {
+                let (no, done) = (self.b.new_block(), self.b.new_block());
+                let result = self.b.parameter(done);
+                let first = self.value(first);
+                let yes = self.b.new_block();
+                self.branch_on(first, yes, no);
+                self.b.fill(yes);
+                if self.b.reachable() {
+                    self.b.jump(done, &[first]);
+                }
+                self.b.fill(no);
+                if self.b.reachable() {
+                    let otherwise = self.value(otherwise);
+                    self.b.jump(done, &[otherwise]);
+                }
+                self.b.fill(done);
+                result
+            }
             ExprKind::And(..) | ExprKind::Or(..) | ExprKind::StrEqual { .. } | ExprKind::HasKey { .. } => {
                 let (yes, no, done) = (self.b.new_block(), self.b.new_block(), self.b.new_block());
                 let result = self.b.parameter(done);

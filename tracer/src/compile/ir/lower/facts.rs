@@ -264,6 +264,6 @@ impl Lowering<'_> {
 /// A number loaded from memory as its shape asks for: loads extend with zeros.
 pub(super) fn load(l: &mut Lowering<'_>, place: Place, shape: &Shape) -> Value {
     let number = number(shape).expect("only numbers are loaded");
-    let value = l.b.load(place.pointer, place.offset, number.width);
+    let value = l.load(place, number.width);
     l.b.extend(value, number.width, number.signed)
 }

@@ -78,7 +78,26 @@ impl Lowering<'_> {
         }
         match &expr.kind {
             ExprKind::Str(text) => self.write_text(text, to, room),
-            ExprKind::Tuple(parts) => self.write_tuple(parts, to, room),
+            ExprKind::Tuple(parts) => self.write_parts(parts, shape, to, room),
+            ExprKind::Read { address, user } => {
+                let address = self.value(address);
+                let (pointer, size) = (self.address(to), self.b.constant(shape.size().into()));
+                let helper = if *user { Helper::ProbeReadUser } else { Helper::ProbeReadKernel };
+                // It fills the memory with zeros where it fails.
+                let result = self.b.helper(helper, &[pointer, size, address]);
+                self.count_failed_read(result);
+                self.zero(to, shape.size(), room);
+            }
+            ExprKind::OrElse(first, otherwise) => {
+                self.write(first, to, room);
+                let (empty, done) = (self.b.new_block(), self.b.new_block());
+                let head = self.b.load(to.pointer, to.offset, Width::B1);
+                self.b.branch_if(head, done, empty);
+                self.b.fill(empty);
+                self.write(otherwise, to, room);
+                self.b.jump(done, &[]);
+                self.b.fill(done);
+            }
             ExprKind::Block(block, value) => {
                 self.before_value(block);
                 self.write(value, to, room);
@@ -98,6 +117,10 @@ impl Lowering<'_> {
             }
             ExprKind::Convert(inner) => match (super::shape(&inner.ty), shape) {
                 (Shape::Str { .. }, Shape::Str { .. }) => self.write(inner, to, room),
+                (from, _) if let Some(number) = number(from) => {
+                    let value = self.value(inner);
+                    self.store(value, number, to, room);
+                }
                 (from_shape, _) => {
                     let from = self.place(inner);
                     self.copy_converted(from, from_shape, to, shape, room);
@@ -141,8 +164,7 @@ impl Lowering<'_> {
         match &expr.kind {
             ExprKind::Local(local) => self.local_place(*local),
             ExprKind::Element(tuple, index) => {
-                let Shape::Tuple(parts) = shape(&tuple.ty) else { unreachable!("only tuples have elements") };
-                let (offset, _) = Shape::offsets(parts).nth(*index as usize).expect("analysis checks the index");
+                let offset = offset_of(shape(&tuple.ty), *index);
                 self.place(tuple).at(offset)
             }
             ExprKind::Builtin(Builtin::Comm) => self.comm(),
@@ -155,10 +177,44 @@ impl Lowering<'_> {
         }
     }
 
-    /// A number in a tuple.
+    /// Bytes from memory, in two halves where they lie across what the verifier lets one access take: only members of
+    /// packed structures do.
+    pub(super) fn load(&mut self, place: Place, width: Width) -> Value {
+        if (place.offset as u32).is_multiple_of(width.bytes()) {
+            return self.b.load(place.pointer, place.offset, width);
+        }
+        let half = width.bytes() / 2;
+        let low = self.load(place, Width::of(half));
+        let high = self.load(place.at(half), Width::of(half));
+        let high = self.b.binary_with(BinaryOp::Shl, high, (8 * half).into());
+        self.b.binary(BinaryOp::Or, low, high)
+    }
+
+    /// A number in a tuple, record or array.
     pub(super) fn element(&mut self, expr: &Expr) -> Value {
         let place = self.place(expr);
         facts::load(self, place, shape(&expr.ty))
+    }
+
+    /// The number at an index of an array or text; 0 if there is none.
+    pub(super) fn indexed(&mut self, base: &Expr, index: &Expr, element: Number) -> Value {
+        let place = self.place(base);
+        let index = self.value(index);
+        let length = self.b.constant((shape(&base.ty).size() / element.width.bytes()).into());
+        let (inside, outside, done) = (self.b.new_block(), self.b.new_block(), self.b.new_block());
+        let result = self.b.parameter(done);
+        self.b.branch(CompareOp::ULt, index, length, inside, outside);
+        self.b.fill(inside);
+        let offset = self.b.binary_with(BinaryOp::Mul, index, element.width.bytes().into());
+        let pointer = self.b.binary(BinaryOp::Add, place.pointer, offset);
+        let value = self.b.load(pointer, place.offset, element.width);
+        let value = self.b.extend(value, element.width, element.signed);
+        self.b.jump(done, &[value]);
+        self.b.fill(outside);
+        let zero = self.b.constant(0);
+        self.b.jump(done, &[zero]);
+        self.b.fill(done);
+        result
     }
 
     fn write_text(&mut self, text: &str, to: Place, size: u32) {
@@ -171,9 +227,11 @@ impl Lowering<'_> {
         }
     }
 
-    fn write_tuple(&mut self, parts: &[Expr], to: Place, room: u32) {
-        let shapes: Vec<Shape> = parts.iter().map(|part| shape(&part.ty).clone()).collect();
-        for (part, (offset, end)) in parts.iter().zip(rooms(&shapes, room)) {
+    /// The parts of a tuple, a record of the language, an array.
+    fn write_parts(&mut self, parts: &[Expr], whole: &Shape, to: Place, room: u32) {
+        for (index, part) in (0..).zip(parts) {
+            let offset = offset_of(whole, index);
+            let end = if index as usize + 1 < parts.len() { offset_of(whole, index + 1) } else { room };
             self.write(part, to.at(offset), end - offset);
         }
     }
@@ -284,6 +342,19 @@ impl Lowering<'_> {
             Text::Literal(bytes) => self.b.constant(word(bytes, position, width)),
             Text::Memory(place) => self.b.load(place.pointer, place.at(position).offset, width),
         }
+    }
+}
+
+/// Where a part of a tuple, a member of a record or an element of an array begins.
+fn offset_of(whole: &Shape, index: u32) -> u32 {
+    match whole {
+        Shape::Tuple(parts) => {
+            let part = Shape::offsets(parts).nth(index as usize);
+            part.expect("analysis checks the index").0
+        }
+        Shape::Record { members, .. } => members[index as usize].offset,
+        Shape::Array { element, .. } => element.size() * index,
+        _ => unreachable!("it has no parts"),
     }
 }
 

@@ -15,6 +15,7 @@ pub fn target() -> Target {
         possible_cpus: 2,
         task_storage: true,
         task_registers: true,
+        types: None,
         scope: Scope { kind: ScopeKind::Cgroup as u32, ..Scope::default() },
         positional: Vec::new(),
         named: Vec::new(),

@@ -149,6 +149,9 @@ impl<'a> Checker<'a> {
             return if parameter == Parameter::Number { None } else { Some(Argument::Value(operand)) };
         }
         match parameter {
+            Parameter::Integer if matches!(ty, Ty::Enum { .. }) => {
+                Some(Argument::Value(super::operand::decay(operand)))
+            }
             Parameter::Integer if !ty.is_int() => wrong(self, "an integer", Some(&ty)),
             Parameter::Text if !matches!(ty, Ty::Str(_)) => wrong(self, "a text", Some(&ty)),
             Parameter::Number => match operand.expr.kind {

@@ -1,5 +1,7 @@
 //! Expressions: names, literals, access to arguments and tuples, conversions.
 
+use std::sync::Arc;
+
 use super::Checker;
 use super::operand::{Operand, binary, bool_literal, constant, convert, integer, negated, string, truth, truth_value};
 use crate::compile::diagnostics::Diagnostic;
@@ -10,7 +12,7 @@ use crate::compile::sema::probes::Event;
 use crate::compile::sema::proposing;
 use crate::compile::sema::registers;
 use crate::compile::sema::typed::{self, Builtin, ExprKind, Register};
-use crate::compile::sema::types::Ty;
+use crate::compile::sema::types::{Record, Ty};
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 
@@ -43,13 +45,13 @@ impl Checker<'_> {
                 }
                 operand
             }
-            E::Record(_) => self.not_yet(span, "records"),
+            E::Record(parts) => self.record(parts, span),
             E::Block(block) => self.block_value(block),
             E::If { condition, then, otherwise } => {
                 let branch = |block: &ast::Block| ast::Expr { kind: E::Block(block.clone()), span: block.span };
                 self.ternary(condition, Some(&branch(then)), &branch(otherwise), span)
             }
-            E::TypeQuery { .. } => self.not_yet(span, "`sizeof`, `offsetof` and `typeinfo`"),
+            E::TypeQuery { query, of } => self.type_query(query, of, span),
             E::Error => Operand::unknown(span), // the parser has reported it
         }
     }
@@ -108,6 +110,9 @@ impl Checker<'_> {
             return self.stack_argument(name, index, span);
         }
         let Some(row) = builtins::word(name) else {
+            if let Some((ty, value)) = self.types.enumerator(name) {
+                return Operand { literal: true, ..Operand::new(ty, ExprKind::Int(value), span) };
+            }
             let error = if builtins::is_known(name) {
                 Diagnostic::error(span, format!("`{name}` is not supported yet"))
             } else if builtins::function(name).is_some() {
@@ -211,29 +216,8 @@ impl Checker<'_> {
         self.target.positional.get(at).map(String::as_str)
     }
 
-    fn field(&mut self, base: &ast::Expr, name: &ast::Name, span: Span) -> Operand {
-        let base = self.expr(base);
-        match &base.ty {
-            Ty::Args => self.argument(name, span),
-            Ty::Tuple(parts) => {
-                let element = name.text.parse::<usize>().ok();
-                let Some((index, ty)) = element.and_then(|index| parts.get(index).map(|ty| (index, ty.clone()))) else {
-                    let error = Diagnostic::error(name.span, format!("`{}` has no element `{}`", base.ty, name.text));
-                    return self.refuse_with(error.label(format!("it has {} elements, from 0 on", parts.len())));
-                };
-                Operand::new(ty, ExprKind::Element(Box::new(base.expr), index as u32), span)
-            }
-            Ty::Unknown => Operand::unknown(span),
-            Ty::Pointer { .. } => self.not_yet(span, "fields of C structs"),
-            other => {
-                let error = Diagnostic::error(name.span, format!("`{other}` has no fields"));
-                self.refuse_with(error)
-            }
-        }
-    }
-
     /// `args.name`.
-    fn argument(&mut self, name: &ast::Name, span: Span) -> Operand {
+    pub(super) fn argument(&mut self, name: &ast::Name, span: Span) -> Operand {
         let event = self.event();
         let site = &self.instance().sites[0].name;
         match events::field(event, &name.text) {
@@ -241,7 +225,11 @@ impl Checker<'_> {
                 self.allow(Data::Arguments, "arguments", span);
                 match source {
                     Source::Register(register) => Operand::new(ty, ExprKind::SyscallArgument(register), span),
-                    Source::Registers => Operand::new(ty, ExprKind::Int(0), span),
+                    Source::Registers => {
+                        let register =
+                            |n| typed::Expr { kind: ExprKind::SyscallArgument(n), ty: Ty::U64.typed(), span };
+                        Operand::new(ty, ExprKind::Tuple((0..6).map(register).collect()), span)
+                    }
                     Source::Number | Source::Result => {
                         let builtin =
                             if source == Source::Number { Builtin::SyscallNumber } else { Builtin::SyscallResult };
@@ -266,72 +254,6 @@ impl Checker<'_> {
         }
     }
 
-    fn index(&mut self, base: &ast::Expr, index: &ast::Expr, span: Span) -> Operand {
-        let base = self.expr(base);
-        let index = self.expr(index);
-        let known = match &index.expr.kind {
-            ExprKind::Int(value) if index.literal => Some(*value),
-            _ => None,
-        };
-        match (&base.ty, known) {
-            (Ty::Unknown, _) => Operand::unknown(span),
-            (Ty::Array(of, length), Some(at)) => match u8::try_from(at) {
-                Ok(register) if u32::from(register) < *length => {
-                    Operand::new((**of).clone(), ExprKind::SyscallArgument(register), span)
-                }
-                _ => {
-                    let error = Diagnostic::error(index.span(), format!("there is no element {at}"));
-                    self.refuse_with(error.label(format!("an array of {length}, from 0 on")))
-                }
-            },
-            (Ty::Array(..), None) => self.not_yet(span, "indices that are not known when the script is compiled"),
-            (Ty::Tuple(parts), Some(at)) => match usize::try_from(at).ok().and_then(|at| parts.get(at)) {
-                Some(ty) => Operand::new(ty.clone(), ExprKind::Element(Box::new(base.expr), at as u32), span),
-                None => self.refuse(index.span(), format!("`{}` has no element {at}", base.ty)),
-            },
-            (Ty::Pointer { .. }, _) => self.element_in_memory(base, index, span),
-            (Ty::Str(_), _) => self.not_yet(span, "characters of a text"),
-            (other, _) => {
-                let error = Diagnostic::error(span, format!("`{other}` has no elements"));
-                self.refuse_with(error)
-            }
-        }
-    }
-
-    /// `pointer[index]`: reads memory.
-    fn element_in_memory(&mut self, base: Operand, index: Operand, span: Span) -> Operand {
-        if !index.ty.is_int() {
-            return self.refuse(index.span(), format!("an index cannot be of type `{}`", index.ty));
-        }
-        let Ty::Pointer { to, .. } = &base.ty else { unreachable!("only pointers come here") };
-        if to.shape().is_none() {
-            return self.not_yet(span, "elements of C structs");
-        }
-        let address = self.operator(ast::BinaryOp::Add, span, base, index, span);
-        self.read(address, span)
-    }
-
-    /// `*pointer`: reads an integer or a pointer from memory.
-    pub fn read(&mut self, pointer: Operand, span: Span) -> Operand {
-        let (to, user) = match &pointer.ty {
-            Ty::Pointer { to, user } => ((**to).clone(), *user),
-            Ty::Int { .. } => (Ty::U64, self.event().has_subject()),
-            Ty::Args => return pointer, // `*args`, as older scripts write it
-            Ty::Unknown => return Operand::unknown(span),
-            other => {
-                let message = format!("cannot dereference type `{other}`, it is not a pointer");
-                return self.refuse(span, message);
-            }
-        };
-        if !matches!(to, Ty::Int { .. } | Ty::Pointer { .. }) {
-            return self.not_yet(span, "C structs");
-        }
-        let data = if user { Data::UserMemory } else { Data::KernelMemory };
-        self.allow(data, "reading memory", span);
-        let address = Box::new(pointer.expr);
-        Operand::new(to, ExprKind::Read { address, user }, span)
-    }
-
     fn tuple(&mut self, parts: &[ast::Expr], span: Span) -> Operand {
         let parts: Vec<Operand> = parts.iter().map(|part| self.expr(part)).collect();
         for part in &parts {
@@ -344,6 +266,28 @@ impl Checker<'_> {
         Operand::new(Ty::Tuple(types), ExprKind::Tuple(parts), span)
     }
 
+    fn record(&mut self, parts: &[(ast::Name, ast::Expr)], span: Span) -> Operand {
+        let mut fields = Vec::new();
+        let mut exprs = Vec::new();
+        for (at, (name, value)) in parts.iter().enumerate() {
+            if let Some((before, _)) = parts[..at].iter().find(|(before, _)| before.text == name.text) {
+                let error = Diagnostic::error(name.span, format!("`{}` is named twice", name.text));
+                return self.refuse_with(error.also(before.span, "here first"));
+            }
+            let value = self.expr(value);
+            if value.ty.is_unknown() {
+                return Operand::unknown(span);
+            }
+            if value.ty.shape().is_none() {
+                return self.refuse(value.span(), format!("a value of type `{}` cannot be part of a record", value.ty));
+            }
+            fields.push((name.text.clone(), value.ty));
+            exprs.push(value.expr);
+        }
+        let record = Record::of(fields).expect("all parts have a layout");
+        Operand::new(Ty::Record(Arc::new(record)), ExprKind::Tuple(exprs), span)
+    }
+
     fn cast(&mut self, name: &ast::TypeName, operand: &ast::Expr, span: Span) -> Operand {
         let operand = self.expr(operand);
         let Some(ty) = self.type_name(name) else {
@@ -351,16 +295,47 @@ impl Checker<'_> {
         };
         match (&operand.ty, &ty) {
             (Ty::Unknown, _) => Operand::unknown(span),
+            (&Ty::Pointer { user, .. }, Ty::Pointer { to, .. }) => {
+                // Where it points does not change.
+                let ty = Ty::Pointer { to: to.clone(), user };
+                Operand { expr: convert(operand, &ty), ty, literal: false }
+            }
             (from, to) if from == to => {
                 let warning = Diagnostic::warning(span, format!("unnecessary cast: this is of type `{from}` already"));
                 self.report(warning);
                 Operand { literal: false, ..operand }
             }
-            (Ty::Int { .. } | Ty::Bool | Ty::Pointer { .. } | Ty::Syscall, Ty::Int { .. })
-            | (Ty::Int { .. } | Ty::Pointer { .. }, Ty::Pointer { .. }) => {
-                Operand { expr: convert(operand, &ty), ty, literal: false }
+            (Ty::Int { .. } | Ty::Enum { .. }, Ty::Enum { of, .. }) => {
+                if let (true, &ExprKind::Int(value)) = (operand.literal, &operand.expr.kind)
+                    && of.names.iter().all(|&(known, _)| known != value)
+                {
+                    return self.refuse(span, format!("no enumerator of `{}` has the value {value}", of.name));
+                }
+                Operand { literal: operand.literal, expr: convert(operand, &ty), ty }
             }
-            (Ty::Int { .. } | Ty::Pointer { .. }, Ty::Bool) => {
+            (Ty::Int { size, .. }, Ty::Array(of, length)) if of.is_int() => {
+                let element = of.size().expect("integers have a size");
+                // An array without a length takes that of what it is made from, a number that is written out fits all.
+                let length = if *length == 0 { u32::from(*size).div_ceil(element) } else { *length };
+                let bytes = element * length;
+                if !(u32::from(*size) == bytes || operand.literal && u32::from(*size) <= bytes && bytes <= 8) {
+                    return self.refuse(span, format!("cannot cast from `{}` to `{ty}`", operand.ty));
+                }
+                let number = match bytes {
+                    1 | 2 | 4 | 8 => Ty::int(bytes as u8, false),
+                    _ => return self.refuse(span, format!("cannot cast from `{}` to `{ty}`", operand.ty)),
+                };
+                let number = Operand { expr: convert(operand, &number), ty: number, literal: false };
+                let ty = Ty::Array(of.clone(), length);
+                let kind = ExprKind::Convert(Box::new(number.expr));
+                Operand::new(ty, kind, span)
+            }
+            (Ty::Array(..), Ty::Int { size, .. }) if operand.ty.size() == Some(u32::from(*size)) => {
+                Operand::new(ty, ExprKind::Convert(Box::new(operand.expr)), span)
+            }
+            (Ty::Int { .. } | Ty::Bool | Ty::Enum { .. } | Ty::Pointer { .. } | Ty::Syscall, Ty::Int { .. })
+            | (Ty::Int { .. }, Ty::Pointer { .. }) => Operand { expr: convert(operand, &ty), ty, literal: false },
+            (Ty::Int { .. } | Ty::Enum { .. } | Ty::Pointer { .. }, Ty::Bool) => {
                 Operand { expr: truth_value(operand), ty, literal: false }
             }
             (Ty::Str(from), Ty::Str(to)) if from <= to => Operand { expr: convert(operand, &ty), ty, literal: false },
@@ -379,8 +354,11 @@ impl Checker<'_> {
                 Some(ty) => Some(ty),
                 None if text == "string" => Some(Ty::Str(0)),
                 None => {
-                    self.error(name.span, format!("the type `{text}` is not known, or not supported yet"));
-                    None
+                    let known = self.types.resolve(&Ty::Named(text.clone()));
+                    if known.is_none() {
+                        self.error(name.span, format!("the type `{text}` is not known, or not supported yet"));
+                    }
+                    known
                 }
             },
             T::Sized(text, size) if text == "string" && (1..=u64::from(super::calls::MAX_STRLEN)).contains(size) => {
@@ -398,21 +376,30 @@ impl Checker<'_> {
                 parts.into_iter().collect::<Option<Vec<Ty>>>().map(Ty::Tuple)
             }
             T::Pointer(to) => {
-                let to = match &to.kind {
-                    T::Struct(name) => Ty::Named(format!("struct {name}")),
-                    T::Named(name) if name == "void" => Ty::Named(name.clone()),
-                    _ => self.type_name(to)?,
-                };
+                let to = self.types.pointed_to(to);
                 Some(Ty::Pointer { to: Box::new(to), user: self.event().has_subject() })
             }
-            T::Struct(_) | T::Union(_) | T::Enum(_) | T::Sized(..) | T::Array(..) | T::TypeOf(_) => {
-                self.error(
-                    name.span,
-                    "only integers, `bool`, `string`, pointers and tuples of them are supported as types so far",
-                );
+            T::Struct(tag) => self.tagged("struct", tag, name.span),
+            T::Union(tag) => self.tagged("union", tag, name.span),
+            T::Enum(tag) => self.tagged("enum", tag, name.span),
+            T::Array(of, length) => {
+                let of = self.type_name(of)?;
+                Some(Ty::Array(Box::new(of), u32::try_from(length.unwrap_or(0)).ok()?))
+            }
+            T::TypeOf(expr) => Some(self.expr(&expr.0).ty),
+            T::Sized(..) => {
+                self.error(name.span, "a value of this type cannot be declared, or it is not supported yet");
                 None
             }
         }
+    }
+
+    fn tagged(&mut self, keyword: &str, tag: &str, span: Span) -> Option<Ty> {
+        let ty = self.types.resolve(&Ty::Named(format!("{keyword} {tag}")));
+        if ty.is_none() {
+            self.error(span, format!("the type `{keyword} {tag}` is not known"));
+        }
+        ty
     }
 }
 

@@ -7,6 +7,7 @@
 //! `@x++` and `@x += 1` take the type that assignments have given `@x` before they widen it to 64 bits, so at first only
 //! plain assignments count.
 
+mod access;
 pub(super) mod calls;
 mod expr;
 mod loops;
@@ -22,12 +23,14 @@ pub use maps::{Domain, MapState, MapValue, Use, UseKind, function};
 pub use operand::Operand;
 
 use super::clauses::Instance;
+use super::ctypes::Types;
 use super::policy::{self, Action, Data};
 use super::probes::Event;
 use super::typed::{self, LocalId};
 use super::types::Ty;
 use crate::compile::diagnostics::{Diagnostic, Severity};
 use crate::compile::source::Span;
+use crate::compile::syntax::ast;
 use crate::compile::target::Target;
 use crate::plan::{MapId, Record, RecordId};
 
@@ -54,9 +57,11 @@ pub struct CheckedClause {
 }
 
 /// Checks all clauses.
-pub fn check(instances: &[Instance<'_>], target: &Target) -> Checked {
+pub fn check(instances: &[Instance<'_>], definitions: &[ast::Definition], target: &Target) -> Checked {
+    let (types, errors) = Types::new(target.types.as_deref(), definitions);
     let mut checker = Checker {
         target,
+        types,
         instances,
         here: 0,
         locals: instances.iter().map(|_| Vec::new()).collect(),
@@ -80,12 +85,15 @@ pub fn check(instances: &[Instance<'_>], target: &Target) -> Checked {
         }
         checker.counting = true;
     };
+    checker.diagnostics.extend(errors);
     checker.finish(clauses)
 }
 
 /// The state of checking.
 pub struct Checker<'a> {
     pub target: &'a Target,
+    /// C types.
+    types: Types<'a>,
     instances: &'a [Instance<'a>],
     /// The instance that is being checked.
     here: usize,

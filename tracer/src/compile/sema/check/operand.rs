@@ -1,7 +1,7 @@
 //! Checked expressions as the checker passes them around, literals, and conversions from type to type.
 
 use crate::compile::sema::typed::{self, ExprKind};
-use crate::compile::sema::types::Ty;
+use crate::compile::sema::types::{Field, Record, Ty};
 use crate::compile::source::Span;
 use crate::plan::Shape;
 
@@ -80,6 +80,12 @@ pub fn truth_value(operand: Operand) -> typed::Expr {
     binary(typed::BinaryOp::Ne, operand.expr, zero, &Ty::Bool, span)
 }
 
+/// An enumerator as the number that it is; any other operand as it is.
+pub fn decay(operand: Operand) -> Operand {
+    let ty = operand.ty.decayed();
+    Operand { literal: operand.literal, expr: convert(operand, &ty), ty }
+}
+
 /// The same value in another type that holds it, or is meant to cut it.
 pub fn convert(operand: Operand, to: &Ty) -> typed::Expr {
     let Operand { ty, expr, .. } = operand;
@@ -94,11 +100,25 @@ fn convert_expr(expr: typed::Expr, from: &Ty, to: &Ty) -> typed::Expr {
     let span = expr.span;
     let kind = match (expr.kind, to) {
         (ExprKind::Int(value), Ty::Int { size, signed, .. }) => ExprKind::Int(cut(value, *size, *signed)),
-        (ExprKind::Int(value), Ty::Pointer { .. } | Ty::Syscall) => ExprKind::Int(value),
+        (ExprKind::Int(value), Ty::Pointer { .. } | Ty::Syscall | Ty::Enum { .. }) => ExprKind::Int(value),
         (ExprKind::Str(text), Ty::Str(_)) => ExprKind::Str(text),
         (kind, Ty::Tuple(to)) => {
             let Ty::Tuple(from) = from else { unreachable!("only a tuple becomes a tuple") };
             ExprKind::Tuple(convert_parts(typed::Expr { kind, ..expr }, from, to))
+        }
+        (kind, Ty::Record(to)) => {
+            let Ty::Record(from) = from else { unreachable!("only a record becomes a record") };
+            let types = |record: &Record| record.fields.iter().map(|field| field.ty.clone()).collect::<Vec<_>>();
+            let mut parts = parts_of(typed::Expr { kind, ..expr }, &types(from));
+            // Members go by their names, whatever their order.
+            let part = |field: &Field| {
+                let at =
+                    from.fields.iter().position(|from| from.name == field.name).expect("records of the same names");
+                let span = parts[at].span;
+                let part = std::mem::replace(&mut parts[at], constant(&Ty::I64, 0, span));
+                convert_expr(part, &from.fields[at].ty, &field.ty)
+            };
+            ExprKind::Tuple(to.fields.iter().map(part).collect())
         }
         (kind, _) => ExprKind::Convert(Box::new(typed::Expr { kind, ..expr })),
     };
@@ -107,18 +127,23 @@ fn convert_expr(expr: typed::Expr, from: &Ty, to: &Ty) -> typed::Expr {
 
 /// The elements of a tuple, each converted.
 fn convert_parts(tuple: typed::Expr, from: &[Ty], to: &[Ty]) -> Vec<typed::Expr> {
+    let parts = parts_of(tuple, from);
+    parts.into_iter().zip(from.iter().zip(to)).map(|(part, (from, to))| convert_expr(part, from, to)).collect()
+}
+
+/// The elements of a tuple or record, of these types.
+fn parts_of(tuple: typed::Expr, types: &[Ty]) -> Vec<typed::Expr> {
     let span = tuple.span;
-    let parts: Vec<typed::Expr> = match tuple.kind {
+    match tuple.kind {
         ExprKind::Tuple(parts) => parts,
-        _ => (from.iter().enumerate())
+        _ => (types.iter().enumerate())
             .map(|(i, ty)| typed::Expr {
                 kind: ExprKind::Element(Box::new(tuple.clone()), i as u32),
                 ty: ty.typed(),
                 span,
             })
             .collect(),
-    };
-    parts.into_iter().zip(from.iter().zip(to)).map(|(part, (from, to))| convert_expr(part, from, to)).collect()
+    }
 }
 
 /// What is left of a number in so many bytes.

@@ -1,10 +1,10 @@
 //! Operators: which types they take, which type they give, and the conversions between.
 
-use super::operand::{binary, bool_literal, convert, integer, negated, truth_value};
+use super::operand::{binary, bool_literal, convert, decay, integer, negated, truth_value};
 use super::{Checker, Operand};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::typed::{self, ExprKind};
-use crate::compile::sema::types::Ty;
+use crate::compile::sema::types::{Field, Record, Ty};
 use crate::compile::sema::{proposing, syscalls};
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
@@ -42,6 +42,7 @@ impl Checker<'_> {
                 Operand::unknown(span)
             };
         }
+        let (left, right) = (decay(left), decay(right));
         if left.literal
             && right.literal
             && let Some(folded) = self.fold(op, &left, &right, span)
@@ -58,6 +59,13 @@ impl Checker<'_> {
             (Ty::Str(_), Ty::Syscall) if equality(op) => self.syscall_equality(op, right, &left, span),
             (Ty::Syscall, Ty::Syscall) | (Ty::Probe, Ty::Probe) if equality(op) => {
                 compare(op, left.expr, right.expr, span)
+            }
+            (Ty::Array(..), Ty::Array(..)) if equality(op) && left.ty == right.ty => {
+                text_equality(op, left.expr, right.expr, span)
+            }
+            (Ty::Record(a), Ty::Record(b)) if equality(op) && a.is_literal() && b.is_literal() => {
+                let (a, b) = (a.clone(), b.clone());
+                self.record_equality(op, (left, &a), (right, &b), span)
             }
             (Ty::Tuple(a), Ty::Tuple(b)) if equality(op) && a.len() == b.len() => {
                 self.tuple_equality(op, left, right, span)
@@ -162,7 +170,7 @@ impl Checker<'_> {
             return compare(op, convert(left, &ty), convert(right, &ty), span);
         }
         let size = match &ty {
-            Ty::Pointer { to, .. } => to.shape().map_or(1, |shape| i64::from(shape.size())),
+            Ty::Pointer { to, .. } => self.stride(to),
             _ => unreachable!("the type of a pointer"),
         };
         let scale = |operand: Operand| {
@@ -207,21 +215,34 @@ impl Checker<'_> {
 
     /// Element by element.
     fn tuple_equality(&mut self, op: ast::BinaryOp, left: Operand, right: Operand, span: Span) -> Operand {
-        let Some(Ty::Tuple(types)) = left.ty.promoted(&right.ty) else {
-            return self.refuse(span, format!("type mismatch: `{}` cannot be compared with `{}`", left.ty, right.ty));
+        let (Ty::Tuple(a), Ty::Tuple(b)) = (left.ty.clone(), right.ty.clone()) else { unreachable!("both are tuples") };
+        let pairs = a.iter().zip(&b).enumerate();
+        let pairs = pairs.map(|(i, (a, b))| (part(&left, i, a), part(&right, i, b))).collect();
+        self.all_equal(op, pairs, span)
+    }
+
+    /// Member by member, by name.
+    fn record_equality(
+        &mut self,
+        op: ast::BinaryOp,
+        (left, a): (Operand, &Record),
+        (right, b): (Operand, &Record),
+        span: Span,
+    ) -> Operand {
+        let pair = |(i, field): (usize, &Field)| {
+            let j = b.fields.iter().position(|other| other.name == field.name)?;
+            Some((part(&left, i, &field.ty), part(&right, j, &b.fields[j].ty)))
         };
-        let element = |tuple: &Operand, ty: &Ty, i: usize| {
-            let Ty::Tuple(own) = &tuple.ty else { unreachable!("both are tuples") };
-            let kind = match &tuple.expr.kind {
-                ExprKind::Tuple(parts) => parts[i].kind.clone(),
-                _ => ExprKind::Element(Box::new(tuple.expr.clone()), i as u32),
-            };
-            let part = Operand::new(own[i].clone(), kind, tuple.span());
-            Operand { expr: convert(part, ty), ty: ty.clone(), literal: false }
-        };
+        let pairs: Option<Vec<_>> = a.fields.iter().enumerate().map(pair).collect();
+        match pairs {
+            Some(pairs) if a.fields.len() == b.fields.len() => self.all_equal(op, pairs, span),
+            _ => self.refuse(span, format!("type mismatch: `{}` cannot be compared with `{}`", left.ty, right.ty)),
+        }
+    }
+
+    fn all_equal(&mut self, op: ast::BinaryOp, pairs: Vec<(Operand, Operand)>, span: Span) -> Operand {
         let mut equal: Option<typed::Expr> = None;
-        for (i, ty) in types.iter().enumerate() {
-            let (a, b) = (element(&left, ty, i), element(&right, ty, i));
+        for (a, b) in pairs {
             let next = self.operator(ast::BinaryOp::Eq, span, a, b, span).expr;
             equal = Some(match equal {
                 None => next,
@@ -249,7 +270,7 @@ impl Checker<'_> {
         {
             return negated(value, span);
         }
-        let operand = self.expr(operand);
+        let operand = decay(self.expr(operand));
         if op == U::Dereference {
             return self.read(operand, span);
         }
@@ -295,9 +316,7 @@ impl Checker<'_> {
         otherwise: &ast::Expr,
         span: Span,
     ) -> Operand {
-        let Some(then) = then else {
-            return self.not_yet(span, "conditions without a middle (`a ?: b`)");
-        };
+        let Some(then) = then else { return self.or_else(condition, otherwise, span) };
         let condition = self.condition(condition);
         let then = self.expr(then);
         let otherwise = self.expr(otherwise);
@@ -315,6 +334,26 @@ impl Checker<'_> {
         }
         let (then, otherwise) = (Box::new(convert(then, &ty)), Box::new(convert(otherwise, &ty)));
         Operand::new(ty, ExprKind::Ternary(Box::new(condition), then, otherwise), span)
+    }
+
+    /// `a ?: b`: `a` unless that is zero or empty.
+    fn or_else(&mut self, first: &ast::Expr, otherwise: &ast::Expr, span: Span) -> Operand {
+        let first = self.expr(first);
+        let otherwise = self.expr(otherwise);
+        if first.ty.is_unknown() || otherwise.ty.is_unknown() {
+            return Operand::unknown(span);
+        }
+        let Some(ty) = first.ty.promoted(&otherwise.ty) else {
+            let error = Diagnostic::error(span, "the two results of `?:` must have the same type")
+                .also(first.span(), format!("`{}`", first.ty))
+                .also(otherwise.span(), format!("`{}`", otherwise.ty));
+            return self.refuse_with(error);
+        };
+        if !ty.is_condition() && !matches!(ty, Ty::Str(_)) {
+            return self.refuse(span, format!("a condition cannot be of type `{ty}`"));
+        }
+        let (first, otherwise) = (Box::new(convert(first, &ty)), Box::new(convert(otherwise, &ty)));
+        Operand::new(ty, ExprKind::OrElse(first, otherwise), span)
     }
 
     /// What is written out on both sides is computed here; `None` leaves it to run time.
@@ -382,6 +421,15 @@ fn signs(left: &Ty, right: &Ty) -> (bool, bool) {
         (false, true) => (a, a),
         _ => (a, b),
     }
+}
+
+/// A part of a tuple or record.
+fn part(whole: &Operand, index: usize, ty: &Ty) -> Operand {
+    let kind = match &whole.expr.kind {
+        ExprKind::Tuple(parts) => parts[index].kind.clone(),
+        _ => ExprKind::Element(Box::new(whole.expr.clone()), index as u32),
+    };
+    Operand::new(ty.clone(), kind, whole.span())
 }
 
 fn text_equality(op: ast::BinaryOp, a: typed::Expr, b: typed::Expr, span: Span) -> Operand {
