@@ -152,11 +152,6 @@ impl Dominators {
         a == b
     }
 
-    /// The immediate dominator; `None` for the entry and for what cannot be reached.
-    pub fn immediate(&self, block: Block) -> Option<Block> {
-        self.node(block).map(|(immediate, _)| immediate).filter(|&immediate| immediate != block)
-    }
-
     fn node(&self, block: Block) -> Option<(Block, u32)> {
         self.tree.get(block.0 as usize).copied().flatten()
     }

@@ -21,7 +21,7 @@
 //! * After verification has passed, generation fails only for stated limits.
 
 mod build;
-pub mod cfg;
+mod cfg;
 mod fold;
 mod lower;
 mod passes;
