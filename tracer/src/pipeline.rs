@@ -99,7 +99,7 @@ fn trace(run: &Run) -> Result<Status> {
 
     let loaded = run::load(&object, &plan)?;
     if run.dry_run {
-        let options = Options { duration: Some(Duration::ZERO), ..Options::default() };
+        let options = Options { duration: Some(Duration::ZERO), places, ..Options::default() };
         run::run(loaded, &plan, options, &mut Silence)?;
         return Ok(Status::Done);
     }

@@ -61,6 +61,10 @@ impl run::Sink for Telling<'_> {
         cli::say(message);
     }
 
+    fn warning(&mut self, message: &str) {
+        cli::say(&format!("warning: {message}"));
+    }
+
     fn interval(&mut self, maps: &mut run::Maps) -> Result<()> {
         Ok(unless_closed(self.reporter.maps_at_interval(maps))?)
     }
@@ -111,6 +115,10 @@ impl run::Sink for Silence {
 
     fn diagnostic(&mut self, message: &str) {
         cli::say(message);
+    }
+
+    fn warning(&mut self, message: &str) {
+        cli::say(&format!("warning: {message}"));
     }
 
     fn interval(&mut self, _: &mut run::Maps) -> Result<(), run::Error> {

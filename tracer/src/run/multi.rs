@@ -16,7 +16,11 @@ use aya_obj::generated::bpf_attach_type;
 use super::{Error, sys};
 
 /// The programs of an object, ready to be loaded.
-pub struct Programs(Object);
+pub struct Programs {
+    object: Object,
+    /// The object's types, if it has functions that are called back: the kernel wants to know which they are.
+    types: Option<OwnedFd>,
+}
 
 impl Programs {
     /// Of the object that `ebpf` was made from.
@@ -32,16 +36,27 @@ impl Programs {
             .relocate_maps(maps.iter().map(|(name, fd, map)| (name.as_str(), fd.as_raw_fd(), map)), &sections)
             .and_then(|()| object.relocate_calls(&sections))
             .map_err(|error| Error::Object(error.into()))?;
-        Ok(Self(object))
+        let described = object.functions.values().any(|function| !function.func_info.func_info.is_empty());
+        let types = match (&object.btf, described) {
+            (Some(btf), true) => Some(sys::load_types(&btf.to_bytes()).map_err(Error::io("cannot load types"))?),
+            _ => None,
+        };
+        Ok(Self { object, types })
     }
 
     /// Hands a program to the verifier, for one kind of attachment.
     pub fn load(&self, symbol: &str, kind: bpf_attach_type) -> Result<OwnedFd, Error> {
-        let program = self.0.programs.get(symbol).ok_or_else(|| Error::missing(symbol))?;
-        let function = self.0.functions.get(&program.function_key()).ok_or_else(|| Error::missing(symbol))?;
+        let program = self.object.programs.get(symbol).ok_or_else(|| Error::missing(symbol))?;
+        let function = self.object.functions.get(&program.function_key()).ok_or_else(|| Error::missing(symbol))?;
         let name = CString::new(symbol).map_err(|_| Error::missing(symbol))?;
-        sys::load_kprobe(&name, &program.license, &function.instructions, kind)
-            .map_err(|sys::Rejected { error, log }| Error::of_load(symbol, error, log))
+        let functions = function.func_info.func_info_bytes();
+        let types = self.types.as_ref().map(|types| sys::Types {
+            types: types.as_fd(),
+            functions: &functions,
+            size: function.func_info_rec_size,
+        });
+        let program = sys::Program { name: &name, license: &program.license, code: &function.instructions, types };
+        sys::load_kprobe(&program, kind).map_err(|sys::Rejected { error, log }| Error::of_load(symbol, error, log))
     }
 }
 

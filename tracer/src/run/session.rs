@@ -21,7 +21,7 @@ use super::log::Log;
 use super::maps::Maps;
 use super::records::Records;
 use super::sys;
-use crate::plan::{Attach, Plan, Program, Record};
+use crate::plan::{Attach, Plan, Program, Record, UprobeSite};
 
 /// Most records that are handled before timers, signals and the command are looked at again.
 const RECORDS_AT_ONCE: usize = 4096;
@@ -42,6 +42,9 @@ pub trait Sink {
 
     /// The runtime library in the kernel says something of itself; only if the object was linked to talk.
     fn diagnostic(&mut self, message: &str);
+
+    /// Something is not as the script asks for, and the session goes on.
+    fn warning(&mut self, message: &str);
 
     /// One of [`Options::interval`] is over; the end programs have run, and their records have been handed over.
     fn interval(&mut self, maps: &mut Maps) -> Result<(), Self::Error>;
@@ -257,7 +260,15 @@ impl<'a, S: Sink> Session<'a, S> {
                 Some(Link::RawTracepoint(link.map_err(|error| Error::Attach { event: event.clone(), error })?))
             }
             Attach::Uprobe { file, exit, sites } => Some(Link::Uprobe(match self.multi.get(symbol) {
-                Some(program) => uprobe::attach_multi(program, places, file, *exit, sites)?,
+                Some(program) => {
+                    let (link, refused) = uprobe::attach_multi(program, places, file, *exit, sites)?;
+                    let name = |site: &UprobeSite| self.plan.probes[site.probe.0 as usize].as_str();
+                    let names: Vec<&str> = refused.iter().map(name).collect();
+                    if !names.is_empty() {
+                        self.sink.warning(&format!("the kernel cannot probe {}", names.join(", ")));
+                    }
+                    link
+                }
                 None => uprobe::attach_perf(&mut self.ebpf, symbol, places, file, sites)?,
             })),
         })

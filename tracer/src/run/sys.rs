@@ -88,18 +88,52 @@ pub struct Rejected {
     pub log: String,
 }
 
+/// A program, as the kernel takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Program<'p> {
+    /// For those who look at what is loaded; cut off at 15 bytes.
+    pub name: &'p CStr,
+    /// The licence.
+    pub license: &'p CStr,
+    /// The instructions.
+    pub code: &'p [bpf_insn],
+    /// What the kernel wants to know of functions that it calls back.
+    pub types: Option<Types<'p>>,
+}
+
+/// The types of a program's functions.
+#[derive(Clone, Copy, Debug)]
+pub struct Types<'p> {
+    /// The types, loaded.
+    pub types: BorrowedFd<'p>,
+    /// `struct bpf_func_info`, one behind the other.
+    pub functions: &'p [u8],
+    /// Bytes of each.
+    pub size: usize,
+}
+
+/// Loads types (BTF).
+pub fn load_types(types: &[u8]) -> io::Result<OwnedFd> {
+    let mut attr = attributes();
+    // SAFETY: the member of the union that this command reads; all of its fields are integers.
+    let load = unsafe { &mut attr.__bindgen_anon_7 };
+    load.btf = types.as_ptr() as u64;
+    load.btf_size = types.len() as u32;
+    bpf_fd(bpf_cmd::BPF_BTF_LOAD, &mut attr)
+}
+
 /// Bytes of a verifier's log.
 const LOG_SIZE: usize = 1 << 20;
 
 /// Loads a program of type kprobe that will be attached in this way.
-pub fn load_kprobe(name: &CStr, license: &CStr, code: &[bpf_insn], kind: bpf_attach_type) -> Result<OwnedFd, Rejected> {
+pub fn load_kprobe(program: &Program<'_>, kind: bpf_attach_type) -> Result<OwnedFd, Rejected> {
     let mut log = Vec::new();
-    match load_kprobe_once(name, license, code, kind, &mut log) {
+    match load_kprobe_once(program, kind, &mut log) {
         Ok(program) => Ok(program),
         // Asked for only now: writing it takes longer than all else.
         Err(_) => {
             log.resize(LOG_SIZE, 0);
-            load_kprobe_once(name, license, code, kind, &mut log).map_err(|error| {
+            load_kprobe_once(program, kind, &mut log).map_err(|error| {
                 let text = CStr::from_bytes_until_nul(&log).unwrap_or_default();
                 Rejected { error, log: text.to_string_lossy().into_owned() }
             })
@@ -108,9 +142,7 @@ pub fn load_kprobe(name: &CStr, license: &CStr, code: &[bpf_insn], kind: bpf_att
 }
 
 fn load_kprobe_once(
-    name: &CStr,
-    license: &CStr,
-    code: &[bpf_insn],
+    &Program { name, license, code, types }: &Program<'_>,
     kind: bpf_attach_type,
     log: &mut [u8],
 ) -> io::Result<OwnedFd> {
@@ -122,6 +154,12 @@ fn load_kprobe_once(
     program.insns = code.as_ptr() as u64;
     program.insn_cnt = code.len() as u32;
     program.license = license.as_ptr() as u64;
+    if let Some(Types { types, functions, size }) = types {
+        program.prog_btf_fd = types.as_raw_fd() as u32;
+        program.func_info = functions.as_ptr() as u64;
+        program.func_info_rec_size = size as u32;
+        program.func_info_cnt = (functions.len() / size) as u32;
+    }
     if !log.is_empty() {
         program.log_level = 1;
         program.log_buf = log.as_mut_ptr() as u64;
@@ -165,8 +203,8 @@ pub fn has_uprobe_multi() -> bool {
     let instruction =
         |code| bpf_insn { code, _bitfield_align_1: [], _bitfield_1: bpf_insn::new_bitfield_1(0, 0), off: 0, imm: 0 };
     let program = [0xb7, 0x95].map(instruction);
-    let Ok(program) = load_kprobe_once(c"probe", c"GPL", &program, bpf_attach_type::BPF_TRACE_UPROBE_MULTI, &mut [])
-    else {
+    let program = Program { name: c"probe", license: c"GPL", code: &program, types: None };
+    let Ok(program) = load_kprobe_once(&program, bpf_attach_type::BPF_TRACE_UPROBE_MULTI, &mut []) else {
         return false;
     };
     let linked = link_uprobes(program.as_fd(), "/", &[0], &[0], false, None);

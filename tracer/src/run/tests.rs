@@ -81,6 +81,10 @@ impl Sink for Story {
         self.payloads.push(message.as_bytes().to_vec());
     }
 
+    fn warning(&mut self, message: &str) {
+        panic!("{message}");
+    }
+
     fn interval(&mut self, _: &mut Maps) -> Result<(), Error> {
         self.intervals += 1;
         Ok(())

@@ -5,6 +5,7 @@
 //! nothing but regular files and never leaves the root, and [`symbols`] trusts no number in them.
 
 mod boundaries;
+mod library;
 pub mod open;
 mod symbols;
 

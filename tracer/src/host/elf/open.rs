@@ -4,13 +4,17 @@
 //! out of it. Only regular files are opened: the rest is looked at through O_PATH, which runs no driver and waits for no
 //! writer of a FIFO.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::{env, io};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use thiserror::Error as ThisError;
+
+use super::library;
 
 /// Whose file system paths are meant in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +57,7 @@ pub enum Error {
     NotFound(String),
 }
 
-/// Opens what a script names: a path, or the name of a program in `PATH`.
+/// Opens what a script names: a path, or the name of a library or of a program in `PATH`.
 pub fn find(name: &str, root: &Root) -> Result<(PathBuf, File), Error> {
     if name.contains('/') {
         let path = match root {
@@ -62,6 +66,9 @@ pub fn find(name: &str, root: &Root) -> Result<(PathBuf, File), Error> {
         };
         let file = open(&path, root)?;
         return Ok((path, file));
+    }
+    if let Some(found) = library::find(name, root) {
+        return Ok(found);
     }
     let search = env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
     env::split_paths(&search)
@@ -92,6 +99,18 @@ pub fn open(path: &Path, root: &Root) -> Result<File, Error> {
     let own = format!("/proc/self/fd/{}", place.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     rustix::fs::openat(CWD, own, flags, Mode::empty()).map(File::from).map_err(failed)
+}
+
+/// The names of what is in a folder.
+pub fn names(folder: &Path, root: &Root) -> Result<Vec<OsString>, Error> {
+    let failed = |error: rustix::io::Errno| Error::Open { path: folder.display().to_string(), error: error.into() };
+    let place = locate(folder, root)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::openat(&place, ".", flags, Mode::empty()).map_err(failed)?;
+    let entries = rustix::fs::Dir::new(folder).map_err(failed)?;
+    entries
+        .map(|entry| entry.map(|entry| OsString::from_vec(entry.file_name().to_bytes().to_vec())).map_err(failed))
+        .collect()
 }
 
 /// Where a path leads, without opening what is there.

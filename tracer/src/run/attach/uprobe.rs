@@ -28,24 +28,45 @@ pub struct Places {
 #[derive(Debug)]
 pub enum Link {
     /// All places.
-    Multi(OwnedFd),
+    Multi(Vec<OwnedFd>),
     /// Each place.
     Perf(Vec<UProbeLink>),
 }
 
-/// Attaches to all places by one link. The program was loaded for that.
+/// ENOTSUPP, which the kernel gives where an instruction cannot be executed out of line (arch_uprobe_analyze_insn).
+const NOT_SUPPORTED: i32 = 524;
+
+/// Attaches to all places by one link, for which the program was loaded. If some places are such that the kernel cannot
+/// probe them, there are more links, and these places are in the result, too.
 pub fn attach_multi(
     program: &OwnedFd,
     places: &Places,
     name: &str,
     exit: bool,
     sites: &[UprobeSite],
-) -> Result<Link, Error> {
-    let offsets: Vec<u64> = sites.iter().map(|site| site.offset).collect();
-    let cookies: Vec<u64> = sites.iter().map(|site| site.probe.0.into()).collect();
-    sys::link_uprobes(program.as_fd(), &path(file(places, name)?), &offsets, &cookies, exit, places.pid)
-        .map(Link::Multi)
-        .map_err(|error| Error::AttachUprobe { file: name.to_owned(), error: error.into() })
+) -> Result<(Link, Vec<UprobeSite>), Error> {
+    let path = path(file(places, name)?);
+    let (mut links, mut refused) = (Vec::new(), Vec::new());
+    let mut rest = vec![sites];
+    while let Some(sites) = rest.pop() {
+        let offsets: Vec<u64> = sites.iter().map(|site| site.offset).collect();
+        let cookies: Vec<u64> = sites.iter().map(|site| site.probe.0.into()).collect();
+        match (sys::link_uprobes(program.as_fd(), &path, &offsets, &cookies, exit, places.pid), sites) {
+            (Ok(link), _) => links.push(link),
+            (Err(error), &[site]) if error.raw_os_error() == Some(NOT_SUPPORTED) => refused.push(site),
+            // One of them spoils it for all, and the kernel does not say which.
+            (Err(error), sites) if error.raw_os_error() == Some(NOT_SUPPORTED) => {
+                let (left, right) = sites.split_at(sites.len() / 2);
+                rest.extend([right, left]);
+            }
+            (Err(error), _) => return Err(Error::AttachUprobe { file: name.to_owned(), error: error.into() }),
+        }
+    }
+    if links.is_empty() {
+        let error = "the kernel cannot probe the instructions there".into();
+        return Err(Error::AttachUprobe { file: name.to_owned(), error });
+    }
+    Ok((Link::Multi(links), refused))
 }
 
 /// Attaches to one place after the other.
