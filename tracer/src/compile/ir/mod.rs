@@ -361,6 +361,7 @@ pub enum Helper {
     TaskStorageDelete = 157,
     GetCurrentTaskBtf = 158,
     GetAttachCookie = 174,
+    ForEachMapElem = 164,
     TaskPtRegs = 175,
     Loop = 181,
 }
@@ -501,7 +502,7 @@ impl Helper {
             | Self::RingbufDiscard
             | Self::TaskStorageDelete => 2,
             Self::ProbeReadUser | Self::ProbeReadKernel | Self::ProbeReadUserStr | Self::ProbeReadKernelStr => 3,
-            Self::MapUpdateElem | Self::TaskStorageGet | Self::Loop => 4,
+            Self::MapUpdateElem | Self::TaskStorageGet | Self::ForEachMapElem | Self::Loop => 4,
         }
     }
 

@@ -200,6 +200,12 @@ impl Printer<'_> {
                 }
                 return;
             }
+            StmtKind::ForEach { map, entry, body } => {
+                let entry = &clause.locals[entry.0 as usize].name;
+                self.line(depth, &format!("for ${entry} in {}", self.map(*map)));
+                self.stmts(depth + 1, body, clause);
+                return;
+            }
             StmtKind::Break => "break".into(),
             StmtKind::Continue => "continue".into(),
             StmtKind::Return => "return".into(),

@@ -172,6 +172,15 @@ pub enum StmtKind {
         /// What is done after each, also after one that `continue` has ended.
         step: Vec<Stmt>,
     },
+    /// `for $entry : @map`: a turn for each entry of a plain map in a hash.
+    ForEach {
+        /// The map.
+        map: MapId,
+        /// A tuple of the entry's key and value.
+        entry: LocalId,
+        /// What is done in each turn.
+        body: Vec<Stmt>,
+    },
     /// Leaves the innermost loop.
     Break,
     /// Ends the turn of the innermost loop.
@@ -205,7 +214,7 @@ impl StmtKind {
             Self::Aggregate { key, argument, weight, .. } => key.iter().chain(argument).chain(weight).collect(),
             Self::Delete { key, .. } => key.iter().collect(),
             Self::Emit { arguments, .. } => arguments.iter().collect(),
-            Self::Block(_) | Self::Break | Self::Continue | Self::Return => Vec::new(),
+            Self::Block(_) | Self::ForEach { .. } | Self::Break | Self::Continue | Self::Return => Vec::new(),
         }
     }
 
@@ -214,7 +223,7 @@ impl StmtKind {
         match self {
             Self::If { then, otherwise, .. } => vec![then, otherwise],
             Self::Loop { body, step, .. } => vec![body, step],
-            Self::Block(block) => vec![block],
+            Self::Block(block) | Self::ForEach { body: block, .. } => vec![block],
             _ => Vec::new(),
         }
     }

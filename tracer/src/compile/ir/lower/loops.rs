@@ -1,7 +1,7 @@
 //! Loops.
 //!
 //! A loop is a callback of `bpf_loop`: the verifier looks at it once, whatever number of turns it takes, and the kernel allows
-//! 2^23 of them. A callback is a function of its own, so whatever it has in common with the program it is called from
+//! 2^23 of them. One over a map is a callback of `bpf_for_each_map_elem`. A callback is a function of its own, so whatever it has in common with the program it is called from
 //! lies in the *shared frame*, a slot of the program whose address callbacks are given and hand on to those inside them:
 //!
 //! | bytes | what |
@@ -19,6 +19,7 @@ use super::{Local, Lowering, Probe, number, shape};
 use crate::compile::ir::build::Builder;
 use crate::compile::ir::{BinaryOp, Block, CallbackId, CompareOp, Helper, Inst, SlotId, Value, Width};
 use crate::compile::sema::typed::{Clause, Expr, LocalId, Stmt, StmtKind};
+use crate::plan::{self, MapId, Shape};
 use tracer_common::loss::Loss;
 
 /// Most turns of a loop: BPF_MAX_LOOPS in include/linux/bpf_verifier.h.
@@ -39,6 +40,21 @@ enum Ended {
     /// By leaving the clause.
     Left = 2,
 }
+
+/// What a callback is given.
+struct Signature {
+    parameters: u32,
+    /// The parameter that is the address of the shared frame.
+    frame: Value,
+}
+
+/// Of `bpf_loop`: the number of the turn, the frame.
+const LOOP: Signature = Signature { parameters: 2, frame: Value(1) };
+
+/// Of `bpf_for_each_map_elem`: the map, the addresses of key and value, the frame.
+const EACH: Signature = Signature { parameters: 4, frame: Value(3) };
+const EACH_KEY: Value = Value(1);
+const EACH_VALUE: Value = Value(2);
 
 /// Where the shared frame is.
 #[derive(Clone, Copy)]
@@ -164,7 +180,7 @@ impl Lowering<'_> {
     /// Takes turns as long as the condition holds; `step` comes after each.
     pub(super) fn take_turns(&mut self, condition: &Expr, body: &[Stmt], step: &[Stmt]) {
         self.set_ended(Ended::Cut);
-        let callback = self.callback(|l| {
+        let callback = self.callback(LOOP, |l| {
             let (turn, done, next) = (l.b.new_block(), l.b.new_block(), l.b.new_block());
             l.condition(condition, turn, done);
             l.release_temporaries(0);
@@ -190,11 +206,52 @@ impl Lowering<'_> {
         let callback = self.b.inst(Inst::CallbackAddress(callback));
         let (frame, flags) = (self.shared(), self.b.constant(0));
         self.b.helper(Helper::Loop, &[turns, callback, frame, flags]);
+        let ended = self.after_loop();
+        let (cut, on) = (self.b.new_cold_block(), self.b.new_block());
+        self.b.branch_if(ended, on, cut);
+        self.b.fill(cut);
+        self.lost(Loss::LoopCut);
+        self.b.jump(on, &[]);
+        self.b.fill(on);
+    }
+
+    /// Takes a turn for each entry of a map: `entry` is a tuple of its key and its value.
+    pub(super) fn for_each(&mut self, map: MapId, entry: LocalId, body: &[Stmt]) {
+        let plan = self.map(map);
+        let key = plan.key.clone().expect("analysis lets `for` go over maps with keys only");
+        let plan::Value::Plain(value) = plan.value.clone() else { unreachable!("analysis refuses aggregations") };
+        self.set_ended(Ended::Cut);
+        let callback = self.callback(EACH, |l| {
+            let to = l.local_place(entry);
+            let (key_size, value_size) = (key.size(), value.size());
+            let offsets: Vec<u32> = Shape::offsets(&[key, value]).map(|(offset, _)| offset).collect();
+            l.copy(Place { pointer: EACH_KEY, offset: 0 }, to.at(offsets[0]), key_size);
+            l.copy(Place { pointer: EACH_VALUE, offset: 0 }, to.at(offsets[1]), value_size);
+            let (done, next) = (l.b.new_block(), l.b.new_block());
+            let outer = l.exits.replace(Exits { done, next });
+            l.block(body);
+            l.exits = outer;
+            if l.b.reachable() {
+                l.b.jump(next, &[]);
+            }
+            l.b.fill(next);
+            if l.b.reachable() {
+                l.b.ret();
+            }
+            l.b.fill(done);
+            if l.b.reachable() {
+                l.b.stop();
+            }
+        });
+        let map = self.b.map(map);
+        let callback = self.b.inst(Inst::CallbackAddress(callback));
+        let (frame, flags) = (self.shared(), self.b.constant(0));
+        self.b.helper(Helper::ForEachMapElem, &[map, callback, frame, flags]);
         self.after_loop();
     }
 
-    /// Counts a loop that was cut, and leaves the clause if the loop did.
-    fn after_loop(&mut self) {
+    /// Leaves the clause if the loop did; otherwise gives how it has ended.
+    fn after_loop(&mut self) -> Value {
         let ended = self.read_shared(ENDED);
         // A loop around this one has not ended yet.
         self.set_ended(Ended::Cut);
@@ -204,21 +261,14 @@ impl Lowering<'_> {
         self.b.fill(left);
         self.b.jump(self.end, &[]);
         self.b.fill(stayed);
-        let (cut, on) = (self.b.new_cold_block(), self.b.new_block());
-        self.b.branch_if(ended, on, cut);
-        self.b.fill(cut);
-        self.lost(Loss::LoopCut);
-        self.b.jump(on, &[]);
-        self.b.fill(on);
+        ended
     }
 
-    /// Makes a callback of `bpf_loop`: `callback(turn, shared frame)`.
-    fn callback(&mut self, fill: impl FnOnce(&mut Self)) -> CallbackId {
-        const PARAMETERS: u32 = 2;
-        const FRAME: Value = Value(1);
+    /// Makes a callback.
+    fn callback(&mut self, Signature { parameters, frame }: Signature, fill: impl FnOnce(&mut Self)) -> CallbackId {
         self.loops += 1;
         let symbol = format!("{}_loop_{}", self.symbol, self.loops);
-        let mut builder = Builder::with_parameters(symbol, PARAMETERS);
+        let mut builder = Builder::with_parameters(symbol, parameters);
         builder.span = self.b.span;
         let end = builder.new_block();
         // What the program knows, its callback does not.
@@ -227,13 +277,13 @@ impl Lowering<'_> {
         let comm_slot = self.comm_slot.take();
         let temporaries = std::mem::take(&mut self.temporaries);
         let outer_end = std::mem::replace(&mut self.end, end);
-        let shared = std::mem::replace(&mut self.shared, Shared::Parameter(FRAME));
+        let shared = std::mem::replace(&mut self.shared, Shared::Parameter(frame));
         let probe = self.probe;
         if let Probe::Computed(_) = probe {
             self.probe = Probe::Shared;
         }
 
-        let context = self.b.load(FRAME, CONTEXT, Width::B8);
+        let context = self.b.load(frame, CONTEXT, Width::B8);
         self.b.set_context(context);
         fill(self);
         self.b.fill(end);
@@ -265,7 +315,7 @@ impl Lowering<'_> {
 }
 
 fn is_loop(stmt: &Stmt) -> bool {
-    matches!(stmt.kind, StmtKind::Loop { .. })
+    matches!(stmt.kind, StmtKind::Loop { .. } | StmtKind::ForEach { .. })
 }
 
 fn has_loop(block: &[Stmt]) -> bool {

@@ -41,6 +41,7 @@ impl Lowering<'_> {
             }
             StmtKind::Block(statements) => self.block(statements),
             StmtKind::Loop { condition, body, step } => self.take_turns(condition, body, step),
+            StmtKind::ForEach { map, entry, body } => self.for_each(*map, *entry, body),
             StmtKind::Break => self.leave_loop(),
             StmtKind::Continue => self.next_turn(),
             StmtKind::Return => self.b.jump(self.end, &[]),
@@ -129,7 +130,10 @@ pub(super) fn names(statement: &Stmt, local: LocalId) -> bool {
 }
 
 fn assigns(statement: &Stmt, local: LocalId) -> bool {
-    matches!(statement.kind, StmtKind::SetLocal(set, _) if set == local)
+    match statement.kind {
+        StmtKind::SetLocal(set, _) | StmtKind::ForEach { entry: set, .. } => set == local,
+        _ => false,
+    }
 }
 
 fn mentions(expr: &Expr, local: LocalId) -> bool {

@@ -1,7 +1,7 @@
 //! Loops.
 
 use super::operand::convert;
-use super::{Checker, Operand};
+use super::{Checker, Domain, MapValue, Operand, UseKind};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::typed::{BinaryOp, Expr, ExprKind, LocalId, Stmt, StmtKind, Type};
 use crate::compile::sema::types::Ty;
@@ -64,6 +64,47 @@ impl Checker<'_> {
         let step = vec![Stmt { kind: StmtKind::Expr(step), span }];
         stmts.push(Stmt { kind: StmtKind::Loop { condition, body, step }, span });
         StmtKind::Block(stmts)
+    }
+
+    /// `for $entry : @map { … }`.
+    pub(super) fn for_each(
+        &mut self,
+        variable: &ast::Name,
+        name: &ast::Name,
+        body: &ast::Block,
+        span: Span,
+    ) -> Option<StmtKind> {
+        self.require_loops(span);
+        let map = self.map(&name.text, name.span);
+        self.keyed(map, true, name.span);
+        self.used(map, UseKind::Whole, Domain::Any);
+        let state = &self.maps[map.0 as usize];
+        if let MapValue::Aggregation(_, place) = state.value {
+            let error = Diagnostic::error(name.span, "`for` over an aggregation is not supported yet")
+                .also(place, format!("`@{}` is an aggregation from here on", name.text))
+                .help("user space merges what each CPU has counted, so no program knows the values");
+            self.report(error);
+            return None;
+        }
+        let entry_type = match (&state.key, &state.value) {
+            (Some((key, _)), MapValue::Plain(value, _)) if !key.is_unknown() && !value.is_unknown() => {
+                Some(Ty::Tuple(vec![key.clone(), value.clone()]))
+            }
+            _ => None,
+        };
+        self.scopes.push(Vec::new());
+        let entry = self.declare_local(&variable.text, variable.span);
+        let local = &mut self.locals[self.here][entry.0 as usize];
+        (local.assigned, local.fixed) = (true, true);
+        if let Some(ty) = entry_type
+            && local.ty != ty
+        {
+            local.ty = ty;
+            self.changed = true;
+        }
+        let body = self.turn(|checker| checker.block(body));
+        self.scopes.pop();
+        Some(StmtKind::ForEach { map, entry, body })
     }
 
     /// An end of a range.

@@ -154,7 +154,7 @@ impl Checker<'_> {
         }
     }
 
-    fn keyed(&mut self, map: MapId, keyed: bool, span: Span) {
+    pub(super) fn keyed(&mut self, map: MapId, keyed: bool, span: Span) {
         let state = &mut self.maps[map.0 as usize];
         match state.keyed {
             None => {

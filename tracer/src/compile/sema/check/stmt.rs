@@ -107,7 +107,12 @@ impl Checker<'_> {
             S::For { variable, iterable: ast::Iterable::Range(from, to), body } => {
                 self.for_range(variable, (from, to), body, span)
             }
-            S::For { .. } => return self.refuse_stmt(span, "`for` over a map"),
+            S::For { variable, iterable: ast::Iterable::Map(map), body } => {
+                match self.for_each(variable, map, body, span) {
+                    Some(kind) => kind,
+                    None => return,
+                }
+            }
             S::Import(_) => return self.refuse_stmt(span, "`import`"),
             S::Break if self.loops > 0 => StmtKind::Break,
             S::Continue if self.loops > 0 => StmtKind::Continue,
