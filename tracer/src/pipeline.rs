@@ -22,6 +22,7 @@ use crate::cli::status::Status;
 use crate::cli::{self, doctor::Diagnosis};
 use crate::compile::bpf::runtime::Library;
 use crate::compile::diagnostics::Diagnostic;
+use crate::compile::sema::uprobes;
 use crate::compile::source::Source;
 use crate::compile::target::Target;
 use crate::compile::{self, Compiled, Failure, Stage};
@@ -55,7 +56,7 @@ pub fn run(args: &[OsString]) -> Result<Status> {
             None => trace(&run),
         },
         Request::Doctor { style } => doctor(style),
-        Request::List { pattern, arguments } => print(list::lines(pattern.as_deref(), arguments).as_bytes()),
+        Request::List { pattern, arguments, pid } => list(pattern.as_deref(), arguments, pid),
         Request::Tools => tools(),
         Request::ShowTool(tool) => print(tool.text.as_bytes()),
     }
@@ -177,6 +178,17 @@ fn doctor(style: Style) -> Result<Status> {
     let diagnosis = Diagnosis::new(&facts, scope);
     print(diagnosis.render(style)?.as_bytes())?;
     Ok(if diagnosis.allowed { Status::Done } else { Status::Refused })
+}
+
+/// Lists probes: those of a program or library, if the pattern begins with one.
+fn list(pattern: Option<&str>, arguments: bool, pid: Option<u32>) -> Result<Status> {
+    let Some((provider, mention)) = pattern.and_then(uprobes::pattern) else {
+        return print(list::lines(pattern, arguments).as_bytes());
+    };
+    let root = pid.map_or(Root::Own, Root::Process);
+    let (binaries, _) = elf::look(std::slice::from_ref(&mention), &root);
+    let binary = binaries.into_values().next().context("one file was looked at")?.map_err(high::UsageError::Other)?;
+    print(list::functions(provider, &binary, uprobes::functions(&mention.function, &binary)).as_bytes())
 }
 
 /// Names the canned tools.

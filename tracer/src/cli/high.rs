@@ -30,6 +30,8 @@ pub enum Request {
         pattern: Option<String>,
         /// With their arguments.
         arguments: bool,
+        /// In the file system of this process, and not in ours.
+        pid: Option<u32>,
     },
     /// List the canned tools.
     Tools,
@@ -174,7 +176,7 @@ pub fn request(args: &[OsString]) -> Result<Request, UsageError> {
     if args.list {
         let pattern = args.words.pop();
         return match args.words.is_empty() {
-            true => Ok(Request::List { pattern, arguments: args.verbose }),
+            true => Ok(Request::List { pattern, arguments: args.verbose, pid: args.pid }),
             false => Err(UsageError::Other("-l takes one pattern; quote it if it has a `*` in it".to_owned())),
         };
     }

@@ -1,6 +1,7 @@
 //! `ctrace -l`: the probes there are, with `-v` their arguments.
 
 use crate::compile::sema::syscalls::{self, Syscall};
+use crate::host::elf::{Binary, Function};
 
 /// A probe, as a script would name it, and its arguments as C would declare them.
 struct Probe {
@@ -19,6 +20,12 @@ pub fn lines(pattern: Option<&str>, arguments: bool) -> String {
         }
     }
     text
+}
+
+/// The lines for functions of a program or library.
+pub fn functions<'b>(provider: &str, binary: &Binary, functions: impl Iterator<Item = &'b Function>) -> String {
+    let path = binary.path.display();
+    functions.map(|function| format!("{provider}:{path}:{}\n", function.name)).collect()
 }
 
 fn probes() -> impl Iterator<Item = Probe> {

@@ -127,7 +127,7 @@ fn words_that_are_no_script() {
 #[test]
 fn listing() {
     let list = |words: &[&str]| match parse(words) {
-        Ok(Request::List { pattern, arguments }) => (pattern, arguments),
+        Ok(Request::List { pattern, arguments, .. }) => (pattern, arguments),
         other => panic!("{other:?}"),
     };
     assert_eq!(list(&["-l"]), (None, false));

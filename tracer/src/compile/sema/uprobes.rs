@@ -30,6 +30,20 @@ pub fn mentions(script: &ast::Script) -> Vec<Mention> {
     wanted.collect()
 }
 
+/// The kind of probe and the functions that a pattern of `-l` asks for, if it is one for programs and libraries.
+pub fn pattern(text: &str) -> Option<(&'static str, Mention)> {
+    let (provider, rest) = text.split_once(':')?;
+    let provider = if kind(provider)? { "uretprobe" } else { "uprobe" };
+    let (path, function) = rest.split_once(':').unwrap_or((rest, "*"));
+    let is_file = !path.is_empty() && !path.contains('*');
+    is_file.then(|| (provider, Mention { path: path.to_owned(), function: function.to_owned() }))
+}
+
+/// The functions that a pattern means.
+pub fn functions<'b>(pattern: &'b str, binary: &'b Binary) -> impl Iterator<Item = &'b Function> {
+    binary.functions.iter().filter(move |function| !function.indirect && is_meant(pattern, function))
+}
+
 /// The places of a specification, at least one.
 pub fn expand(spec: &ast::ProbeSpec, exit: bool, target: &Target) -> Result<Vec<Site>, Diagnostic> {
     let provider = if exit { "uretprobe" } else { "uprobe" };
