@@ -155,8 +155,19 @@ impl Lowering<'_> {
             None if !number.signed => (value, wide),
             None => (value, number.width),
         };
-        self.b.store(to.pointer, to.offset, width, value);
+        self.store_at(to, width, value);
         self.zero(to, width.bytes(), room);
+    }
+
+    /// The low bytes of a value, in two halves where the place is not aligned for one access: as for [`Self::load`].
+    fn store_at(&mut self, to: Place, width: Width, value: Value) {
+        if (to.offset as u32).is_multiple_of(width.bytes()) {
+            return self.b.store(to.pointer, to.offset, width, value);
+        }
+        let half = width.bytes() / 2;
+        self.store_at(to, Width::of(half), value);
+        let high = self.b.binary_with(BinaryOp::Shr, value, (8 * half).into());
+        self.store_at(to.at(half), Width::of(half), high);
     }
 
     /// Where the value of an expression is: where it is kept, or a temporary that it is written to.
@@ -177,8 +188,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// Bytes from memory, in two halves where they lie across what the verifier lets one access take: only members of
-    /// packed structures do.
+    /// Bytes from memory, in two halves where the verifier would not let one access take them: members of packed
+    /// structures, and arrays that are numbers, may lie anywhere.
     pub(super) fn load(&mut self, place: Place, width: Width) -> Value {
         if (place.offset as u32).is_multiple_of(width.bytes()) {
             return self.b.load(place.pointer, place.offset, width);
