@@ -28,7 +28,8 @@ pub enum ProcessFilter {
     Tree = 2,
 }
 
-/// Offsets into kernel structures, in bytes, of the running kernel (from its BTF).
+/// Offsets into kernel structures, in bytes, of the running kernel (from its BTF); all 0 where that has none, and only
+/// what does without them can be asked for.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KernelOffsets {
@@ -48,6 +49,16 @@ pub struct KernelOffsets {
     pub upid_ns: u32,
     /// `pid_namespace.ns.inum`.
     pub pidns_inum: u32,
+    /// `task_struct.cgroups`.
+    pub task_cgroups: u32,
+    /// `css_set.dfl_cgrp`.
+    pub css_set_dfl_cgrp: u32,
+    /// `cgroup.level`.
+    pub cgroup_level: u32,
+    /// `cgroup.kn`.
+    pub cgroup_kn: u32,
+    /// `kernfs_node.id`.
+    pub kernfs_node_id: u32,
 }
 
 /// The whole configuration, the symbol `SCOPE` in the runtime's read-only data.
@@ -70,4 +81,68 @@ pub struct Scope {
     pub tgid: u32,
     /// Where the kernel keeps what the checks read.
     pub offsets: KernelOffsets,
+}
+
+impl Scope {
+    /// The configuration as it lies in memory.
+    pub fn to_bytes(&self) -> [u8; size_of::<Scope>()] {
+        let Scope { kind, filter, cgroup_id, cgroup_level, pidns_inum, pidns_level, tgid, offsets } = *self;
+        let [cgroup_low, cgroup_high] = [cgroup_id as u32, (cgroup_id >> 32) as u32];
+        let words = [kind, filter, cgroup_low, cgroup_high, cgroup_level, pidns_inum, pidns_level, tgid];
+        let mut bytes = [0; size_of::<Scope>()];
+        let all = words.into_iter().chain(offsets.words());
+        for (place, word) in bytes.chunks_exact_mut(4).zip(all) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+}
+
+impl KernelOffsets {
+    /// The fields in the order of their declaration.
+    fn words(&self) -> impl Iterator<Item = u32> + use<> {
+        let KernelOffsets {
+            task_thread_pid,
+            task_group_leader,
+            pid_level,
+            pid_numbers,
+            upid_size,
+            upid_nr,
+            upid_ns,
+            pidns_inum,
+            task_cgroups,
+            css_set_dfl_cgrp,
+            cgroup_level,
+            cgroup_kn,
+            kernfs_node_id,
+        } = *self;
+        let task = [task_thread_pid, task_group_leader];
+        let pid = [pid_level, pid_numbers, upid_size, upid_nr, upid_ns, pidns_inum];
+        let cgroup = [task_cgroups, css_set_dfl_cgrp, cgroup_level, cgroup_kn, kernfs_node_id];
+        task.into_iter().chain(pid).chain(cgroup)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::mem::offset_of;
+
+    use super::*;
+
+    #[test]
+    fn the_bytes_are_those_that_the_kernel_side_reads() {
+        let offsets =
+            KernelOffsets { task_thread_pid: 5, pidns_inum: 6, kernfs_node_id: 7, ..KernelOffsets::default() };
+        let scope = Scope { kind: 1, cgroup_id: 2 << 40, cgroup_level: 3, tgid: 4, offsets, ..Scope::default() };
+        let bytes = scope.to_bytes();
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        let in_offsets = |at: usize| word(offset_of!(Scope, offsets) + at);
+        assert_eq!(word(offset_of!(Scope, kind)), 1);
+        assert_eq!(word(offset_of!(Scope, cgroup_id) + 4), 2 << 8);
+        assert_eq!(word(offset_of!(Scope, cgroup_level)), 3);
+        assert_eq!(word(offset_of!(Scope, tgid)), 4);
+        assert_eq!(in_offsets(offset_of!(KernelOffsets, task_thread_pid)), 5);
+        assert_eq!(in_offsets(offset_of!(KernelOffsets, pidns_inum)), 6);
+        assert_eq!(in_offsets(offset_of!(KernelOffsets, kernfs_node_id)), 7);
+    }
 }

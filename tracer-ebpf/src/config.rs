@@ -25,6 +25,11 @@ pub static SCOPE: Scope = Scope {
         upid_nr: 0,
         upid_ns: 0,
         pidns_inum: 0,
+        task_cgroups: 0,
+        css_set_dfl_cgrp: 0,
+        cgroup_level: 0,
+        cgroup_kn: 0,
+        kernfs_node_id: 0,
     },
 };
 

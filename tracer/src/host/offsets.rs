@@ -20,5 +20,10 @@ pub fn kernel_offsets(btf: &Btf) -> Result<KernelOffsets, BtfError> {
         upid_nr: offset("upid", "nr")?,
         upid_ns: offset("upid", "ns")?,
         pidns_inum: offset("pid_namespace", "ns.inum")?,
+        task_cgroups: offset("task_struct", "cgroups")?,
+        css_set_dfl_cgrp: offset("css_set", "dfl_cgrp")?,
+        cgroup_level: offset("cgroup", "level")?,
+        cgroup_kn: offset("cgroup", "kn")?,
+        kernfs_node_id: offset("kernfs_node", "id")?,
     })
 }

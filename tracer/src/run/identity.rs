@@ -5,16 +5,17 @@ use aya::programs::{RawTracePointRunOptions, TestRun};
 use tracer_common::identity::{CGROUP_LEVELS, Identity};
 use tracer_common::scope::{KernelOffsets, Scope};
 
+use super::Error;
 use super::load::{load_program, loader};
 use super::sys::RawMap;
-use super::{Error, sys};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/identity.o"));
 
 /// Runs the identity program (`tracer-ebpf/src/identity.rs`) in this thread's context.
 pub fn identity(offsets: KernelOffsets) -> Result<Identity, Error> {
     let scope = Scope { offsets, ..Scope::default() };
-    let mut ebpf = loader()?.btf(None).override_global("SCOPE", sys::scope_bytes(&scope), true).load(OBJECT)?;
+    let scope = scope.to_bytes();
+    let mut ebpf = loader()?.btf(None).override_global("SCOPE", &scope[..], true).load(OBJECT)?;
     load_program(&mut ebpf, "identity")?
         .test_run(RawTracePointRunOptions::new())
         .map_err(|error| Error::TestRun { program: "identity".to_owned(), error })?;
@@ -37,6 +38,7 @@ mod tests {
     use super::*;
     use crate::host::btf::Btf;
     use crate::host::offsets::kernel_offsets;
+    use crate::run::sys;
 
     /// A line of /proc/self/status, after its name.
     fn status(name: &str) -> String {

@@ -15,7 +15,6 @@ use aya_obj::generated::{
 };
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tracer_common::scope::Scope;
 
 mod ring;
 
@@ -465,10 +464,4 @@ pub fn signal_child(pid: u32, signal: i32) -> io::Result<()> {
 
 fn check(result: i32) -> io::Result<i32> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
-}
-
-/// The bytes of the scope's configuration.
-pub fn scope_bytes(scope: &Scope) -> &[u8] {
-    // SAFETY: a `repr(C)` structure of integers without padding, as long as it is.
-    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(scope).cast(), size_of::<Scope>()) }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::frame::UNIT;
 use super::insn::SLOT;
 use super::runtime::{Data, Function, Library};
-use tracer_common::scope::{KernelOffsets, Scope};
+use tracer_common::scope::Scope;
 
 /// What has been taken from the library.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ pub fn link<'a>(library: &Library, wanted: impl IntoIterator<Item = &'a str>, sc
         } else if let Some(data) = library.data.get(&symbol) {
             let mut data = data.clone();
             if symbol == SCOPE {
-                data.bytes = scope_bytes(scope);
+                data.bytes = scope.to_bytes().to_vec();
             }
             linked.data.insert(symbol, data);
         } else {
@@ -82,28 +82,4 @@ fn frame_size(code: &[u8]) -> u32 {
         previous = Some(insn);
     }
     lowest.unsigned_abs()
-}
-
-/// The configuration as it lies in memory.
-fn scope_bytes(scope: &Scope) -> Vec<u8> {
-    let Scope { kind, filter, cgroup_id, cgroup_level, pidns_inum, pidns_level, tgid, offsets } = *scope;
-    let KernelOffsets {
-        task_thread_pid,
-        task_group_leader,
-        pid_level,
-        pid_numbers,
-        upid_size,
-        upid_nr,
-        upid_ns,
-        pidns_inum: pidns_inum_offset,
-    } = offsets;
-    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
-    [
-        words(&[kind, filter]),
-        cgroup_id.to_le_bytes().to_vec(),
-        words(&[cgroup_level, pidns_inum, pidns_level, tgid]),
-        words(&[task_thread_pid, task_group_leader, pid_level, pid_numbers]),
-        words(&[upid_size, upid_nr, upid_ns, pidns_inum_offset]),
-    ]
-    .concat()
 }
