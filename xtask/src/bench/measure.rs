@@ -20,6 +20,7 @@ const DD: &str = "dd if=/dev/zero of=/dev/null bs=1 count=1000000";
 pub struct Traced {
     child: Child,
     stdout: JoinHandle<()>,
+    stderr: JoinHandle<String>,
 }
 
 impl Traced {
@@ -28,18 +29,21 @@ impl Traced {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot run {command:?}"))?;
         let stdout = child.stdout.take().context("no stdout")?;
         let (sender, receiver) = channel();
         let stdout = std::thread::spawn(move || drain(stdout, ready, &sender));
+        let stderr = child.stderr.take().context("no stderr")?;
+        let stderr = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default());
         if receiver.recv_timeout(ATTACH).is_err() {
             child.kill()?;
             child.wait()?;
-            bail!("{command:?} did not attach");
+            let said = stderr.join().ok().context("the reader of stderr failed")?;
+            bail!("{command:?} did not attach:\n{said}");
         }
-        Ok(Self { child, stdout })
+        Ok(Self { child, stdout, stderr })
     }
 
     /// Interrupts the tracer and returns its peak resident memory, in MB.
@@ -47,6 +51,7 @@ impl Traced {
         interrupt(&self.child)?;
         let ended = self.child.wait4()?;
         self.stdout.join().ok().context("the reader of stdout failed")?;
+        self.stderr.join().ok().context("the reader of stderr failed")?;
         Ok(megabytes(ended.rusage.maxrss))
     }
 }
@@ -93,7 +98,7 @@ fn seconds(said: &str) -> Option<f64> {
 /// Runs a program to its end and returns its milliseconds and its peak resident memory in MB.
 pub fn start_to_exit(mut command: Command) -> Result<(f64, f64)> {
     let start = Instant::now();
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn()?;
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let ended = child.wait4()?;
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
     ensure!(ended.status.success(), "{command:?} ended with {}", ended.status);
