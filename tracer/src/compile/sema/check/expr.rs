@@ -293,6 +293,12 @@ impl Checker<'_> {
         let Some(ty) = self.type_name(name) else {
             return Operand::unknown(span);
         };
+        // An array in memory is where its first element is.
+        if let (Ty::Str(_) | Ty::Array(..), Ty::Pointer { to, .. }) = (&operand.ty, &ty)
+            && let ExprKind::ReadStr { address, user, .. } | ExprKind::Read { address, user } = operand.expr.kind
+        {
+            return Operand { ty: Ty::Pointer { to: to.clone(), user }, expr: *address, literal: false };
+        }
         match (&operand.ty, &ty) {
             (Ty::Unknown, _) => Operand::unknown(span),
             (&Ty::Pointer { user, .. }, Ty::Pointer { to, .. }) => {
