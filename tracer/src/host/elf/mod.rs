@@ -41,6 +41,8 @@ pub struct Binary {
     pub functions: Vec<Function>,
     /// What it has loaded as code.
     pub code: Vec<Segment>,
+    /// What tells its build from all others; empty if it does not say.
+    pub build_id: Vec<u8>,
     /// Made by the Go compiler.
     pub go: bool,
     /// Where instructions begin, as addresses, in the functions that a script wants to look into.
@@ -125,6 +127,7 @@ fn look_at(name: &str, functions: &[&str], root: &Root) -> Result<(Binary, File)
     let (path, file) = open::find(name, root)?;
     let wrong = |reason| Error::Format { path: path.display().to_string(), reason };
     let mut binary = symbols::read(&file, wanted_demangled(functions)).map_err(wrong)?;
+    add_debug_file(&mut binary, wanted_demangled(functions), root);
     for function in functions.iter().filter_map(|function| function.split_once('+')).map(|(function, _)| function) {
         let Some(known) = binary.function(function) else { continue };
         let Some(offset) = binary.offset(known.address) else { continue };
@@ -133,6 +136,24 @@ fn look_at(name: &str, functions: &[&str], root: &Root) -> Result<(Binary, File)
     }
     binary.path = path;
     Ok((binary, file))
+}
+
+/// Adds the functions that a separate file with debugging information knows, if there is one of the same build: what
+/// packages are stripped of lies there.
+fn add_debug_file(binary: &mut Binary, demangled: bool, root: &Root) {
+    let [first, rest @ ..] = &binary.build_id[..] else { return };
+    let rest: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = PathBuf::from(format!("/usr/lib/debug/.build-id/{first:02x}/{rest}.debug"));
+    // Most programs have none, and one that cannot be read tells as much.
+    let Some(debug) = open::open(&path, root).ok().and_then(|file| symbols::read(&file, demangled).ok()) else {
+        return;
+    };
+    if debug.build_id == binary.build_id {
+        let new = debug.functions.into_iter().filter(|function| binary.function(&function.name).is_none());
+        let new: Vec<Function> = new.collect();
+        binary.functions.extend(new);
+        binary.functions.sort_by(|a, b| a.name.cmp(&b.name));
+    }
 }
 
 /// Whether any name can only be one that has been demangled, or may be one: demangling takes its time.

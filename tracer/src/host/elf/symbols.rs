@@ -40,7 +40,7 @@ pub fn read_from<'d, R: ReadRef<'d>>(data: R, demangled: bool) -> Result<Binary,
         .collect();
 
     let mut functions = BTreeMap::new();
-    let mut go = false;
+    let (mut go, mut build_id) = (false, Vec::new());
     let sections = header.sections(endian, data).map_err(malformed)?;
     for section in sections.iter() {
         match section.sh_type(endian) {
@@ -50,7 +50,18 @@ pub fn read_from<'d, R: ReadRef<'d>>(data: R, demangled: bool) -> Result<Binary,
                 let names = names.data(endian, data).map_err(malformed)?;
                 add_functions(&mut functions, endian, symbols, StringTable::new(names, 0, names.len() as u64));
             }
-            elf::SHT_NOTE => go |= sections.section_name(endian, section).is_ok_and(|name| name == b".note.go.buildid"),
+            elf::SHT_NOTE => {
+                go |= sections.section_name(endian, section).is_ok_and(|name| name == b".note.go.buildid");
+                let mut notes = section.notes(endian, data).map_err(malformed)?;
+                while let Some(note) = match &mut notes {
+                    Some(notes) => notes.next().map_err(malformed)?,
+                    None => None,
+                } {
+                    if note.name() == elf::ELF_NOTE_GNU && note.n_type(endian) == elf::NT_GNU_BUILD_ID {
+                        build_id = note.desc().to_vec();
+                    }
+                }
+            }
             _ => {}
         }
     }
@@ -60,7 +71,7 @@ pub fn read_from<'d, R: ReadRef<'d>>(data: R, demangled: bool) -> Result<Binary,
             function.demangled = demangle(&function.name);
         }
     }
-    Ok(Binary { code, functions, go, ..Binary::default() })
+    Ok(Binary { code, functions, go, build_id, ..Binary::default() })
 }
 
 /// Adds the functions among symbols; of several with one name, the first that others can see.
