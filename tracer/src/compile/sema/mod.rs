@@ -6,6 +6,7 @@
 pub mod builtins;
 mod check;
 mod clauses;
+mod config;
 mod ctypes;
 mod events;
 mod format;
@@ -38,19 +39,22 @@ pub struct Analysed {
 /// Analyses a script for a machine. On failure, all errors and warnings, in order of place.
 pub fn analyse(script: &ast::Script, target: &Target) -> Result<Analysed, Vec<Diagnostic>> {
     let mut diagnostics = unsupported::check(script);
+    let (settings, findings) = config::settings(script);
+    diagnostics.extend(findings);
     let (instances, probes, errors) = clauses::instances(script, target);
     diagnostics.extend(errors);
-    let checked = check::check(&instances, &script.definitions, target);
+    let checked = check::check(&instances, &script.definitions, &settings, target);
     diagnostics.extend(checked.diagnostics);
     diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         return Err(diagnostics);
     }
-    let maps: Vec<_> = checked.maps.iter().filter_map(|map| storage::map(map, probes.len(), target)).collect();
+    let maps: Vec<_> =
+        checked.maps.iter().filter_map(|map| storage::map(map, probes.len(), &settings, target)).collect();
     debug_assert_eq!(maps.len(), checked.maps.len(), "without errors, all types are known");
     let mut print_at_end: Vec<(&str, MapId)> = (0..)
         .zip(&maps)
-        .filter(|(_, map)| storage::printed_at_end(map))
+        .filter(|(_, map)| settings.print_maps_on_exit && storage::printed_at_end(map))
         .map(|(id, map)| (map.name.as_str(), MapId(id)))
         .collect();
     print_at_end.sort(); // by name, as bpftrace does
@@ -63,7 +67,7 @@ pub fn analyse(script: &ast::Script, target: &Target) -> Result<Analysed, Vec<Di
         maps,
         records: checked.records,
         print_at_end,
-        ring_size: None,
+        ring_size: settings.ring_size,
         syscalls,
     };
     Ok(Analysed { script: typed::Script { programs, plan }, warnings: diagnostics })

@@ -15,15 +15,10 @@
 //! * Plain values live in a hash.
 
 use super::check::{Domain, MapState, MapValue, Use, UseKind};
+use super::config::Settings;
 use super::types::Ty;
 use crate::compile::target::Target;
 use crate::plan::{Aggregation, Map, Storage, Value};
-
-/// Most keys of a map, unless the script says otherwise: bpftrace's `max_map_keys`.
-pub const MAX_MAP_KEYS: u32 = 4096;
-
-/// Most keys of an aggregation in a hash between two reports.
-const MAX_AGGREGATION_KEYS: u32 = 2 * MAX_MAP_KEYS;
 
 /// As many CPUs see each key of a map that is full, at most: where there are many keys, few are everywhere.
 const SEEN_BY_CPUS: u32 = 8;
@@ -35,7 +30,7 @@ const ARRAY_BUDGET: u64 = 16 << 20;
 const PER_CPU_VALUE: u32 = 512;
 
 /// The map as the plan has it; `None` if its types are not known, which has been reported.
-pub fn map(state: &MapState, probes: usize, target: &Target) -> Option<Map> {
+pub fn map(state: &MapState, probes: usize, settings: &Settings, target: &Target) -> Option<Map> {
     let key = match &state.key {
         Some((ty, _)) => Some(ty.shape()?),
         None => None,
@@ -47,11 +42,14 @@ pub fn map(state: &MapState, probes: usize, target: &Target) -> Option<Map> {
         }
         MapValue::Unknown => return None,
     };
+    let keys = settings.keys_of(&state.name);
+    // Between two reports, an aggregation in a hash has keys of two generations.
+    let aggregated_keys = keys * 2;
     let max_entries = match storage {
         Storage::Hash if key.is_none() => 1,
-        Storage::Hash => MAX_MAP_KEYS,
-        Storage::PerCpuHash | Storage::SharedHash { by_cpu: false } => MAX_AGGREGATION_KEYS,
-        Storage::SharedHash { by_cpu: true } => MAX_AGGREGATION_KEYS * target.possible_cpus.min(SEEN_BY_CPUS),
+        Storage::Hash => keys,
+        Storage::PerCpuHash | Storage::SharedHash { by_cpu: false } => aggregated_keys,
+        Storage::SharedHash { by_cpu: true } => aggregated_keys * target.possible_cpus.min(SEEN_BY_CPUS),
         Storage::PerCpuArray { entries, .. } => entries,
         Storage::TaskStorage => 0,
     };

@@ -6,11 +6,9 @@ use crate::compile::syntax::ast;
 /// An error for each of them.
 pub fn check(script: &ast::Script) -> Vec<Diagnostic> {
     let refused = |span, what: &str| Diagnostic::error(span, format!("{what} are not supported yet"));
-    let config = script.config.iter().map(|entry| refused(entry.name.span, "`config` blocks"));
     let imports = script.imports.iter().map(|import| refused(import.span, "imports"));
-    let maps = script.maps.iter().map(|map| refused(map.span, "declarations of maps"));
     let functions = script.functions.iter().map(|function| refused(function.name.span, "functions"));
-    let mut all: Vec<Diagnostic> = config.chain(imports).chain(maps).chain(functions).collect();
+    let mut all: Vec<Diagnostic> = imports.chain(functions).collect();
     if script.probes.is_empty() && all.is_empty() {
         all.push(Diagnostic::error(Default::default(), "the script has no probes"));
     }

@@ -15,9 +15,6 @@ use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 use crate::plan::{MapId, Record};
 
-/// Bytes of a text that is read from memory, the NUL included.
-pub const MAX_STRLEN: u32 = 64;
-
 /// An argument, as its parameter asks for it.
 pub enum Argument<'e> {
     /// A value.
@@ -326,23 +323,24 @@ pub fn str(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) 
         }
     };
     checker.allow(if user { Data::UserMemory } else { Data::KernelMemory }, "reading text from memory", span);
+    let longest = checker.settings.max_strlen;
     let (size, length) = match length {
-        None => (MAX_STRLEN, None),
+        None => (longest, None),
         Some(length) => match length.expr.kind {
             ExprKind::Int(negative) if length.literal && negative < 0 => {
                 return checker.refuse(length.span(), format!("a length cannot be negative ({negative})"));
             }
-            ExprKind::Int(length) if length + 1 < i64::from(MAX_STRLEN) => (length as u32 + 1, None),
+            ExprKind::Int(length) if length + 1 < i64::from(longest) => (length as u32 + 1, None),
             ExprKind::Int(_) if length.literal => {
-                let message = format!("the length is cut to {} bytes, the most that a text can have", MAX_STRLEN - 1);
+                let message = format!("the length is cut to {} bytes, the most that a text can have", longest - 1);
                 checker.report(Diagnostic::warning(length.span(), message));
-                (MAX_STRLEN, None)
+                (longest, None)
             }
             _ => {
                 let at = length.span();
                 let one = constant(&Ty::U64, 1, at);
                 let length = binary(typed::BinaryOp::Add, convert(length, &Ty::U64), one, &Ty::U64, at);
-                (MAX_STRLEN, Some(Box::new(length)))
+                (longest, Some(Box::new(length)))
             }
         },
     };

@@ -367,13 +367,13 @@ impl Checker<'_> {
                     known
                 }
             },
-            T::Sized(text, size) if text == "string" && (1..=u64::from(super::calls::MAX_STRLEN)).contains(size) => {
+            T::Sized(text, size) if text == "string" && (1..=u64::from(self.settings.max_strlen)).contains(size) => {
                 Some(Ty::Str(*size as u32))
             }
             T::Sized(text, size) if text == "string" => {
                 self.error(
                     name.span,
-                    format!("a text of {size} bytes is too long: at most {}", super::calls::MAX_STRLEN),
+                    format!("a text of {size} bytes is too long: at most {}", self.settings.max_strlen),
                 );
                 None
             }

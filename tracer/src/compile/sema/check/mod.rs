@@ -23,6 +23,7 @@ pub use maps::{Domain, MapState, MapValue, Use, UseKind, function};
 pub use operand::Operand;
 
 use super::clauses::Instance;
+use super::config::Settings;
 use super::ctypes::Types;
 use super::policy::{self, Action, Data};
 use super::probes::Event;
@@ -57,10 +58,16 @@ pub struct CheckedClause {
 }
 
 /// Checks all clauses.
-pub fn check(instances: &[Instance<'_>], definitions: &[ast::Definition], target: &Target) -> Checked {
+pub fn check(
+    instances: &[Instance<'_>],
+    definitions: &[ast::Definition],
+    settings: &Settings,
+    target: &Target,
+) -> Checked {
     let (types, errors) = Types::new(target.types.as_deref(), definitions);
     let mut checker = Checker {
         target,
+        settings,
         types,
         instances,
         here: 0,
@@ -92,6 +99,8 @@ pub fn check(instances: &[Instance<'_>], definitions: &[ast::Definition], target
 /// The state of checking.
 pub struct Checker<'a> {
     pub target: &'a Target,
+    /// What the script sets for all of itself.
+    settings: &'a Settings,
     /// C types.
     types: Types<'a>,
     instances: &'a [Instance<'a>],
