@@ -341,7 +341,7 @@ impl<'a> Types<'a> {
             }
         }
         // A packed structure may lie anywhere.
-        while size % align != 0 {
+        while !size.is_multiple_of(align) {
             align /= 2;
         }
         Some(Record { name, size, align, fields })
