@@ -160,7 +160,7 @@ impl<'a, S: Sink> Session<'a, S> {
             self.attach(&places)?;
         }
         self.sink.attached(self.plan.probes.len())?;
-        let reason = match self.give_records(&sent)? {
+        let mut reason = match self.give_records(&sent)? {
             Flow::End(reason) => reason,
             Flow::Continue => {
                 if let Some(command) = &mut command {
@@ -177,11 +177,23 @@ impl<'a, S: Sink> Session<'a, S> {
         if let (Some(command), false) = (&command, matches!(reason, Reason::CommandEnded(_))) {
             command.terminate().map_err(Error::from)?;
         }
+        // An `exit` that is still on its way, as when the command ends right after it, is the script's word on how it ended.
+        reason = self.take_rest(reason)?;
         self.run_programs(|attach| *attach == Attach::End)?;
-        while self.take_records(usize::MAX)? != Flow::Continue {}
+        reason = self.take_rest(reason)?;
         self.pass_diagnostics();
         let losses = self.maps.losses().map_err(Error::io("cannot read the loss counters"))?;
         Ok(Outcome { reason, duration, probes: self.plan.probes.len(), losses })
+    }
+
+    /// Handles all records that are left; the first `exit` of a script is the reason why it ends.
+    fn take_rest(&mut self, mut reason: Reason) -> Result<Reason, S::Error> {
+        while let Flow::End(end) = self.take_records(usize::MAX)? {
+            if !matches!(reason, Reason::Exit(_)) {
+                reason = end;
+            }
+        }
+        Ok(reason)
     }
 
     /// The event loop.
