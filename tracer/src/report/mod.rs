@@ -189,6 +189,8 @@ pub struct Reporter<'p, W> {
     plan: &'p Plan,
     world: &'p dyn World,
     store: Store,
+    /// Aggregations that the script itself has printed and emptied since the last interval.
+    reported: Vec<MapId>,
     style: Style,
     out: W,
 }
@@ -196,7 +198,7 @@ pub struct Reporter<'p, W> {
 impl<'p, W: Write> Reporter<'p, W> {
     /// A reporter that has seen nothing yet.
     pub fn new(plan: &'p Plan, world: &'p dyn World, style: Style, out: W) -> Self {
-        Reporter { plan, world, store: Store::new(plan), style, out }
+        Reporter { plan, world, store: Store::new(plan), reported: Vec::new(), style, out }
     }
 
     /// What is known before anything happens.
@@ -266,9 +268,11 @@ impl<'p, W: Write> Reporter<'p, W> {
     }
 
     /// Prints the same maps in the middle of a session. Aggregations start afresh; other maps keep what they hold,
-    /// which may be what the script goes on with.
+    /// which may be what the script goes on with. What the script has printed and emptied itself is reported: what has
+    /// come since belongs to the next interval.
     pub fn maps_at_interval(&mut self, maps: &mut dyn Maps) -> Result<(), Error> {
-        for &id in &self.plan.print_at_end {
+        let reported = std::mem::take(&mut self.reported);
+        for &id in self.plan.print_at_end.iter().filter(|id| !reported.contains(id)) {
             let view = self.view(id, Selection::default(), maps)?;
             self.write(Event::Map(&view))?;
             self.store.clear(id);
@@ -355,8 +359,10 @@ impl<'p, W: Write> Reporter<'p, W> {
     /// Empties a map. One that the same action has just printed is not drained: what has come since stays counted.
     fn empty(&mut self, id: MapId, printed: bool, how: Emptying, maps: &mut dyn Maps) -> Result<(), Error> {
         let map = self.map(id);
-        if map.aggregation().is_some() && !printed {
-            self.drain(id, maps)?;
+        match (map.aggregation(), printed) {
+            (Some(_), true) => self.reported.push(id),
+            (Some(_), false) => self.drain(id, maps)?,
+            (None, _) => {}
         }
         match (map.aggregation(), how) {
             (Some(_), Emptying::Clear) => self.store.clear(id),

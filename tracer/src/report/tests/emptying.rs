@@ -44,6 +44,20 @@ fn without_a_clear_values_grow() {
     assert_eq!(session.printed(Style::Text), expected);
 }
 
+/// `END { print(@c); clear(@c); }` with `--interval`: what comes behind the clear is not reported by itself.
+#[test]
+fn what_the_script_reports_itself_is_not_reported_again() {
+    let mut session = Session::new();
+    let c = session.aggregation("@c", None, Aggregation::Count);
+    session.update(c, &[], &[0; 5]);
+    session.print(c, 0, 0);
+    session.record(Record::Clear { map: c, printed: true }, &[]);
+    session.update(c, &[], &[0; 2]);
+    session.interval();
+    session.update(c, &[], &[0; 3]);
+    assert_eq!(session.output(Style::Text), "@c: 5\n\n\n\n@c: 5\n");
+}
+
 /// `--interval`: aggregations start afresh; a plain map is the script's memory, and stays.
 #[test]
 fn after_an_interval_aggregations_start_afresh() {
