@@ -4,6 +4,9 @@ use std::ffi::OsString;
 use std::io;
 use std::time::Duration;
 
+use tracer_common::bucket::{
+    HDR_BUCKETS, LOG2_MAX_BITS, hdr_index, linear_buckets, linear_index, log2_buckets, log2_index,
+};
 use tracer_common::loss::LOSS_KINDS;
 use tracer_common::record::HEADER_SIZE;
 use tracer_common::scope::{ProcessFilter, Scope};
@@ -276,6 +279,54 @@ fn reading_a_map_while_it_is_written_to_loses_nothing_and_counts_nothing_twice()
         assert!(story.prints > 1, "read {} times", story.prints);
         assert_eq!(outcome.losses, [0; LOSS_KINDS]);
     }
+}
+
+/// What the kernel makes of values is what user space reads it by: `tracer_common::bucket`.
+#[test]
+fn values_fall_into_the_same_buckets_in_the_kernel() {
+    if !may_trace() {
+        return;
+    }
+    let values: [i64; 12] = [0, 1, 2, 15, 31, 32, 33, 999, 1_000, 123_456_789, i64::MAX - 1, i64::MAX];
+    let signed: Vec<i64> = values.iter().copied().chain([-1, i64::MIN + 1]).collect();
+    let counted = |call: &dyn Fn(i64) -> String, values: &[i64], heads: usize, buckets: usize| {
+        let body: String = values.iter().map(|&value| format!("@ = {}; ", call(value))).collect();
+        let (object, plan) = compile(&format!("BEGIN {{ {body} }}"), Scope::default());
+        let mut story = Story { plan: plan.clone(), ..Story::default() };
+        let loaded = load(&object, &plan).unwrap_or_else(|error| panic!("{error}"));
+        let (_, mut maps) = run(loaded, &plan, Options::default(), &mut story).expect("it ends by itself");
+        let mut words = vec![0u64; heads + buckets];
+        let mut add = |_: &[u8], partials: &[u8]| {
+            for partial in partials.chunks_exact(8 * words.len()) {
+                words.iter_mut().zip(partial.chunks_exact(8)).for_each(|(sum, bytes)| *sum += word(bytes));
+            }
+        };
+        maps.drain(MapId(0), &mut add).expect("it can be read");
+        words
+    };
+    let filled = |heads: &[u64], buckets: usize, indices: &mut dyn Iterator<Item = u32>| {
+        let mut words = heads.to_vec();
+        words.resize(heads.len() + buckets, 0);
+        indices.for_each(|index| words[heads.len() + index as usize] += 1);
+        words
+    };
+
+    let total = values.iter().fold(0u64, |total, &value| total.wrapping_add(value as u64));
+    let heads = [values.len() as u64, total, 0, i64::MAX as u64];
+    let got = counted(&|value| format!("hdr({value})"), &values, heads.len(), HDR_BUCKETS);
+    assert_eq!(got, filled(&heads, HDR_BUCKETS, &mut values.iter().map(|&value| hdr_index(value as u64))));
+
+    let heads = [signed.len() as u64];
+    for bits in 0..=LOG2_MAX_BITS {
+        let got = counted(&|value| format!("hist({value}, {bits})"), &signed, 1, log2_buckets(bits));
+        assert_eq!(got, filled(&heads, log2_buckets(bits), &mut signed.iter().map(|&value| log2_index(value, bits))));
+    }
+
+    let (min, max, step) = (-10, 1_000, 7);
+    let buckets = linear_buckets(min, max, step);
+    let got = counted(&|value| format!("lhist({value}, {min}, {max}, {step})"), &signed, 1, buckets);
+    let indices = &mut signed.iter().map(|&value| linear_index(value, min, max, step));
+    assert_eq!(got, filled(&heads, buckets, indices));
 }
 
 #[test]
