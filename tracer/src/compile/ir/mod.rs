@@ -355,8 +355,10 @@ pub enum Helper {
     ProbeReadUserStr = 114,
     ProbeReadKernelStr = 115,
     KtimeGetBootNs = 125,
+    RingbufReserve = 131,
     RingbufSubmit = 132,
     RingbufDiscard = 133,
+    RingbufQuery = 134,
     TaskStorageGet = 156,
     TaskStorageDelete = 157,
     GetCurrentTaskBtf = 158,
@@ -500,8 +502,13 @@ impl Helper {
             | Self::GetCurrentComm
             | Self::RingbufSubmit
             | Self::RingbufDiscard
+            | Self::RingbufQuery
             | Self::TaskStorageDelete => 2,
-            Self::ProbeReadUser | Self::ProbeReadKernel | Self::ProbeReadUserStr | Self::ProbeReadKernelStr => 3,
+            Self::RingbufReserve
+            | Self::ProbeReadUser
+            | Self::ProbeReadKernel
+            | Self::ProbeReadUserStr
+            | Self::ProbeReadKernelStr => 3,
             Self::MapUpdateElem | Self::TaskStorageGet | Self::ForEachMapElem | Self::Loop => 4,
         }
     }

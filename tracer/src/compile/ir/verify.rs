@@ -96,7 +96,7 @@ pub fn check(function: &Function) -> Result<(), Breach> {
         for (position, &value) in function.block(block).insts.iter().enumerate() {
             let inst = definition(function, value);
             instruction(function, block, value, inst)?;
-            if matches!(inst, Inst::Runtime { function: Runtime::Reserve | Runtime::ReserveControl, .. }) {
+            if is_reservation(inst) {
                 released(function, value, (block, position + 1))?;
             }
             for operand in inst.operands() {
@@ -108,6 +108,15 @@ pub fn check(function: &Function) -> Result<(), Breach> {
         }
     }
     Ok(())
+}
+
+/// Whether an instruction gives a record that must be given back.
+fn is_reservation(inst: &Inst) -> bool {
+    matches!(
+        inst,
+        Inst::Runtime { function: Runtime::Reserve | Runtime::ReserveControl, .. }
+            | Inst::Helper { helper: Helper::RingbufReserve, .. }
+    )
 }
 
 fn entry(function: &Function) -> Result<(), Breach> {

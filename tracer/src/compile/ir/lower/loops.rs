@@ -118,6 +118,11 @@ impl Lowering<'_> {
         }
     }
 
+    /// Whether a callback is being made.
+    pub(super) fn in_callback(&self) -> bool {
+        matches!(self.shared, Shared::Parameter(_))
+    }
+
     /// The address of the shared frame.
     fn shared(&mut self) -> Value {
         match self.shared {

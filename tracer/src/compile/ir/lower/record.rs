@@ -6,7 +6,9 @@
 
 use super::memory::{Place, rooms};
 use super::{Lowering, Number, number, shape};
-use crate::compile::ir::{Block, Helper, Runtime, Value, Width};
+use tracer_common::record::{CONTROL_SIZE, STAMP_SIZE};
+
+use crate::compile::ir::{Block, CompareOp, Helper, Inst, MapRef, Runtime, Value, Width};
 use crate::compile::sema::typed::{Expr, ExprKind};
 use crate::plan::{Record, RecordId, Shape};
 
@@ -70,14 +72,13 @@ impl Lowering<'_> {
     fn reserve(&mut self, size: Value, control_spare: Option<i64>, write: Block, done: Block) -> Value {
         let pointer = self.b.variable();
         let full = self.b.new_cold_block();
-        let reserved = self.b.runtime(Runtime::Reserve, &[size]);
+        let reserved = self.reserve_event(size);
         self.b.write(pointer, reserved);
         self.b.branch_if(reserved, write, full);
         self.b.fill(full);
         if let Some(spare) = control_spare {
             let (stamp, lost) = (self.b.new_cold_block(), self.b.new_cold_block());
-            let spare = self.b.constant(spare);
-            let reserved = self.b.runtime(Runtime::ReserveControl, &[size, spare]);
+            let reserved = self.reserve_control(size, spare, lost);
             self.b.branch_if(reserved, stamp, lost);
             self.b.fill(stamp);
             self.b.runtime(Runtime::Stamp, &[reserved, size]);
@@ -89,6 +90,42 @@ impl Lowering<'_> {
         self.b.jump(done, &[]);
         self.b.fill(write);
         self.b.read(pointer)
+    }
+}
+
+impl Lowering<'_> {
+    /// Room in the ring, or null.
+    ///
+    /// A callback must ask for it by itself: kernels before 6.13 let it give back only what was taken in its own frame
+    /// (`release_reference_state` in kernel/bpf/verifier.c).
+    fn reserve_event(&mut self, size: Value) -> Value {
+        if !self.in_callback() {
+            return self.b.runtime(Runtime::Reserve, &[size]);
+        }
+        let ring = self.b.inst(Inst::MapReference(MapRef::Runtime("EVENTS")));
+        let flags = self.b.constant(0);
+        self.b.helper(Helper::RingbufReserve, &[ring, size, flags])
+    }
+
+    /// Room in the ring of records that must not be lost, or null, or on to `lost`; as `ct_reserve_control` does it.
+    fn reserve_control(&mut self, size: Value, spare: i64, lost: Block) -> Value {
+        if !self.in_callback() {
+            let spare = self.b.constant(spare);
+            return self.b.runtime(Runtime::ReserveControl, &[size, spare]);
+        }
+        /// BPF_RB_AVAIL_DATA in include/uapi/linux/bpf.h.
+        const AVAILABLE: i64 = 0;
+        let ring = self.b.inst(Inst::MapReference(MapRef::Runtime("CONTROL")));
+        let what = self.b.constant(AVAILABLE);
+        let used = self.b.helper(Helper::RingbufQuery, &[ring, what]);
+        let most = self.b.constant(i64::from(CONTROL_SIZE) - spare);
+        let room = self.b.new_cold_block();
+        self.b.branch(CompareOp::UGt, used, most, lost, room);
+        self.b.fill(room);
+        let bytes = self.b.as_constant(size).expect("records have a constant size");
+        let bytes = self.b.constant((bytes as u64).next_multiple_of(8) as i64 + STAMP_SIZE as i64);
+        let flags = self.b.constant(0);
+        self.b.helper(Helper::RingbufReserve, &[ring, bytes, flags])
     }
 }
 
