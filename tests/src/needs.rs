@@ -1,4 +1,4 @@
-//! What a case may need of the machine: `kernel >= 6.6`, `kprobes`, `fentry`, `tracefs`.
+//! What a case may need of the machine: `kernel >= 6.6`, `kprobes`, `fentry`, `tracefs`, `program dash`.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 /// One need.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Need {
     /// At least this kernel, major and minor.
     Kernel(u32, u32),
@@ -16,6 +16,8 @@ pub enum Need {
     Fentry,
     /// The tracing file system, mounted and readable.
     Tracefs,
+    /// A program in PATH.
+    Program(String),
 }
 
 const TRACING: &str = "/sys/kernel/tracing";
@@ -27,20 +29,22 @@ impl Need {
             "kprobes" => Self::Kprobes,
             "fentry" => Self::Fentry,
             "tracefs" => Self::Tracefs,
-            _ => match text.strip_prefix("kernel >= ").map(version) {
-                Some(version) => {
-                    let (major, minor) = version?;
+            _ => match text.split_once(' ') {
+                Some(("kernel", at_least)) => {
+                    let (major, minor) =
+                        version(at_least.strip_prefix(">= ").context("expected `kernel >= VERSION`")?)?;
                     Self::Kernel(major, minor)
                 }
-                None => bail!("unknown need `{text}`"),
+                Some(("program", name)) => Self::Program(name.to_owned()),
+                _ => bail!("unknown need `{text}`"),
             },
         })
     }
 
     /// Why this machine does not have it; `None` if it has.
-    pub fn unmet(self) -> Option<String> {
+    pub fn unmet(&self) -> Option<String> {
         match self {
-            Self::Kernel(major, minor) => {
+            &Self::Kernel(major, minor) => {
                 let release = rustix::system::uname().release().to_string_lossy().into_owned();
                 let has = version(&release).is_ok_and(|running| running >= (major, minor));
                 (!has).then(|| format!("needs kernel {major}.{minor}, runs {release}"))
@@ -54,6 +58,11 @@ impl Need {
             Self::Tracefs => fs::read_dir(format!("{TRACING}/events"))
                 .err()
                 .map(|error| format!("needs tracefs, and {TRACING}/events says: {error}")),
+            Self::Program(name) => {
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                let found = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+                (!found).then(|| format!("needs the program {name}, which is not here"))
+            }
         }
     }
 }

@@ -50,6 +50,7 @@ pub fn write(file: &Path, command: &str, entries: &[Entry]) -> Result<()> {
     fs::write(tree.join("init"), INIT)?;
     fs::set_permissions(tree.join("init"), fs::Permissions::from_mode(0o755))?;
     fs::write(tree.join("command"), command)?;
+    fs::write(tree.join("etc/passwd"), "root:x:0:0:root:/:/bin/sh\n")?;
     for Entry { from, to } in entries {
         let to = tree.join(to.trim_start_matches('/'));
         fs::create_dir_all(to.parent().unwrap_or(&tree))?;

@@ -50,7 +50,9 @@ fn command(
     let mut qemu = shell::command("setpriv");
     qemu.args(["--pdeathsig", "TERM", "timeout", "--foreground", "--kill-after=5"]);
     qemu.arg(limit.as_secs().to_string());
-    qemu.args(["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-M", "q35"]);
+    // One host thread for all processors: with several, one of them may still run what another has just patched (a jump
+    // label's breakpoint), and the kernel panics.
+    qemu.args(["qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", "max", "-M", "q35"]);
     qemu.args(["-smp", "2", "-m", "1024", "-nodefaults", "-no-user-config", "-display", "none"]);
     qemu.arg("-no-reboot").arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
     qemu.args(["-append", "console=ttyS1 quiet panic=-1"]);

@@ -131,7 +131,7 @@ pub fn load_kprobe(program: &Program<'_>, kind: bpf_attach_type) -> Result<Owned
         Ok(program) => Ok(program),
         // Asked for only now: writing it takes longer than all else.
         Err(_) => {
-            log.resize(LOG_SIZE, 0);
+            log = vec![0; LOG_SIZE];
             load_kprobe_once(program, kind, &mut log).map_err(|error| {
                 let text = CStr::from_bytes_until_nul(&log).unwrap_or_default();
                 Rejected { error, log: text.to_string_lossy().into_owned() }

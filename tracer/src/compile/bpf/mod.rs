@@ -3,7 +3,9 @@
 //! In: the IR of all programs, the plan's maps, the runtime library and the scope. Out: everything that stands in the
 //! object, owned and by name; [`super::elf`] gives it its form. The stages, in the order of the modules:
 //!
-//!     IR ──select──▶ machine IR ──regalloc──▶ blocks on registers ──layout──▶ lines ──encode──▶ bytes
+//! ```text
+//! IR ──select──▶ machine IR ──regalloc──▶ blocks on registers ──layout──▶ lines ──encode──▶ bytes
+//! ```
 //!
 //! Code is for kernels from 5.15 on: BPF ISA v3, and a verifier that follows bounds and null checks as
 //! [`regalloc`] says.

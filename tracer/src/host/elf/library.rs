@@ -69,7 +69,7 @@ fn folders(root: &Root) -> Vec<PathBuf> {
     let included = included.into_iter().map(|name| Path::new("/etc/ld.so.conf.d").join(name));
     for file in included.chain(["/etc/ld.so.conf".into()]).filter(|file| file.extension().is_some_and(|e| e == "conf"))
     {
-        let text = match open::open(&file, root).map(|file| text(file)) {
+        let text = match open::open(&file, root).map(text) {
             Ok(Ok(text)) => text,
             _ => continue, // there need not be any
         };
