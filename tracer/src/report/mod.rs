@@ -7,6 +7,7 @@
 
 use std::io::{self, Write};
 
+use bytes::Buf;
 use serde::Serialize;
 use thiserror::Error;
 use tracer_common::loss::{LOSS_KINDS, Loss};
@@ -213,8 +214,9 @@ impl<'p, W: Write> Reporter<'p, W> {
 
     /// Takes one record of the ring, header included; `maps` is asked for what it refers to.
     pub fn record(&mut self, record: &[u8], maps: &mut dyn Maps) -> Result<Flow, Error> {
-        let (header, payload) = record.split_at_checked(HEADER_SIZE).ok_or(Error::Record("shorter than its header"))?;
-        let id = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+        let (mut header, payload) =
+            record.split_at_checked(HEADER_SIZE).ok_or(Error::Record("shorter than its header"))?;
+        let id = header.get_u32_le();
         let plan = self.plan;
         match plan.records.get(id as usize).ok_or(Error::Record("unknown kind"))? {
             Record::Printf { format, arguments } => {
@@ -247,8 +249,8 @@ impl<'p, W: Write> Reporter<'p, W> {
             &Record::Clear { map, printed } => self.empty(map, printed, Emptying::Clear, maps)?,
             &Record::Zero { map, printed } => self.empty(map, printed, Emptying::Zero, maps)?,
             Record::Exit => {
-                let code = payload.first_chunk().ok_or(Error::Record("exit without a code"))?;
-                return Ok(Flow::Exit(i64::from_le_bytes(*code)));
+                let mut code = payload;
+                return code.try_get_i64_le().map(Flow::Exit).map_err(|_| Error::Record("exit without a code"));
             }
         }
         Ok(Flow::Continue)
@@ -446,9 +448,9 @@ impl<'p, W: Write> Reporter<'p, W> {
 }
 
 /// The texts of a `join`, joined.
-fn join(payload: &[u8], separator: &str) -> Vec<u8> {
-    let (length, texts) = payload.split_first_chunk().unwrap_or((&[0; 8], &[]));
-    let texts = &texts[..texts.len().min(u64::from_le_bytes(*length) as usize)];
+fn join(mut texts: &[u8], separator: &str) -> Vec<u8> {
+    let length = texts.try_get_u64_le().unwrap_or_default();
+    let texts = &texts[..texts.len().min(length as usize)];
     let texts = texts.strip_suffix(b"\0").unwrap_or(texts).split(|&byte| byte == 0);
     texts.collect::<Vec<_>>().join(separator.as_bytes())
 }

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Buf;
+
 use crate::plan::{Aggregation, Map, MapId, Plan, Value};
 
 /// The merged values of all aggregation maps.
@@ -45,9 +47,9 @@ impl Store {
     /// have seen it.
     ///
     /// The key is without generation. Nothing happens if no CPU has counted anything: an array has all keys always.
-    pub fn merge(&mut self, id: MapId, map: &Map, key: &[u8], partials: &[u8]) {
+    pub fn merge(&mut self, id: MapId, map: &Map, key: &[u8], mut partials: &[u8]) {
         let Value::Aggregation(aggregation) = map.value else { return };
-        let words: Vec<u64> = partials.as_chunks().0.iter().map(|&word| u64::from_le_bytes(word)).collect();
+        let words: Vec<u64> = (0..partials.len() / 8).map(|_| partials.get_u64_le()).collect();
         let mut partials =
             words.chunks_exact(map.value_size() as usize / 8).filter(|partial| partial[0] != 0).peekable();
         if partials.peek().is_some() {

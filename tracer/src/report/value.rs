@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use bytes::Buf;
+
 use super::world::Names;
 use crate::plan::{Bits, Member, Shape};
 
@@ -196,8 +198,6 @@ fn write_parts(parts: &[Value], out: &mut Vec<u8>) {
 }
 
 fn integer(bytes: &[u8], size: u8) -> u64 {
-    let mut word = [0; 8];
     let size = bytes.len().min(usize::from(size));
-    word[..size].copy_from_slice(&bytes[..size]);
-    u64::from_le_bytes(word)
+    (&bytes[..size]).get_uint_le(size)
 }
