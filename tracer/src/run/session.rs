@@ -210,11 +210,13 @@ impl<'a, S: Sink> Session<'a, S> {
         let end = duration.map(|duration| Instant::now() + duration);
         loop {
             // Records come last: however many there are, the rest is seen to.
+            // However late we are, what was due before the end comes before it.
+            let due = timers.next().filter(|&next| end.is_none_or(|end| next <= end));
             let event = tokio::select! {
                 biased;
                 reason = events.next(command) => return Ok(reason?),
+                () = sleep_until(due) => Event::Timer,
                 () = sleep_until(end) => return Ok(Reason::Duration),
-                () = sleep_until(timers.next()) => Event::Timer,
                 guard = ready(self.log.as_ref()) => {
                     guard?.clear_ready();
                     Event::Diagnostics
