@@ -21,7 +21,7 @@ use crate::cli::script::TOOLS;
 use crate::cli::status::Status;
 use crate::cli::{self, doctor::Diagnosis};
 use crate::compile::bpf::runtime::Library;
-use crate::compile::diagnostics::Diagnostic;
+use crate::compile::diagnostics::{Diagnostic, render_all};
 use crate::compile::sema::uprobes;
 use crate::compile::source::Source;
 use crate::compile::target::Target;
@@ -323,9 +323,7 @@ fn last_words(run: &Run, outcome: &Outcome) -> String {
 
 /// Diagnostics as text: the only place where they become it.
 fn render(diagnostics: &[Diagnostic], source: &Source) -> String {
-    let color = io::stderr().is_terminal();
-    let rendered: Vec<String> = diagnostics.iter().map(|diagnostic| diagnostic.render(source, color)).collect();
-    rendered.join("\n\n")
+    render_all(diagnostics, source, io::stderr().is_terminal())
 }
 
 /// Says something on stderr, unless there is nothing to say or `-q` was given.
