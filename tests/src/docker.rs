@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::programs;
+
 /// How long a daemon may take to answer after its start.
 const START: Duration = Duration::from_secs(60);
 
@@ -212,8 +214,9 @@ fn add_busybox(tree: &Path) -> Result<()> {
     for folder in ["bin", "tmp", "etc", "root"] {
         fs::create_dir_all(tree.join(folder))?;
     }
-    fs::copy("/bin/busybox", tree.join("bin/busybox")).context("busybox-static is not installed")?;
-    let listed = Command::new("/bin/busybox").arg("--list").output()?;
+    let busybox = programs::busybox()?;
+    fs::copy(&busybox, tree.join("bin/busybox")).context("cannot copy busybox")?;
+    let listed = Command::new(&busybox).arg("--list").output()?;
     for applet in String::from_utf8_lossy(&listed.stdout).lines().filter(|name| *name != "busybox") {
         symlink("busybox", tree.join("bin").join(applet))?;
     }

@@ -21,6 +21,11 @@ pub fn cases() -> Result<PathBuf> {
     from_environment("CASES")
 }
 
+/// `BUSYBOX`: a static busybox, for images.
+pub fn busybox() -> Result<PathBuf> {
+    from_environment("BUSYBOX")
+}
+
 fn from_environment(variable: &str) -> Result<PathBuf> {
     let path = env::var_os(variable);
     Ok(path.with_context(|| format!("{variable} is not set; `cargo xtask test` sets it"))?.into())

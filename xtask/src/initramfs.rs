@@ -9,6 +9,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, ensure};
 
 use crate::shell;
+use crate::unpacked::Package;
 
 /// Mounts what ctrace looks at, runs /command on the first serial port, and reports its status on the third; the
 /// second is the kernel's console.
@@ -45,7 +46,7 @@ pub fn write(file: &Path, command: &str, entries: &[Entry]) -> Result<()> {
     for dir in ["bin", "proc", "sys", "dev", "tmp", "etc"] {
         fs::create_dir_all(tree.join(dir))?;
     }
-    let busybox = shell::find("busybox").context("busybox is not installed")?;
+    let busybox = Package::Busybox.find().context("busybox is missing")?;
     fs::copy(busybox, tree.join("bin/busybox"))?;
     fs::write(tree.join("init"), INIT)?;
     fs::set_permissions(tree.join("init"), fs::Permissions::from_mode(0o755))?;

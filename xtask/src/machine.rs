@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::shell;
+use crate::unpacked::Package;
 
 /// Debian's ready-made `core` for the BPF target, in the sysroot of /usr/bin/rustc.
 const DEBIAN_BPF_CORE: &str = "/usr/lib/rustlib/bpfel-unknown-none/lib";
@@ -38,6 +39,8 @@ pub struct Machine {
     pub bpf_linker: Option<String>,
     /// Components of our own toolchain are there: rustfmt and clippy.
     pub rust_components: bool,
+    /// Packages that are unpacked, or whose program is found elsewhere.
+    pub unpacked: Vec<Package>,
     /// The tree with the tools that `bench` compares with, if complete.
     pub peers: bool,
 }
@@ -59,6 +62,7 @@ impl Machine {
             rust_components: ["cargo-clippy", "cargo-fmt"]
                 .iter()
                 .all(|tool| shell::read(shell::command(tool).arg("--version")).is_ok()),
+            unpacked: Package::ALL.into_iter().filter(|package| package.find().is_some()).collect(),
             peers: peers.is_dir(),
         }
     }

@@ -15,6 +15,7 @@ mod setup;
 mod shell;
 mod tally;
 mod test;
+mod unpacked;
 mod vm;
 
 use std::process::ExitCode;

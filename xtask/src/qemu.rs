@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::shell;
+use crate::unpacked::Package;
 
 /// Exit status of timeout(1) when the time was up.
 const TIMED_OUT: i32 = 124;
@@ -25,7 +26,8 @@ pub enum Serial<'a> {
 /// files. At `limit` the machine is stopped, and that is an error; so is a machine that ends without a status.
 pub fn boot(kernel: &Path, initramfs: &Path, run: &Path, limit: Duration, serial: Serial) -> Result<u8> {
     let (console, status) = (run.join("console"), run.join("status"));
-    let mut qemu = command(kernel, initramfs, &console, &status, limit, &serial);
+    let program = Package::Qemu.find().context("qemu-system-x86_64 is missing")?;
+    let mut qemu = command(&program, kernel, initramfs, &console, &status, limit, &serial);
     let child = match serial {
         Serial::Terminal => qemu.spawn(),
         Serial::Lines(_) => qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn(),
@@ -39,6 +41,7 @@ pub fn boot(kernel: &Path, initramfs: &Path, run: &Path, limit: Duration, serial
 }
 
 fn command(
+    program: &Path,
     kernel: &Path,
     initramfs: &Path,
     console: &Path,
@@ -52,7 +55,14 @@ fn command(
     qemu.arg(limit.as_secs().to_string());
     // One host thread for all processors: with several, one of them may still run what another has just patched (a jump
     // label's breakpoint), and the kernel panics.
-    qemu.args(["qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", "max", "-M", "q35"]);
+    qemu.envs(Package::Qemu.environment()).arg(program).args([
+        "-accel",
+        "tcg,thread=single",
+        "-cpu",
+        "max",
+        "-M",
+        "q35",
+    ]);
     qemu.args(["-smp", "2", "-m", "1024", "-nodefaults", "-no-user-config", "-display", "none"]);
     qemu.arg("-no-reboot").arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
     qemu.args(["-append", "console=ttyS1 quiet panic=-1"]);

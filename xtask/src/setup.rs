@@ -11,20 +11,15 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::machine::{BpfRustc, Machine};
 use crate::shell;
+use crate::unpacked::Package;
 
 /// The bpf-linker that tracer-ebpf is built with; it follows the LLVM of the compiler by a feature.
 const BPF_LINKER: &str = "0.13.0";
 /// What Debian has to build for BPF: a compiler, and `core` for the target.
 const DEBIAN_RUST: [&str; 2] = ["rustc-web", "libstd-rust-web-dev-bpf"];
 /// Package and program, for the tests: containers, virtual machines, and what they are checked against.
-const TEST: [(&str, &str); 6] = [
-    ("docker.io", "dockerd"),
-    ("qemu-system-x86", "qemu-system-x86_64"),
-    ("busybox-static", "busybox"),
-    ("cpio", "cpio"),
-    ("bpftool", "bpftool"),
-    ("strace", "strace"),
-];
+const TEST: [(&str, &str); 4] =
+    [("docker.io", "dockerd"), ("cpio", "cpio"), ("bpftool", "bpftool"), ("strace", "strace")];
 /// Package and program, for the measurements: the peers, and what makes a root file system for the newest bpftrace.
 const BENCH: [(&str, &str); 3] = [("strace", "strace"), ("libbpf-tools", "syscount"), ("debootstrap", "debootstrap")];
 
@@ -67,6 +62,8 @@ enum Step {
     AptUpdate,
     /// Install Debian packages.
     AptInstall(Vec<String>),
+    /// Unpack a Debian package below target/.
+    Unpack(Package),
     /// Install rustup's nightly with rust-src.
     Nightly,
     /// Install rustfmt and clippy for our own toolchain.
@@ -131,6 +128,12 @@ fn next_step(purpose: Purpose, machine: &Machine, apt_updated: bool) -> Result<O
         ensure!(machine.apt, "these programs are missing, and there is no apt to install them: {}", missing.join(", "));
         return Ok(Some(if apt_updated { Step::AptInstall(missing) } else { Step::AptUpdate }));
     }
+    if purpose == Purpose::Test
+        && let Some(package) = Package::ALL.into_iter().find(|package| !machine.unpacked.contains(package))
+    {
+        ensure!(machine.apt, "{} is missing, and there is no apt to fetch it", package.program());
+        return Ok(Some(if apt_updated { Step::Unpack(package) } else { Step::AptUpdate }));
+    }
     Ok((purpose == Purpose::Bench && !machine.peers).then_some(Step::Peers))
 }
 
@@ -174,6 +177,7 @@ impl Step {
                 install.args(packages);
                 vec![install]
             }
+            Self::Unpack(_) => Vec::new(),
             Self::Nightly => {
                 let mut rustup = shell::command("rustup");
                 rustup.args(["toolchain", "install", "nightly", "--profile", "minimal"]);
@@ -217,6 +221,9 @@ impl Step {
             let typed: Vec<String> = self.commands().iter().map(shell::show).collect();
             bail!("this needs root; run it as root and start again:\n    {}", typed.join("\n    "));
         }
+        if let Self::Unpack(package) = self {
+            return package.unpack();
+        }
         if *self == Self::Peers {
             shell::remove(&fresh_peers())?;
             fs::create_dir_all(fresh_peers())?;
@@ -237,6 +244,7 @@ impl std::fmt::Display for Step {
         match self {
             Self::AptUpdate => write!(f, "fetch apt's package lists"),
             Self::AptInstall(packages) => write!(f, "install with apt: {}", packages.join(" ")),
+            Self::Unpack(package) => write!(f, "fetch {} and unpack it below target", package.name()),
             Self::Nightly => write!(f, "install rustup's nightly toolchain with rust-src"),
             Self::RustComponents => write!(f, "install rustfmt and clippy"),
             Self::BpfLinker(llvm) => {
@@ -330,13 +338,21 @@ mod tests {
     fn building_needs_no_test_packages_and_testing_needs_only_the_missing_ones() {
         assert_eq!(shown(Purpose::Build, &debian_that_builds(), false), "nothing");
         let mut machine = Machine { rust_components: true, ..debian_that_builds() };
-        machine.packages = ["docker.io", "busybox-static", "cpio", "strace"].map(str::to_owned).into();
+        machine.packages = ["docker.io", "cpio", "strace"].map(str::to_owned).into();
         assert_eq!(shown(Purpose::Test, &machine, false), "apt-get -o DPkg::Lock::Timeout=300 update -q");
         assert_eq!(
             shown(Purpose::Test, &machine, true),
             "apt-get -o DPkg::Lock::Timeout=300 install -q -y --no-remove --no-install-recommends \
-             qemu-system-x86 bpftool"
+             bpftool"
         );
+        machine.packages.insert("bpftool".to_owned());
+        machine.unpacked = vec![Package::Busybox];
+        assert_eq!(
+            next_step(Purpose::Test, &machine, false).unwrap(),
+            Some(Step::AptUpdate),
+            "packages are fetched by fresh lists"
+        );
+        assert_eq!(next_step(Purpose::Test, &machine, true).unwrap(), Some(Step::Unpack(Package::Qemu)));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::kernels::Series;
 use crate::qemu::Serial;
 use crate::setup::{self, Purpose};
 use crate::tally::Tally;
+use crate::unpacked::Package;
 use crate::{dist, shell, vm};
 
 /// How long the cases may take on one emulated machine.
@@ -164,6 +165,7 @@ impl Suites {
     fn command(&self, suite: &Path) -> Command {
         let mut command = shell::command(suite);
         command.env("CTRACE", &self.ctrace).env("PEER", &self.peer).env("CASES", cases());
+        command.envs(Package::Busybox.find().map(|busybox| ("BUSYBOX", busybox)));
         command
     }
 
