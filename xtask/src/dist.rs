@@ -38,6 +38,14 @@ pub fn build() -> Result<PathBuf> {
     Ok(shipped)
 }
 
+/// Builds it without optimisation, for tests, and returns its path.
+pub fn build_debug() -> Result<PathBuf> {
+    setup::ensure(Purpose::Build)?;
+    let triple = host_triple()?;
+    shell::run(static_cargo("build", &triple).args(["--package", "tracer", "--bin", "ctrace"]))?;
+    Ok(shell::target().join(&triple).join("debug/ctrace"))
+}
+
 /// `cargo VERB` for static binaries. With an explicit target, build scripts and procedural macros stay dynamic.
 pub fn static_cargo(verb: &str, triple: &str) -> std::process::Command {
     let mut cargo = shell::cargo();

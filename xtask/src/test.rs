@@ -31,6 +31,9 @@ pub struct Args {
     /// Only tests whose name contains this
     #[arg(long, default_value = "")]
     filter: String,
+    /// A debug build of ctrace: sooner there, for whoever changes ctrace
+    #[arg(long)]
+    debug: bool,
 }
 
 /// A kind of test.
@@ -60,7 +63,7 @@ pub fn main(args: &Args) -> Result<()> {
         match kind.missing() {
             Some(why) => skip(kind, &why, &mut tally),
             None => {
-                if let Err(error) = kind.run(&args.filter, &mut tally) {
+                if let Err(error) = kind.run(args, &mut tally) {
                     println!("{error:#}");
                     tally.fail(format!("{kind:?}: {error}"));
                 }
@@ -102,7 +105,7 @@ impl Kind {
         }
     }
 
-    fn run(self, filter: &str, tally: &mut Tally) -> Result<()> {
+    fn run(self, Args { filter, debug, .. }: &Args, tally: &mut Tally) -> Result<()> {
         match self {
             Self::Lint => {
                 tally.step("rustfmt", succeeds(shell::cargo().args(["fmt", "--all", "--check"]))?);
@@ -113,19 +116,19 @@ impl Kind {
             }
             Self::Unit => {
                 let mut unit = shell::cargo();
-                unit.args(["test", "--no-fail-fast", "--", filter]);
+                unit.args(["test", "--no-fail-fast", "--", filter.as_str()]);
                 harness("unit", &mut unit, tally)
             }
             Self::Cases => {
-                let suites = Suites::build()?;
+                let suites = Suites::build(*debug)?;
                 harness("cases", suites.command(&suites.cases).arg(filter), tally)
             }
             Self::Containers => {
-                let suites = Suites::build()?;
+                let suites = Suites::build(*debug)?;
                 harness("containers", suites.command(&suites.containers).arg(filter), tally)
             }
             Self::Kernels => {
-                let suites = Suites::build()?;
+                let suites = Suites::build(*debug)?;
                 for series in Series::ALL {
                     if let Err(error) = suites.on_kernel(series, filter, tally) {
                         println!("{error:#}");
@@ -147,8 +150,8 @@ struct Suites {
 }
 
 impl Suites {
-    fn build() -> Result<Self> {
-        let ctrace = dist::build()?;
+    fn build(debug: bool) -> Result<Self> {
+        let ctrace = if debug { dist::build_debug()? } else { dist::build()? };
         let mut build = dist::static_cargo("build", &dist::host_triple()?);
         build.args(["--package", "tests", "--bins", "--test", "cases", "--test", "containers"]);
         build.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());

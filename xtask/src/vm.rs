@@ -22,6 +22,9 @@ pub struct Args {
     /// An interactive shell; `exit` ends the machine
     #[arg(long, conflicts_with = "command")]
     shell: bool,
+    /// A debug build of ctrace: sooner there, for whoever changes ctrace
+    #[arg(long)]
+    debug: bool,
     /// Stop the machine after this many seconds
     #[arg(long, default_value_t = 600)]
     limit: u64,
@@ -56,7 +59,8 @@ pub fn main(args: &Args) -> ExitCode {
 fn boot_each(args: &Args) -> Result<u8> {
     ensure!(!args.shell || args.kernel.0.len() == 1, "a shell needs one kernel: --kernel 6.1 or 6.12");
     setup::ensure(Purpose::Test)?;
-    let entries = [Entry { from: dist::build()?, to: "/bin/ctrace".to_owned() }];
+    let ctrace = if args.debug { dist::build_debug()? } else { dist::build()? };
+    let entries = [Entry { from: ctrace, to: "/bin/ctrace".to_owned() }];
     let command = match args.shell {
         true => "setsid cttyhack sh".to_owned(),
         false => args.command.iter().map(|word| shell::quote(word)).collect::<Vec<_>>().join(" "),
