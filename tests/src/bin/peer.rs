@@ -6,6 +6,7 @@
 //! | `missing=N` | N calls of openat that fail with ENOENT |
 //! | `read=N`, `write=N` | N reads of one byte from /dev/zero, N writes of one byte to /dev/null |
 //! | `call=N` | N calls of `peer_call(i, "call", 3, 4, 5, 6, 7)`, which returns `i * 2`, for i from 0 on |
+//! | `signal=N` | N times SIGURG, which is ignored, to itself |
 //! | `name=NAME` | renames the thread |
 //! | `cgroup=NAME` | makes a cgroup below its own and moves there |
 //! | `thread` | runs the rest in another thread |
@@ -67,6 +68,11 @@ fn repeat(call: &str, times: u64) -> Result<()> {
             for _ in 0..times {
                 let opened = File::open("/nonexistent");
                 ensure!(opened.is_err_and(|error| error.kind() == ErrorKind::NotFound), "/nonexistent exists");
+            }
+        }
+        "signal" => {
+            for _ in 0..times {
+                rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::URG)?;
             }
         }
         "read" => {

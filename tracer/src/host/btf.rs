@@ -334,6 +334,14 @@ impl Btf {
         self.find(&[kind::FUNCTION], name)
     }
 
+    /// All functions, with their names.
+    pub fn functions(&self) -> impl Iterator<Item = (&str, TypeId)> {
+        (1..).zip(&self.records).filter_map(|(id, &at)| {
+            let record = record_at(&self.data, at as usize)?;
+            (record.kind() == kind::FUNCTION).then(|| (self.name(record.name), TypeId(id)))
+        })
+    }
+
     /// The first type of one of these kinds with this name. Looks at all of them.
     fn find(&self, kinds: &[u32], name: &str) -> Result<TypeId, BtfError> {
         let wanted = name.as_bytes();

@@ -42,6 +42,16 @@ impl<'a> Types<'a> {
         (types, errors)
     }
 
+    /// The kernel's types.
+    pub fn btf(&self) -> Option<&'a Btf> {
+        self.btf
+    }
+
+    /// A type of the kernel's; `None` where its description is damaged.
+    pub fn of_kernel(&mut self, id: TypeId) -> Option<Ty> {
+        self.of_btf(id, 0)
+    }
+
     fn define(&mut self, definition: &ast::Definition) -> Result<(), Diagnostic> {
         let tag = &definition.name.text;
         match &definition.kind {

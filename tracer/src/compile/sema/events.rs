@@ -23,20 +23,24 @@ pub enum Source {
     Number,
     /// What it returned.
     Result,
+    /// A word of the context.
+    Word(u8),
 }
 
-/// The argument of this name.
+/// The argument of this name, if it is known without the kernel's types.
 pub fn field(event: Event, name: &str) -> Option<Field> {
     fields(event).into_iter().find(|(known, _)| known == name).map(|(_, field)| field)
 }
 
-/// All arguments with their names, in order.
+/// All arguments with their names, in order, so far as they are known without the kernel's types.
 pub fn fields(event: Event) -> Vec<(String, Field)> {
     let result = ("ret".to_string(), Field { ty: Ty::I64, source: Source::Result });
     let id = ("id".to_string(), Field { ty: Ty::I64, source: Source::Number });
     let number = ("__syscall_nr".to_string(), Field { ty: Ty::I32, source: Source::Number });
     match event {
-        Event::Begin | Event::End | Event::Interval(_) | Event::Uprobe { .. } => Vec::new(),
+        Event::Begin | Event::End | Event::Interval(_) | Event::Uprobe { .. } | Event::RawTracepoint { .. } => {
+            Vec::new()
+        }
         Event::AnySyscall { exit: true, .. } => vec![id, result],
         Event::AnySyscall { exit: false, raw: true } => vec![id],
         Event::AnySyscall { exit: false, raw: false } => {

@@ -21,6 +21,7 @@ pub mod typed;
 mod types;
 mod unsupported;
 pub mod uprobes;
+pub mod words;
 
 use crate::compile::diagnostics::{Diagnostic, Severity, did_you_mean};
 use crate::compile::syntax::ast;

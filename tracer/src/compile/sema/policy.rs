@@ -48,6 +48,8 @@ pub enum ProbeKind {
     Timer,
     /// System calls.
     Syscall,
+    /// Tracepoints of the kernel, raw ones too.
+    KernelEvent,
     /// Functions of programs and libraries.
     UserFunction,
 }
@@ -112,6 +114,32 @@ pub const RULES: &[Rule] = &[
         "system calls: what arguments point to (file names, buffers)",
     ),
     rule(ProbeKind::Syscall, Data::KernelMemory, Level::Observe, "system calls: kernel addresses (curtask)"),
+    rule(
+        ProbeKind::KernelEvent,
+        Data::Machine,
+        Level::Process,
+        "events of the kernel: that they happen, when, how often",
+    ),
+    rule(
+        ProbeKind::KernelEvent,
+        Data::Identity,
+        Level::Process,
+        "events of the kernel: pid, tid, uid, gid, comm, cgroup",
+    ),
+    rule(
+        ProbeKind::KernelEvent,
+        Data::Arguments,
+        Level::Process,
+        "events of the kernel: the fields of tracepoints (names of threads and files among them)",
+    ),
+    rule(ProbeKind::KernelEvent, Data::UserMemory, Level::User, "events of the kernel: the memory of the process"),
+    rule(
+        ProbeKind::KernelEvent,
+        Data::KernelMemory,
+        Level::Observe,
+        "events of the kernel: kernel addresses, the arguments of raw tracepoints, and what they point to",
+    ),
+    change(ProbeKind::KernelEvent, "events of the kernel: running commands and sending signals, with --unsafe"),
     change(ProbeKind::Timer, "begin, end, interval: running commands, with --unsafe"),
     change(ProbeKind::UserFunction, "functions of programs: running commands and sending signals, with --unsafe"),
     change(ProbeKind::Syscall, "system calls: running commands and sending signals, with --unsafe"),

@@ -109,7 +109,7 @@ impl Printer<'_> {
             }
         };
         let context = match program.context {
-            Context::None | Context::SysEnter | Context::SysExit | Context::Registers => "",
+            Context::None | Context::SysEnter | Context::SysExit | Context::Words | Context::Registers => "",
             Context::FollowFork => ", following forks",
             Context::ForgetTask => ", forgetting followed tasks",
         };
@@ -242,6 +242,7 @@ impl Printer<'_> {
             ExprKind::LocalAdd { local: id, delta, post } => added(&local(id), *delta, *post),
             ExprKind::Builtin(builtin) => builtin_name(*builtin),
             ExprKind::SyscallArgument(register) => format!("arg{register}:{}", type_name(&expr.ty)),
+            ExprKind::ContextWord(word) => format!("word{word}:{}", type_name(&expr.ty)),
             ExprKind::ReadStr { address, user, length } => {
                 let length = length.as_ref().map_or(String::new(), |length| format!(", {}", of(length)));
                 format!("text({} {}{length}):{}", space(*user), of(address), type_name(&expr.ty))

@@ -3,11 +3,12 @@
 use super::policy::ProbeKind;
 use super::proposing;
 use super::syscalls::{self, Syscall};
-use super::uprobes;
+use super::{uprobes, words};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 use crate::compile::target::Target;
+use crate::host::btf::TypeId;
 
 /// One place that a probe specification stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,11 @@ pub enum Event {
         /// Which.
         syscall: &'static Syscall,
     },
+    /// A raw tracepoint.
+    RawTracepoint {
+        /// The function that stands for it in the kernel's types: see [`super::words`].
+        function: TypeId,
+    },
     /// A place in the code of a program or library.
     Uprobe {
         /// Which of the target's files.
@@ -65,6 +71,7 @@ impl Event {
         match self {
             Event::Begin | Event::End | Event::Interval(_) => ProbeKind::Timer,
             Event::AnySyscall { .. } | Event::Syscall { .. } => ProbeKind::Syscall,
+            Event::RawTracepoint { .. } => ProbeKind::KernelEvent,
             Event::Uprobe { .. } => ProbeKind::UserFunction,
         }
     }
@@ -116,7 +123,7 @@ pub fn expand(spec: &ast::ProbeSpec, target: &Target) -> Result<Vec<Site>, Diagn
         "end" | "END" => lone(spec, rest, "end", Event::End),
         "interval" | "i" => interval(spec, rest).map(|site| vec![site]),
         "tracepoint" | "t" => tracepoint(spec, rest),
-        "rawtracepoint" | "rt" => raw_tracepoint(spec, rest),
+        "rawtracepoint" | "rt" => raw_tracepoint(spec, rest, target),
         "uprobe" | "u" => uprobes::expand(spec, false, target),
         "uretprobe" | "ur" => uprobes::expand(spec, true, target),
         other if NOT_YET.contains(&other) => {
@@ -197,26 +204,44 @@ fn duration(text: &str) -> Option<u64> {
     text[..digits].parse::<u64>().ok()?.checked_mul(unit)
 }
 
-fn raw_tracepoint(spec: &ast::ProbeSpec, rest: &[ast::Name]) -> Result<Vec<Site>, Diagnostic> {
-    let Some(event) = rest.last() else {
+fn raw_tracepoint(spec: &ast::ProbeSpec, rest: &[ast::Name], target: &Target) -> Result<Vec<Site>, Diagnostic> {
+    // A kernel module may stand before the name.
+    let ([event] | [_, event]) = rest else {
         return Err(
-            Diagnostic::error(spec.span, "a raw tracepoint needs a name").help("write `rawtracepoint:sys_enter`")
+            Diagnostic::error(spec.span, "a raw tracepoint needs a name").help("write `rawtracepoint:sched_switch`")
         );
     };
-    let sites: Vec<Site> = [("sys_enter", false), ("sys_exit", true)]
-        .into_iter()
+    let site = |name: &str, happens| Site { name: format!("rawtracepoint:{name}"), event: happens, span: spec.span };
+    let syscalls = [("sys_enter", false), ("sys_exit", true)].into_iter();
+    let mut sites: Vec<Site> = syscalls
         .filter(|(name, _)| matches(&event.text, name))
-        .map(|(name, exit)| Site {
-            name: format!("rawtracepoint:{name}"),
-            event: Event::AnySyscall { exit, raw: true },
-            span: spec.span,
-        })
+        .map(|(name, exit)| site(name, Event::AnySyscall { exit, raw: true }))
         .collect();
-    if sites.is_empty() {
-        return Err(Diagnostic::error(event.span, format!("the raw tracepoint `{}` is not supported yet", event.text))
-            .help("supported are `sys_enter` and `sys_exit`"));
+    let Some(btf) = target.types.as_deref() else {
+        return if sites.is_empty() {
+            Err(Diagnostic::error(event.span, format!("nothing is known of the raw tracepoint `{}`", event.text))
+                .help("this kernel does not show its types (BTF); without them there are `sys_enter` and `sys_exit`"))
+        } else {
+            Ok(sites)
+        };
+    };
+    if event.text.contains('*') {
+        let known = words::raw_tracepoints(btf).into_iter();
+        let named = known.filter(|(name, _)| matches(&event.text, name) && !["sys_enter", "sys_exit"].contains(name));
+        sites.extend(named.map(|(name, function)| site(name, Event::RawTracepoint { function })));
+    } else if sites.is_empty() {
+        let function = words::raw_tracepoint(btf, &event.text);
+        sites.extend(function.map(|function| site(&event.text, Event::RawTracepoint { function })));
     }
-    Ok(sites)
+    if !sites.is_empty() {
+        return Ok(sites);
+    }
+    if event.text.contains('*') {
+        return Err(Diagnostic::error(event.span, format!("no raw tracepoint matches `{}`", event.text)));
+    }
+    let error = Diagnostic::error(event.span, format!("there is no raw tracepoint `{}`", event.text));
+    let known = words::raw_tracepoints(btf);
+    Err(proposing(error, &event.text, known.iter().map(|&(name, _)| name)))
 }
 
 fn tracepoint(spec: &ast::ProbeSpec, rest: &[ast::Name]) -> Result<Vec<Site>, Diagnostic> {

@@ -8,6 +8,7 @@ use super::check::CheckedClause;
 use super::clauses::Instance;
 use super::probes::Event;
 use super::typed::{Clause, Context, Program};
+use super::words;
 use crate::compile::target::Target;
 use crate::plan::{self, Attach, ProbeId, UprobeSite};
 use tracer_common::scope::ProcessFilter;
@@ -62,6 +63,11 @@ pub fn assemble(
 
 fn attach(event: Event, instance: &Instance<'_>, target: &Target) -> Attach {
     match event {
+        Event::RawTracepoint { function } => {
+            let types = target.types.as_deref().expect("analysis has taken it from there");
+            let name = words::raw_tracepoint_name(types, function).expect("analysis has found it by its name");
+            Attach::RawTracepoint { event: name.into() }
+        }
         Event::Begin => Attach::Begin,
         Event::End => Attach::End,
         Event::Interval(period) => Attach::Interval { period },
@@ -84,6 +90,7 @@ fn context(event: Event) -> Context {
         Event::Begin | Event::End | Event::Interval(_) => Context::None,
         Event::AnySyscall { exit: false, .. } | Event::Syscall { exit: false, .. } => Context::SysEnter,
         Event::AnySyscall { exit: true, .. } | Event::Syscall { exit: true, .. } => Context::SysExit,
+        Event::RawTracepoint { .. } => Context::Words,
         Event::Uprobe { .. } => Context::Registers,
     }
 }

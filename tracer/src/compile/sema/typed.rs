@@ -39,6 +39,8 @@ pub enum Context {
     SysEnter,
     /// Raw tracepoint `sys_exit`: `u64 regs`, `u64 ret`.
     SysExit,
+    /// Words of 64 bits, one for each argument: raw tracepoints, and calls and returns of kernel functions.
+    Words,
     /// `struct pt_regs`, the registers of the process where it was stopped.
     Registers,
     /// Raw tracepoint `sched_process_fork`, where [`Clause`]s are empty and the runtime follows the traced tree. Wanted,
@@ -268,7 +270,8 @@ impl ExprKind {
             | Self::Local(_)
             | Self::LocalAdd { .. }
             | Self::Builtin(_)
-            | Self::SyscallArgument(_) => Vec::new(),
+            | Self::SyscallArgument(_)
+            | Self::ContextWord(_) => Vec::new(),
             Self::MapGet { key, .. } | Self::HasKey { key, .. } | Self::MapAdd { key, .. } => {
                 key.as_deref().into_iter().collect()
             }
@@ -335,6 +338,8 @@ pub enum ExprKind {
     Builtin(Builtin),
     /// Register `n` of the system call's arguments (`args.…`, 0 to 5).
     SyscallArgument(u8),
+    /// Word `n` of a context that begins with words ([`Context::Words`], `SysEnter`, `SysExit`).
+    ContextWord(u8),
     /// `str(address, length)`: text from the traced process's or the kernel's memory.
     ReadStr {
         /// Where.

@@ -61,7 +61,11 @@ fn function(script: &typed::Script, target: &Target, program: &typed::Program, s
     let whole = match program.context {
         typed::Context::FollowFork => Some(Runtime::FollowFork),
         typed::Context::ForgetTask => Some(Runtime::ForgetTask),
-        typed::Context::None | typed::Context::SysEnter | typed::Context::SysExit | typed::Context::Registers => None,
+        typed::Context::None
+        | typed::Context::SysEnter
+        | typed::Context::SysExit
+        | typed::Context::Words
+        | typed::Context::Registers => None,
     };
     if let Some(function) = whole {
         let context = lowering.b.context();

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use super::Checker;
-use super::operand::{Operand, binary, bool_literal, constant, convert, integer, negated, string, truth, truth_value};
+use super::operand::{Operand, bool_literal, constant, convert, integer, negated, string, truth, truth_value};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::builtins::{self, Becomes};
-use crate::compile::sema::events::{self, Field, Source};
 use crate::compile::sema::policy::Data;
-use crate::compile::sema::probes::Event;
 use crate::compile::sema::proposing;
-use crate::compile::sema::registers;
 use crate::compile::sema::typed::{self, Builtin, ExprKind, Register};
 use crate::compile::sema::types::{Record, Ty};
 use crate::compile::source::Span;
@@ -104,7 +101,7 @@ impl Checker<'_> {
             return Operand::new(Ty::Args, ExprKind::Int(0), span);
         }
         if let Some(index) = numbered("arg", name) {
-            return self.raw_argument(name, index, span);
+            return self.numbered_argument(name, index, span);
         }
         if let Some(index) = numbered("sarg", name) {
             return self.stack_argument(name, index, span);
@@ -132,54 +129,6 @@ impl Checker<'_> {
             Becomes::Expression(check) => check(self, Vec::new(), span),
             Becomes::Statement(_) | Becomes::Aggregation(_) => self.refuse(span, format!("`{name}` gives no value")),
         }
-    }
-
-    /// `arg0`, … of a raw tracepoint, as the kernel passes them: `(regs, id)` and `(regs, ret)`.
-    fn raw_argument(&mut self, name: &str, index: u32, span: Span) -> Operand {
-        let builtin = match (self.event(), index) {
-            (Event::AnySyscall { raw: true, exit: false }, 1) => Builtin::SyscallNumber,
-            (Event::AnySyscall { raw: true, exit: true }, 1) => Builtin::SyscallResult,
-            (Event::AnySyscall { raw: true, .. }, 0) => return self.not_yet(span, "registers (`arg0`)"),
-            (Event::AnySyscall { raw: true, .. }, _) => {
-                return self.refuse(span, format!("this raw tracepoint has two arguments, `{name}` is none of them"));
-            }
-            (Event::Uprobe { exit: false, .. }, index) => {
-                return match registers::ARGUMENTS.get(index as usize) {
-                    Some(&register) => self.register(register, &format!("`{name}`"), span),
-                    None => {
-                        let error = Diagnostic::error(span, format!("`{name}` is not in a register"));
-                        self.refuse_with(error.help("the arguments behind the sixth are on the stack: `sarg0`, …"))
-                    }
-                };
-            }
-            (Event::Uprobe { exit: true, .. }, _) => {
-                return self.refuse(
-                    span,
-                    format!("`{name}` is gone when the function returns; keep it in a map at its `uprobe`"),
-                );
-            }
-            _ => {
-                return self.refuse(
-                    span,
-                    format!("`{name}` can only be used in raw tracepoints and where functions are called"),
-                );
-            }
-        };
-        self.allow(Data::Arguments, &format!("`{name}`"), span);
-        let value = Operand::new(Ty::I64, ExprKind::Builtin(builtin), span);
-        Operand { expr: convert(value, &Ty::U64), ty: Ty::U64, literal: false }
-    }
-
-    /// `sarg0`, …: what the caller has put on the stack, behind the return address.
-    fn stack_argument(&mut self, name: &str, index: u32, span: Span) -> Operand {
-        if !matches!(self.event(), Event::Uprobe { exit: false, .. }) {
-            return self.refuse(span, format!("`{name}` can only be used where functions are called"));
-        }
-        self.allow(Data::UserMemory, &format!("`{name}`"), span);
-        let stack = self.register(registers::STACK, &format!("`{name}`"), span);
-        let distance = constant(&Ty::U64, 8 * (i64::from(index) + 1), span);
-        let address = Box::new(binary(typed::BinaryOp::Add, stack.expr, distance, &Ty::U64, span));
-        Operand::new(Ty::U64, ExprKind::Read { address, user: true }, span)
     }
 
     /// A register of the process.
@@ -214,44 +163,6 @@ impl Checker<'_> {
     pub fn positional_text(&self, index: u32) -> Option<&str> {
         let at = usize::try_from(index).ok()?.checked_sub(1)?;
         self.target.positional.get(at).map(String::as_str)
-    }
-
-    /// `args.name`.
-    pub(super) fn argument(&mut self, name: &ast::Name, span: Span) -> Operand {
-        let event = self.event();
-        let site = &self.instance().sites[0].name;
-        match events::field(event, &name.text) {
-            Some(Field { ty, source }) => {
-                self.allow(Data::Arguments, "arguments", span);
-                match source {
-                    Source::Register(register) => Operand::new(ty, ExprKind::SyscallArgument(register), span),
-                    Source::Registers => {
-                        let register =
-                            |n| typed::Expr { kind: ExprKind::SyscallArgument(n), ty: Ty::U64.typed(), span };
-                        Operand::new(ty, ExprKind::Tuple((0..6).map(register).collect()), span)
-                    }
-                    Source::Number | Source::Result => {
-                        let builtin =
-                            if source == Source::Number { Builtin::SyscallNumber } else { Builtin::SyscallResult };
-                        let value = Operand::new(Ty::I64, ExprKind::Builtin(builtin), span);
-                        Operand { expr: convert(value, &ty), ty, literal: false }
-                    }
-                }
-            }
-            None => {
-                let known = events::fields(event);
-                let names = known.iter().map(|(name, _)| name.as_str());
-                let error = Diagnostic::error(name.span, format!("`{site}` has no argument `{}`", name.text));
-                let error = proposing(error, &name.text, names.clone());
-                let listed = || names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-                let error = match error.help.is_empty() {
-                    true if known.is_empty() => error.help("probes of this kind have no arguments"),
-                    true => error.help(format!("it has {}", listed())),
-                    false => error,
-                };
-                self.refuse_with(error)
-            }
-        }
     }
 
     fn tuple(&mut self, parts: &[ast::Expr], span: Span) -> Operand {

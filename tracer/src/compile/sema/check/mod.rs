@@ -8,6 +8,7 @@
 //! plain assignments count.
 
 mod access;
+mod args;
 pub(super) mod calls;
 mod expr;
 mod loops;

@@ -1,0 +1,130 @@
+//! The arguments of probes: `args.name`, `arg0`, `sarg0`.
+
+use super::operand::{binary, constant, convert};
+use super::{Checker, Operand};
+use crate::compile::diagnostics::Diagnostic;
+use crate::compile::sema::events::{self, Field, Source};
+use crate::compile::sema::policy::Data;
+use crate::compile::sema::probes::Event;
+use crate::compile::sema::typed::{self, Builtin, ExprKind};
+use crate::compile::sema::types::Ty;
+use crate::compile::sema::{proposing, registers, words};
+use crate::compile::source::Span;
+use crate::compile::syntax::ast;
+
+impl Checker<'_> {
+    /// `args.name`.
+    pub(super) fn argument(&mut self, name: &ast::Name, span: Span) -> Operand {
+        let event = self.event();
+        let site = &self.instance().sites[0].name;
+        let known = self.known_arguments(event);
+        match known.iter().find(|(known, _)| *known == name.text).map(|(_, field)| field.clone()) {
+            Some(Field { ty, source: Source::Word(word) }) => {
+                self.allow(Data::KernelMemory, "arguments", span);
+                // Narrower values first lose what is above them, which need not be zero.
+                let bits = Ty::int(ty.size().unwrap_or(8) as u8, false);
+                let value = Operand::new(Ty::U64, ExprKind::ContextWord(word), span);
+                let value = Operand { expr: convert(value, &bits), ty: bits, literal: false };
+                Operand { expr: convert(value, &ty), ty, literal: false }
+            }
+            Some(Field { ty, source }) => {
+                self.allow(Data::Arguments, "arguments", span);
+                match source {
+                    Source::Register(register) => Operand::new(ty, ExprKind::SyscallArgument(register), span),
+                    Source::Registers => {
+                        let register =
+                            |n| typed::Expr { kind: ExprKind::SyscallArgument(n), ty: Ty::U64.typed(), span };
+                        Operand::new(ty, ExprKind::Tuple((0..6).map(register).collect()), span)
+                    }
+                    Source::Number | Source::Result => {
+                        let builtin =
+                            if source == Source::Number { Builtin::SyscallNumber } else { Builtin::SyscallResult };
+                        let value = Operand::new(Ty::I64, ExprKind::Builtin(builtin), span);
+                        Operand { expr: convert(value, &ty), ty, literal: false }
+                    }
+                    Source::Word(_) => unreachable!("words are dealt with above"),
+                }
+            }
+            None => {
+                let names = known.iter().map(|(name, _)| name.as_str());
+                let error = Diagnostic::error(name.span, format!("`{site}` has no argument `{}`", name.text));
+                let error = proposing(error, &name.text, names.clone());
+                let listed = || names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+                let error = match error.help.is_empty() {
+                    true if known.is_empty() => error.help("probes of this kind have no arguments"),
+                    true => error.help(format!("it has {}", listed())),
+                    false => error,
+                };
+                self.refuse_with(error)
+            }
+        }
+    }
+
+    /// What `args` has at an event.
+    fn known_arguments(&mut self, event: Event) -> Vec<(String, Field)> {
+        let function = match event {
+            Event::RawTracepoint { function } => Some(function),
+            Event::AnySyscall { raw: true, exit } => self
+                .target
+                .types
+                .as_deref()
+                .and_then(|types| words::raw_tracepoint(types, if exit { "sys_exit" } else { "sys_enter" })),
+            _ => None,
+        };
+        match function {
+            Some(function) => words::of_raw_tracepoint(&mut self.types, function),
+            None => events::fields(event),
+        }
+    }
+
+    /// `arg0`, …: the arguments of a raw tracepoint or function as numbers.
+    pub(super) fn numbered_argument(&mut self, name: &str, index: u32, span: Span) -> Operand {
+        match (self.event(), index) {
+            (Event::AnySyscall { raw: true, .. }, 2..) => {
+                self.refuse(span, format!("this raw tracepoint has two arguments, `{name}` is none of them"))
+            }
+            // A number or a result; the registers are the kernel's.
+            (Event::AnySyscall { raw: true, .. }, index) => {
+                let data = if index == 1 { Data::Arguments } else { Data::KernelMemory };
+                self.context_word(index as u8, data, name, span)
+            }
+            (Event::RawTracepoint { function }, index) => {
+                match self.target.types.as_deref().map_or(0, |types| words::count(types, function, 1)) {
+                    0 => self.refuse(span, format!("this raw tracepoint has no arguments, `{name}` is none of them")),
+                    count if index >= count => self
+                        .refuse(span, format!("the arguments of this raw tracepoint are `arg0` to `arg{}`", count - 1)),
+                    _ => self.context_word(index as u8, Data::KernelMemory, name, span),
+                }
+            }
+            (Event::Uprobe { exit: false, .. }, index) => match registers::ARGUMENTS.get(index as usize) {
+                Some(&register) => self.register(register, &format!("`{name}`"), span),
+                None => {
+                    let error = Diagnostic::error(span, format!("`{name}` is not in a register"));
+                    self.refuse_with(error.help("the arguments behind the sixth are on the stack: `sarg0`, …"))
+                }
+            },
+            (Event::Uprobe { exit: true, .. }, _) => self
+                .refuse(span, format!("`{name}` is gone when the function returns; keep it in a map at its `uprobe`")),
+            _ => self
+                .refuse(span, format!("`{name}` can only be used in raw tracepoints and where functions are called")),
+        }
+    }
+
+    /// A word of the context, whatever it means.
+    fn context_word(&mut self, word: u8, data: Data, name: &str, span: Span) -> Operand {
+        self.allow(data, &format!("`{name}`"), span);
+        Operand::new(Ty::U64, ExprKind::ContextWord(word), span)
+    }
+
+    /// `sarg0`, …: what the caller has put on the stack, behind the return address.
+    pub(super) fn stack_argument(&mut self, name: &str, index: u32, span: Span) -> Operand {
+        if !matches!(self.event(), Event::Uprobe { exit: false, .. }) {
+            return self.refuse(span, format!("`{name}` can only be used where functions are called"));
+        }
+        self.allow(Data::UserMemory, &format!("`{name}`"), span);
+        let stack = self.register(registers::STACK, &format!("`{name}`"), span);
+        let distance = constant(&Ty::U64, 8 * (i64::from(index) + 1), span);
+        let address = Box::new(binary(typed::BinaryOp::Add, stack.expr, distance, &Ty::U64, span));
+        Operand::new(Ty::U64, ExprKind::Read { address, user: true }, span)
+    }
+}
