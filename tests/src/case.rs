@@ -21,11 +21,15 @@
 //! | `stop` | `interrupt`: the command gets SIGINT once the lines above have ended | it ends by itself |
 //! | `exit` | the command's exit status | 0 |
 //! | `needs` | what the machine must have, separated by commas; see [`crate::needs`] | nothing |
+//! | `ours` | what of the case bpftrace has not: an option, a function, a message; it is not compared with bpftrace | nothing |
 //!
 //! Sections are `script`, `stdout` and `stderr`; the last two are as [`crate::expect`] says. Without `stdout` nothing may
 //! be printed there; without `stderr`, what is printed there is not compared.
 //!
 //! Every command runs in the case's own cgroup, with ctrace, the test program `peer` and the system's tools in PATH.
+
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -49,6 +53,8 @@ pub struct Case {
     pub exit: i32,
     /// What the machine must have.
     pub needs: Vec<Need>,
+    /// What of it bpftrace has not, if anything.
+    pub ours: Option<String>,
     /// What must be printed to stdout.
     pub stdout: Expected,
     /// What must be printed to stderr, if that is compared.
@@ -67,6 +73,7 @@ impl Case {
             interrupt: false,
             exit: 0,
             needs: Vec::new(),
+            ours: None,
             stdout: Expected::default(),
             stderr: None,
         };
@@ -97,10 +104,40 @@ impl Case {
             "needs" => {
                 self.needs = value.split(',').map(|need| Need::parse(need.trim())).collect::<Result<_>>()?;
             }
+            "ours" => {
+                ensure!(!value.is_empty(), "say what bpftrace has not");
+                self.ours = Some(value.to_owned());
+            }
             _ => bail!("unknown key `{key}`"),
         }
         Ok(())
     }
+}
+
+/// All cases below a folder, in the order of their names: `area/name`, and the text.
+pub fn below(folder: &Path) -> Result<Vec<(String, String)>> {
+    let mut cases = Vec::new();
+    for file in files(folder)? {
+        let name = file.strip_prefix(folder)?.with_extension("").display().to_string();
+        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        cases.push((name, text));
+    }
+    cases.sort();
+    Ok(cases)
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "case") {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// The header, and each section's name and body.
@@ -125,6 +162,7 @@ mod tests {
              stop: interrupt\n\
              exit: 3\n\
              needs: kprobes, kernel >= 6.6\n\
+             ours: the scope\n\
              \n\
              --- script\n\
              BEGIN { printf(\"a: b\\n\"); }\n\
@@ -142,6 +180,7 @@ mod tests {
         assert!(case.interrupt);
         assert_eq!(case.exit, 3);
         assert_eq!(case.needs, [Need::Kprobes, Need::Kernel(6, 6)]);
+        assert_eq!(case.ours.as_deref(), Some("the scope"));
         assert_eq!(case.script.as_deref(), Some("BEGIN { printf(\"a: b\\n\"); }\nEND { }\n"));
         case.stdout.check("a: b\n").unwrap();
         case.stderr.unwrap().check("anything\n").unwrap();

@@ -9,12 +9,12 @@ use anyhow::{Context, Result, bail};
 use regex_lite::Regex;
 
 /// What must be printed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Expected {
     lines: Vec<Line>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Line {
     Exact(String),
     Matching(Regex),
@@ -26,6 +26,21 @@ impl Expected {
     pub fn parse(text: &str) -> Result<Self> {
         let lines = trimmed(text).into_iter().map(Line::parse).collect::<Result<_>>()?;
         Ok(Self { lines })
+    }
+
+    /// The expectation without the lines for which `drops` holds; it sees them as they are written.
+    pub fn without(mut self, drops: impl Fn(&str) -> bool) -> Self {
+        self.lines.retain(|line| !drops(line.text()));
+        self
+    }
+
+    /// Whether `printed` is as expected but for the order of a map's entries; the error shows both.
+    pub fn check_unordered(&self, printed: &str) -> Result<()> {
+        let mut ordered = self.clone();
+        sort_entries(&mut ordered.lines, |line| line.text());
+        let mut printed = trimmed(printed);
+        sort_entries(&mut printed, |line| line);
+        ordered.check(&printed.join("\n"))
     }
 
     /// Whether `printed` is as expected; the error shows both.
@@ -73,6 +88,21 @@ fn matches(expected: &[Line], printed: &[&str]) -> bool {
         [] => printed.is_empty(),
         [Line::AnyNumber, rest @ ..] => (0..=printed.len()).any(|skipped| matches(rest, &printed[skipped..])),
         [line, rest @ ..] => printed.first().is_some_and(|first| line.matches(first)) && matches(rest, &printed[1..]),
+    }
+}
+
+/// Sorts what lies next to each other and is printed as entries of one map.
+fn sort_entries<T>(lines: &mut [T], text: impl Fn(&T) -> &str) {
+    let map = |line: &T| {
+        text(line).split_once('[').filter(|(name, _)| name.starts_with('@')).map(|(name, _)| name.to_owned())
+    };
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let first = map(&rest[0]);
+        let same = rest.iter().take_while(|line| first.is_some() && map(line) == first).count();
+        let (run, after) = rest.split_at_mut(same.max(1));
+        run.sort_by(|a, b| text(a).cmp(text(b)));
+        rest = after;
     }
 }
 
@@ -124,6 +154,15 @@ mod tests {
         assert!(accepts("a\n...\nb\n", "a\nb\n"));
         assert!(accepts("a\n...\nb\n", "a\nx\nb\ny\nb\n"));
         assert!(!accepts("a\n...\nb\n", "a\nx\n"));
+    }
+
+    #[test]
+    fn entries_of_a_map_may_come_in_any_order_where_that_is_asked_for() {
+        let unordered = |expected: &str, printed| Expected::parse(expected).unwrap().check_unordered(printed).is_ok();
+        assert!(unordered("@a[1]: 7\n@a[2]: 7\n", "@a[2]: 7\n@a[1]: 7\n"));
+        assert!(!unordered("@a[1]: 7\n@a[2]: 7\n", "@a[2]: 7\n@a[1]: 8\n"));
+        assert!(!unordered("@a[1]: 7\n@b[2]: 7\n", "@b[2]: 7\n@a[1]: 7\n"));
+        assert!(!unordered("1\n2\n", "2\n1\n"));
     }
 
     #[test]

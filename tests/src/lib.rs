@@ -7,11 +7,15 @@
 //! - [`cgroup`]: a cgroup that is gone, with all in it, when its guard is
 //! - [`process`]: a process in a cgroup, with a deadline
 //! - [`runner`]: runs one case and says how it failed
+//! - [`bpftrace`]: bpftrace in the place of ctrace, for comparison
+//! - [`differences`]: which cases bpftrace runs otherwise, and why
 //! - [`docker`]: a daemon, images and containers, removed when their guards are
 //! - [`programs`]: where ctrace and the test programs lie
 
+pub mod bpftrace;
 pub mod case;
 pub mod cgroup;
+pub mod differences;
 pub mod docker;
 pub mod expect;
 pub mod needs;

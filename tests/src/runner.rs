@@ -5,10 +5,12 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::bpftrace::{self, Bpftrace};
 use crate::case::Case;
 use crate::cgroup::Cgroup;
 use crate::process::{self, Ended, NOTIFY, Process};
@@ -16,28 +18,67 @@ use crate::process::{self, Ended, NOTIFY, Process};
 /// How long a case may take, emulated machines included.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Where the programs lie that the cases run.
-#[derive(Clone, Debug)]
+/// Runs cases with ctrace, or with bpftrace in its place.
+#[derive(Clone)]
 pub struct Runner {
     path: OsString,
+    bpftrace: Option<(Arc<Bpftrace>, Rewrite)>,
 }
+
+/// Gives a script the predicate that only its own processes fulfil.
+pub type Rewrite = fn(script: &str, predicate: &str) -> String;
 
 impl Runner {
     /// A runner whose commands find these programs before the system's.
     pub fn new(programs: &[&Path]) -> Result<Self> {
         let folders = programs.iter().filter_map(|program| program.parent()).map(PathBuf::from);
         let system = env::var_os("PATH").unwrap_or_default();
-        Ok(Self { path: env::join_paths(folders.chain(env::split_paths(&system)))? })
+        Ok(Self { path: env::join_paths(folders.chain(env::split_paths(&system)))?, bpftrace: None })
+    }
+
+    /// A runner with bpftrace in the place of ctrace.
+    pub fn with_bpftrace(bpftrace: Bpftrace, rewrite: Rewrite) -> Result<Self> {
+        Ok(Self { path: bpftrace.path()?, bpftrace: Some((Arc::new(bpftrace), rewrite)) })
     }
 
     /// Runs the case; an error says what was not as expected.
     pub fn run(&self, case: &Case) -> Result<()> {
-        let deadline = Instant::now() + LIMIT;
+        let ended = self.execute(case)?;
+        compare(case, &ended).with_context(|| format!("with this on stderr:\n{}", ended.stderr))
+    }
+
+    /// Runs the case and judges it as bpftrace's: what is ours alone in JSON is not expected, the order of a
+    /// map's entries and texts on stderr are not compared, and where the case is refused, bpftrace must refuse it too, by whatever status.
+    pub fn run_as_bpftrace(&self, case: &Case) -> Result<()> {
+        let ended = self.execute(case)?;
+        let outcome = (|| {
+            case.stdout.clone().without(is_ours_in_json).check_unordered(&ended.stdout).context("stdout differs")?;
+            let refuses = |status| status == 1 || status == 2;
+            let code = ended.status.code();
+            let same = code == Some(case.exit) || refuses(case.exit) && code.is_some_and(refuses);
+            ensure!(same, "expected exit status {}, got {}", case.exit, ended.status);
+            Ok(())
+        })();
+        outcome.with_context(|| format!("with this on stderr:\n{}", ended.stderr))
+    }
+
+    fn execute(&self, case: &Case) -> Result<Ended> {
+        let deadline = Instant::now() + if self.bpftrace.is_some() { bpftrace::LIMIT } else { LIMIT };
         let scope = Cgroup::new("case")?;
         let beside = Cgroup::new("neighbour")?;
-        let script = Script::write(&scope, case.script.as_deref().unwrap_or_default())?;
+        let text = case.script.as_deref().unwrap_or_default();
+        let text = match &self.bpftrace {
+            None => text.to_owned(),
+            Some((_, rewrite)) => rewrite(text, &bpftrace::predicate(&scope)?),
+        };
+        let script = Script::write(&scope, &text)?;
 
-        let mut command = self.command(&scope, &format!("exec {}", case.run), &script);
+        let line = format!("exec {}", case.run);
+        let command = match &self.bpftrace {
+            None => process::command(&scope, &line),
+            Some((bpftrace, _)) => bpftrace.command(&beside, &scope, &line),
+        };
+        let mut command = self.in_environment(command, &script);
         if case.neighbour.is_some() || case.after.is_some() {
             command.env(NOTIFY, "1");
         }
@@ -46,25 +87,29 @@ impl Runner {
         if (case.neighbour.is_some() || case.after.is_some()) && process.wait_attached(deadline)? {
             for (cgroup, lines) in [(&beside, &case.neighbour), (&scope, &case.after)] {
                 let Some(lines) = lines else { continue };
-                process::run(self.command(cgroup, lines, &script), deadline)
+                process::run(self.in_environment(process::command(cgroup, lines), &script), deadline)
                     .with_context(|| format!("the workload `{lines}` failed"))?;
             }
         }
         if case.interrupt {
             process.interrupt()?;
         }
-        let ended = process.finish(&scope, deadline)?;
+        let ended = process.finish(if self.bpftrace.is_some() { &beside } else { &scope }, deadline)?;
         drop(script);
-        compare(case, &ended).with_context(|| format!("with this on stderr:\n{}", ended.stderr))?;
         beside.remove()?;
-        scope.remove()
+        scope.remove()?;
+        Ok(ended)
     }
 
-    fn command(&self, cgroup: &Cgroup, line: &str, script: &Script) -> Command {
-        let mut command = process::command(cgroup, line);
+    fn in_environment(&self, mut command: Command, script: &Script) -> Command {
         command.env("PATH", &self.path).env("SCRIPT", &script.file).env_remove(NOTIFY);
         command
     }
+}
+
+/// Whether a line of the expectation is for a kind of JSON line that bpftrace has not.
+fn is_ours_in_json(line: &str) -> bool {
+    ["meta", "summary"].iter().any(|kind| line.contains(&format!(r#"{{"type": "{kind}""#)))
 }
 
 fn compare(case: &Case, ended: &Ended) -> Result<()> {

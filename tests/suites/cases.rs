@@ -1,12 +1,10 @@
 //! Runs the script cases of tests/cases on this machine's kernel: one test a file.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use tests::case::Case;
+use tests::case::{self, Case};
 use tests::programs;
 use tests::runner::Runner;
 
@@ -15,9 +13,8 @@ fn main() -> Result<ExitCode> {
     let folder = programs::cases()?;
     let runner = Runner::new(&[&programs::ctrace()?, &programs::peer()?])?;
     let mut trials = Vec::new();
-    for file in files(&folder)? {
-        let name = file.strip_prefix(&folder)?.with_extension("").display().to_string();
-        trials.push(trial(&runner, name, &fs::read_to_string(&file)?));
+    for (name, text) in case::below(&folder)? {
+        trials.push(trial(&runner, name, &text));
     }
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
@@ -40,20 +37,4 @@ fn trial(runner: &Runner, name: String, text: &str) -> Trial {
 
 fn failed(error: &anyhow::Error) -> Failed {
     format!("{error:#}").into()
-}
-
-/// All cases below a folder, in the order of their names.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        if path.is_dir() {
-            found.extend(files(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "case") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
 }

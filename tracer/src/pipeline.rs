@@ -133,7 +133,8 @@ fn report(
     let (output, descriptor) = Output::open(&run.output).with_context(|| format!("cannot open {}", file.display()))?;
     let prompt = output.is_prompt();
     let world = Here::new(&run.source).context("cannot read the clock")?;
-    let mut telling = Telling::new(Reporter::new(plan, &world, run.output.style, output), prompt);
+    let mut telling =
+        Telling::new(Reporter::new(plan, &world, run.output.style, output), prompt, run.talk == Talk::Quiet);
     telling::unless_closed(telling.reporter.meta(&meta(facts, scope)))?;
 
     let options = Options { duration: run.duration, interval: run.interval, command, output: Some(descriptor), places };

@@ -1,10 +1,11 @@
-//! The project's own commands: `cargo xtask setup|build|demo|test|vm|bench|dist`.
+//! The project's own commands: `cargo xtask setup|build|demo|test|compare|vm|bench|dist`.
 //!
 //! One file a verb. Every verb first lets [`setup`] install what it needs, so a fresh clone on a fresh machine needs no
 //! other preparation.
 
 mod bench;
 mod build;
+mod compare;
 mod demo;
 mod dist;
 mod initramfs;
@@ -13,6 +14,7 @@ mod machine;
 mod qemu;
 mod setup;
 mod shell;
+mod suites;
 mod tally;
 mod test;
 mod unpacked;
@@ -43,6 +45,8 @@ enum Verb {
     Demo,
     /// Run all tests: lints, stages, script cases, containers, other kernels
     Test(test::Args),
+    /// Run the script cases under bpftrace too, and say where it does otherwise
+    Compare(compare::Args),
     /// Run a command in a virtual machine with another kernel
     Vm(vm::Args),
 }
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::main(&args),
         Verb::Demo => demo::main(),
         Verb::Test(args) => test::main(&args),
+        Verb::Compare(args) => compare::main(&args),
         Verb::Vm(args) => return vm::main(&args),
     };
     match outcome {

@@ -9,6 +9,8 @@
 //! | `signal=N` | N times SIGURG, which is ignored, to itself |
 //! | `name=NAME` | renames the thread |
 //! | `cgroup=NAME` | makes a cgroup below its own and moves there |
+//! | `enter=FOLDER` | moves to the cgroup of that folder |
+//! | `exec` | becomes the command that the rest is |
 //! | `thread` | runs the rest in another thread |
 //! | `fork`, `fork=N` | runs the rest in another process, in N of them one after the other, and waits for each |
 //! | `busy` | calls getppid until stdin is closed |
@@ -17,6 +19,7 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -41,11 +44,13 @@ fn run(steps: &[String]) -> Result<()> {
         }
         None if step == "fork" => return fork(1, rest),
         Some(("fork", times)) => return fork(times.parse().context("not a number of processes")?, rest),
+        None if step == "exec" => return exec(rest),
         None if step == "busy" => busy()?,
         None if step == "hold" => hold()?,
         None => bail!("unknown step `{step}`"),
         Some(("name", name)) => rustix::thread::set_name(&CString::new(name)?)?,
         Some(("cgroup", name)) => enter_below(name)?,
+        Some(("enter", folder)) => fs::write(format!("{folder}/cgroup.procs"), std::process::id().to_string())?,
         Some((call, times)) => repeat(call, times.parse().context("not a number of calls")?)?,
     }
     run(rest)
@@ -58,6 +63,12 @@ fn fork(times: u64, steps: &[String]) -> Result<()> {
         ensure!(status.success(), "the process ended with {status}");
     }
     Ok(())
+}
+
+fn exec(command: &[String]) -> Result<()> {
+    let (program, arguments) = command.split_first().context("no command to become")?;
+    let error = Command::new(program).args(arguments).exec();
+    Err(error).with_context(|| format!("cannot become {program}"))
 }
 
 fn repeat(call: &str, times: u64) -> Result<()> {

@@ -18,12 +18,14 @@ pub struct Telling<'p> {
     pub reporter: Reporter<'p, Output>,
     /// Whether what is complete is to be seen at once.
     prompt: bool,
+    /// Whether it is not told how many probes are attached.
+    quiet: bool,
 }
 
 impl<'p> Telling<'p> {
-    /// For a reporter; `prompt` if the output is not to be held back.
-    pub fn new(reporter: Reporter<'p, Output>, prompt: bool) -> Self {
-        Self { reporter, prompt }
+    /// For a reporter; `prompt` if the output is not to be held back, `quiet` if only data is to be told.
+    pub fn new(reporter: Reporter<'p, Output>, prompt: bool, quiet: bool) -> Self {
+        Self { reporter, prompt, quiet }
     }
 }
 
@@ -39,7 +41,9 @@ impl run::Sink for Telling<'_> {
     type Error = anyhow::Error;
 
     fn attached(&mut self, probes: usize) -> Result<()> {
-        unless_closed(self.reporter.attached(probes as u64))?;
+        if !self.quiet {
+            unless_closed(self.reporter.attached(probes as u64))?;
+        }
         if std::env::var_os(NOTIFY).is_some() {
             let mut stdout = io::stdout();
             writeln!(stdout, "{NOTIFY}")?;

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use tests::bpftrace;
 use tests::cgroup::Cgroup;
 use tests::process::{self, NOTIFY};
 
@@ -23,17 +24,6 @@ tracepoint:raw_syscalls:sys_exit FILTER_EXIT {
 
 /// Ends as soon as it has begun.
 const EXIT: &str = "BEGIN { exit(); }";
-
-/// Runs the rest of the arguments in a mount namespace with tracefs, and, unless the first argument is empty, in that root
-/// with this machine's /proc, /sys and /dev. All mounts are gone with the process.
-const IN_NAMESPACE: &str = r#"
-set -e
-root=$1; shift
-mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing
-[ -n "$root" ] || exec "$@"
-for dir in proc sys dev; do mount --rbind /$dir "$root/$dir"; done
-exec chroot "$root" "$@"
-"#;
 
 /// A thing that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +74,7 @@ impl Tools {
     /// Builds what is ours and finds the rest.
     pub fn build() -> Result<Self> {
         let bpftrace_root = if setup::peers().is_dir() { setup::peers() } else { PathBuf::new() };
-        let mut version = in_namespace(&bpftrace_root);
+        let mut version = bpftrace::in_root(&bpftrace_root);
         let version = shell::read(version.args(["bpftrace", "--version"]))?;
         Ok(Self {
             ctrace: dist::build()?,
@@ -123,12 +113,12 @@ impl Tools {
                     false => (String::new(), "/@start[tid]/".to_owned()),
                 };
                 let script = LATENCY.replace("FILTER_ENTER", &enter).replace("FILTER_EXIT", &exit);
-                let mut command = in_namespace(&self.bpftrace_root);
+                let mut command = bpftrace::in_root(&self.bpftrace_root);
                 command.args(["bpftrace", "-e", &script]).env(NOTIFY, "1");
                 command
             }
             Tool::Syscount => {
-                let mut command = in_namespace(&PathBuf::new());
+                let mut command = bpftrace::in_root(Path::new(""));
                 // Its output would stay in a buffer.
                 command.args(["stdbuf", "-oL", "syscount", "-L"]);
                 command
@@ -147,7 +137,7 @@ impl Tools {
         let mut command = match tool {
             Tool::Ctrace => Command::new(&self.ctrace),
             Tool::Bpftrace => {
-                let mut command = in_namespace(&self.bpftrace_root);
+                let mut command = bpftrace::in_root(&self.bpftrace_root);
                 command.arg("bpftrace");
                 command
             }
@@ -156,12 +146,6 @@ impl Tools {
         command.args(["-e", EXIT]);
         Some(command)
     }
-}
-
-fn in_namespace(root: &PathBuf) -> Command {
-    let mut command = shell::command("unshare");
-    command.args(["--mount", "sh", "-c", IN_NAMESPACE, "sh"]).arg(root);
-    command
 }
 
 fn floor() -> Result<PathBuf> {

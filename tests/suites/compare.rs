@@ -1,0 +1,108 @@
+//! Runs the script cases under ctrace and under bpftrace: both must do what the case says, unless the difference is
+//! listed with its reason in `DIFFERENCES.md`, where nothing else may be listed.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tests::bpftrace::Bpftrace;
+use tests::case::{self, Case};
+use tests::differences::{self, Differences};
+use tests::programs;
+use tests::runner::Runner;
+use tracer::compile::source::Source;
+use tracer::compile::syntax;
+
+/// Both tools, and what is known of them.
+struct Pair {
+    ctrace: Runner,
+    bpftrace: Runner,
+    differences: Differences,
+}
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::from_args();
+    let folder = programs::cases()?;
+    let list = folder.join("DIFFERENCES.md");
+    let list = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let root = env::var_os("BPFTRACE_ROOT").context("BPFTRACE_ROOT is not set; `cargo xtask compare` sets it")?;
+    let (ctrace, peer) = (programs::ctrace()?, programs::peer()?);
+    let pair = Arc::new(Pair {
+        ctrace: Runner::new(&[&ctrace, &peer])?,
+        bpftrace: Runner::with_bpftrace(Bpftrace::new(&PathBuf::from(root), &peer)?, with_predicate)?,
+        differences: differences::parse(&list)?,
+    });
+
+    let mut trials = Vec::new();
+    let mut names = BTreeSet::new();
+    for (name, text) in case::below(&folder)? {
+        names.insert(name.clone());
+        let pair = Arc::clone(&pair);
+        trials.push(Trial::ignorable_test(name.clone(), move || pair.compare(&name, &text).map_err(|e| failed(&e))));
+    }
+    let unknown: Vec<&String> = pair.differences.keys().filter(|name| !names.contains(*name)).collect();
+    if !unknown.is_empty() {
+        bail!("DIFFERENCES.md lists what is no case: {unknown:?}");
+    }
+    drop(pair);
+    // Not `exit`: guards must see the end of this function.
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+impl Pair {
+    fn compare(&self, name: &str, text: &str) -> Result<Completion> {
+        let case = Case::parse(text)?;
+        let listed = self.differences.get(name);
+        if let Some(what) = &case.ours {
+            if listed.is_some() {
+                bail!("the case is `ours`, so it is not compared; take it out of DIFFERENCES.md");
+            }
+            return Ok(Completion::ignored_with(format!("ours: {what}")));
+        }
+        let unmet: Vec<String> = case.needs.iter().filter_map(|need| need.unmet()).collect();
+        if !unmet.is_empty() {
+            return Ok(Completion::ignored_with(unmet.join("; ")));
+        }
+        self.ctrace.run(&case).context("under ctrace")?;
+        match (self.bpftrace.run_as_bpftrace(&case), listed) {
+            (Ok(()), None) => Ok(Completion::Completed),
+            (Err(_), Some(reason)) => Ok(Completion::ignored_with(format!("differs: {reason}"))),
+            (Err(difference), None) => Err(difference.context("under bpftrace")),
+            (Ok(()), Some(_)) => bail!("bpftrace does what the case says; take it out of DIFFERENCES.md"),
+        }
+    }
+}
+
+fn failed(error: &anyhow::Error) -> Failed {
+    format!("{error:#}").into()
+}
+
+/// Adds a predicate to every probe that fires for whoever comes by. A script with errors stays as it is: both refuse it.
+fn with_predicate(text: &str, predicate: &str) -> String {
+    let parsed = syntax::parse(&Source { name: "case".to_owned(), text: text.to_owned() });
+    let mut insertions = Vec::new();
+    if parsed.errors.is_empty() {
+        for probe in &parsed.script.probes {
+            let by_itself = |kind: &str| ["begin", "end", "interval", "i", "self", "test", "bench"].contains(&kind);
+            if probe.specs.iter().all(|spec| by_itself(&spec.fields[0].text.to_lowercase())) {
+                continue;
+            }
+            match &probe.predicate {
+                Some(condition) => {
+                    insertions.push((condition.span.range().start, format!("{predicate} && (")));
+                    insertions.push((condition.span.range().end, ")".to_owned()));
+                }
+                None => insertions.push((probe.body.span.range().start, format!("/{predicate}/ "))),
+            }
+        }
+    }
+    let mut text = text.to_owned();
+    insertions.sort_by_key(|(place, _)| std::cmp::Reverse(*place));
+    insertions.iter().for_each(|(place, what)| text.insert_str(*place, what));
+    text
+}
