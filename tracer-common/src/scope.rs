@@ -37,6 +37,8 @@ pub struct KernelOffsets {
     pub task_thread_pid: u32,
     /// `task_struct.group_leader`.
     pub task_group_leader: u32,
+    /// `task_struct.real_parent`.
+    pub task_real_parent: u32,
     /// `pid.level`.
     pub pid_level: u32,
     /// `pid.numbers`, an array of `upid`.
@@ -104,6 +106,7 @@ impl KernelOffsets {
         let KernelOffsets {
             task_thread_pid,
             task_group_leader,
+            task_real_parent,
             pid_level,
             pid_numbers,
             upid_size,
@@ -116,7 +119,7 @@ impl KernelOffsets {
             cgroup_kn,
             kernfs_node_id,
         } = *self;
-        let task = [task_thread_pid, task_group_leader];
+        let task = [task_thread_pid, task_group_leader, task_real_parent];
         let pid = [pid_level, pid_numbers, upid_size, upid_nr, upid_ns, pidns_inum];
         let cgroup = [task_cgroups, css_set_dfl_cgrp, cgroup_level, cgroup_kn, kernfs_node_id];
         task.into_iter().chain(pid).chain(cgroup)

@@ -4,6 +4,7 @@
 mod telling;
 mod world;
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -27,6 +28,7 @@ use crate::compile::source::Source;
 use crate::compile::target::Target;
 use crate::compile::{self, Compiled, Failure, Stage};
 use crate::host::btf::{Btf, BtfError};
+use crate::host::cgroupfs;
 use crate::host::elf::{self, Binaries, Root};
 use crate::host::facts::Facts;
 use crate::host::offsets::kernel_offsets;
@@ -238,6 +240,12 @@ fn look(run: &Run) -> (Binaries, Places) {
     (binaries, Places { files, pid })
 }
 
+/// The cgroups that the script names.
+fn cgroups(run: &Run) -> BTreeMap<String, Result<u64, String>> {
+    let paths = compile::cgroups(&run.source, &run.positional).into_iter();
+    paths.map(|path| (path.clone(), cgroupfs::id(&path).map_err(|error| error.to_string()))).collect()
+}
+
 /// The facts that the compiler wants.
 fn target(
     run: &Run,
@@ -259,6 +267,7 @@ fn target(
         named: run.named.clone(),
         command_pid: command.map(Command::pid),
         binaries,
+        cgroups: cgroups(run),
         allow_unsafe: run.allow_unsafe,
         level: run.level,
     }

@@ -9,6 +9,11 @@
 //! |---|---|
 //! | `ct_in_scope() -> u64` | 1 if the current task is to be traced, else 0; first in every program |
 //! | `ct_pid_tgid() -> u64` | tgid << 32 \| tid as the container sees them; 0 for a task it cannot see |
+//! | `ct_parent_pid() -> u64` | the parent's tgid, likewise |
+//! | `ct_swap_bytes(n) -> u64` | the bytes of `n` in reverse order |
+//! | `ct_text_length(text, size) -> u64` | bytes before the NUL; `size`, here and below, is a constant |
+//! | `ct_find_text(text, size, wanted, size) -> i64` | where `wanted` is first found, or -1 |
+//! | `ct_compare_bytes(a, b, size, count) -> i64` | the first difference in the first `count` of `size` bytes, or 0 |
 //! | `ct_follow_fork(ctx) -> u64` | body of a raw tracepoint program on `sched_process_fork` |
 //! | `ct_forget_task(ctx) -> u64` | body of a raw tracepoint program on `sched_process_free` |
 //! | `ct_insert(map, key) -> i64` | makes an entry of zeros: 0, or a negative errno; an existing key is 0 |
@@ -41,3 +46,4 @@ mod loss;
 mod ring;
 mod scope;
 mod task;
+mod text;

@@ -82,6 +82,20 @@ pub extern "C" fn ct_pid_tgid() -> u64 {
     u64::from(tgid) << 32 | u64::from(tid)
 }
 
+/// The tgid of the current task's parent as the container sees it; 0 for a parent that it cannot see.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ct_parent_pid() -> u64 {
+    let parent = field::<Address>(current(), scope!(offsets.task_real_parent));
+    let leader = field::<Address>(parent, scope!(offsets.task_group_leader));
+    let pid = field::<Address>(leader, scope!(offsets.task_thread_pid));
+    if scope!(pidns_level) == 0 {
+        let upid = pid.wrapping_add(scope!(offsets.pid_numbers) as usize);
+        return read::<u32>(upid.wrapping_add(scope!(offsets.upid_nr) as usize)).unwrap_or(0).into();
+    }
+    u64::from(number(pid))
+}
+
 /// Whether the current task is in the scope's pid namespace or in one below it.
 #[inline(always)]
 pub fn in_pid_namespace() -> bool {

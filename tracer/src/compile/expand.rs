@@ -6,7 +6,7 @@
 //!
 //! Macros of one name are told apart by their parameters; the last definition that a call fits is meant.
 
-mod walk;
+pub(super) mod walk;
 
 use super::diagnostics::Diagnostic;
 use super::source::Span;

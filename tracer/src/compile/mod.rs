@@ -2,6 +2,7 @@
 
 pub mod bpf;
 mod btf;
+mod cgroups;
 pub mod diagnostics;
 pub mod elf;
 mod expand;
@@ -57,6 +58,11 @@ pub fn compile(source: &Source, target: &Target, library: &Library) -> Result<Co
 /// What a script wants to know of files, so far as it can be read.
 pub fn mentions(source: &Source, positional: &[String]) -> Vec<Mention> {
     sema::uprobes::mentions(&syntax::parse_with_parameters(source, positional).script)
+}
+
+/// The cgroups that a script asks for by path, so far as it can be read.
+pub fn cgroups(source: &Source, positional: &[String]) -> Vec<String> {
+    cgroups::named(syntax::parse_with_parameters(source, positional).script)
 }
 
 /// What can be looked at.

@@ -1,5 +1,6 @@
 //! The facts of the machine that a script is compiled for. Plain data: gathered elsewhere, or made up by a test.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::sema::policy::Level;
@@ -31,6 +32,8 @@ pub struct Target {
     pub command_pid: Option<u32>,
     /// What is known of the programs and libraries that the script names.
     pub binaries: Binaries,
+    /// What is known of the cgroups that the script names: their ids, or why they have none.
+    pub cgroups: BTreeMap<String, Result<u64, String>>,
     /// `--unsafe` was given.
     pub allow_unsafe: bool,
     /// `--level`: what the user is trusted with.

@@ -3,9 +3,9 @@
 //! Needs the v2 tree to be mounted where the caller can see it, but for processes that share the caller's cgroups or
 //! show their own mount of it (`/proc/PID/root`).
 
-use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use tracer_common::identity::Identity;
 
@@ -21,6 +21,16 @@ pub fn of_path(path: &str, identity: &Identity) -> Result<Place, ScopeError> {
         false => tree.folder(path),
     };
     tree.place(&folder)
+}
+
+/// The id of the cgroup (v2) at a path of the file system.
+pub fn id(path: &str) -> io::Result<u64> {
+    /// CGROUP2_SUPER_MAGIC: include/uapi/linux/magic.h.
+    const CGROUP2: i64 = 0x6367_7270;
+    if rustix::fs::statfs(path)?.f_type != CGROUP2 {
+        return Err(io::Error::other("it is in no file system of cgroups of version 2"));
+    }
+    Ok(fs::metadata(path)?.ino())
 }
 
 /// The cgroup of the container that a process is in.

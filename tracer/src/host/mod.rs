@@ -6,7 +6,7 @@
 
 pub mod advice;
 pub mod btf;
-mod cgroupfs;
+pub mod cgroupfs;
 pub mod clock;
 pub mod elf;
 pub mod facts;

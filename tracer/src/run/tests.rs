@@ -115,6 +115,7 @@ fn compile_adjusted(text: &str, scope: Scope, library: &Library, adjust: impl Fn
         named: Vec::new(),
         command_pid: None,
         binaries: Default::default(),
+        cgroups: Default::default(),
         allow_unsafe: false,
         level: Level::Observe,
     };

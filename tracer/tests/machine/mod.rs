@@ -20,6 +20,7 @@ pub fn target(script: &str) -> Target {
         named: Vec::new(),
         command_pid: None,
         binaries: Default::default(),
+        cgroups: Default::default(),
         allow_unsafe: false,
         level: Level::default(),
     };

@@ -163,6 +163,11 @@ mod tests {
     const FUNCTIONS: &[Runtime] = &[
         Runtime::InScope,
         Runtime::PidTgid,
+        Runtime::ParentPid,
+        Runtime::SwapBytes,
+        Runtime::TextLength,
+        Runtime::FindText,
+        Runtime::CompareBytes,
         Runtime::FollowFork,
         Runtime::ForgetTask,
         Runtime::Insert,

@@ -349,11 +349,15 @@ pub enum Helper {
     GetCurrentUidGid = 15,
     GetCurrentComm = 16,
     GetCurrentTask = 35,
+    GetNumaNodeId = 42,
     GetCurrentCgroupId = 80,
+    SendSignal = 109,
     ProbeReadUser = 112,
     ProbeReadKernel = 113,
     ProbeReadUserStr = 114,
     ProbeReadKernelStr = 115,
+    SendSignalThread = 117,
+    Jiffies64 = 118,
     KtimeGetBootNs = 125,
     RingbufReserve = 131,
     RingbufSubmit = 132,
@@ -375,6 +379,16 @@ pub enum Runtime {
     InScope,
     /// `ct_pid_tgid() -> tgid << 32 | tid`, as the scope's pid namespace numbers them.
     PidTgid,
+    /// `ct_parent_pid() -> tgid` of the parent, as the scope's pid namespace numbers it.
+    ParentPid,
+    /// `ct_swap_bytes(n) -> n` with its 8 bytes in reverse order.
+    SwapBytes,
+    /// `ct_text_length(text, size) -> length`.
+    TextLength,
+    /// `ct_find_text(text, size, wanted, its size) -> index or -1`.
+    FindText,
+    /// `ct_compare_bytes(a, b, size, count) -> difference`.
+    CompareBytes,
     /// `ct_follow_fork(context)`: marks the child of a marked task.
     FollowFork,
     /// `ct_forget_task(context)`: takes the mark from a task that is no more.
@@ -407,6 +421,11 @@ impl Runtime {
         match self {
             Self::InScope => "ct_in_scope",
             Self::PidTgid => "ct_pid_tgid",
+            Self::ParentPid => "ct_parent_pid",
+            Self::SwapBytes => "ct_swap_bytes",
+            Self::TextLength => "ct_text_length",
+            Self::FindText => "ct_find_text",
+            Self::CompareBytes => "ct_compare_bytes",
             Self::FollowFork => "ct_follow_fork",
             Self::ForgetTask => "ct_forget_task",
             Self::Insert => "ct_insert",
@@ -495,8 +514,10 @@ impl Helper {
             | Self::GetCurrentTask
             | Self::GetCurrentCgroupId
             | Self::KtimeGetBootNs
+            | Self::GetNumaNodeId
+            | Self::Jiffies64
             | Self::GetCurrentTaskBtf => 0,
-            Self::GetAttachCookie | Self::TaskPtRegs => 1,
+            Self::GetAttachCookie | Self::TaskPtRegs | Self::SendSignal | Self::SendSignalThread => 1,
             Self::MapLookupElem
             | Self::MapDeleteElem
             | Self::GetCurrentComm
@@ -533,20 +554,21 @@ impl Runtime {
     /// How many arguments it takes.
     pub fn arity(self) -> usize {
         match self {
-            Self::InScope | Self::PidTgid => 0,
-            Self::FollowFork | Self::ForgetTask | Self::Reserve | Self::RingFull | Self::Lost => 1,
+            Self::InScope | Self::PidTgid | Self::ParentPid => 0,
+            Self::SwapBytes | Self::FollowFork | Self::ForgetTask | Self::Reserve | Self::RingFull | Self::Lost => 1,
             Self::Insert
             | Self::HdrUpdate
             | Self::HdrUpdateAtomic
             | Self::Log2Index
             | Self::ReserveControl
+            | Self::TextLength
             | Self::Stamp => 2,
-            Self::LinearIndex => 4,
+            Self::LinearIndex | Self::FindText | Self::CompareBytes => 4,
         }
     }
 
     /// Whether two calls in one run of a program with the same arguments give the same result and write no memory.
     pub fn is_constant(self) -> bool {
-        matches!(self, Self::InScope | Self::PidTgid | Self::Log2Index | Self::LinearIndex)
+        matches!(self, Self::InScope | Self::PidTgid | Self::SwapBytes | Self::Log2Index | Self::LinearIndex)
     }
 }

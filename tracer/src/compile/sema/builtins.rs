@@ -1,6 +1,7 @@
 //! The built-ins and functions of the language, one row each: what it takes, what it gives, how it becomes typed, and
 //! what it reads or does, which the policy is asked about.
 
+use super::check::functions::{bytes, known, net, process, refused, text};
 use super::check::{Argument, Checker, Operand, calls, naming, output};
 use super::policy::{Action, Data};
 use super::typed::{Builtin, StmtKind};
@@ -38,6 +39,8 @@ pub enum Parameter {
     Number,
     /// A text that is written out.
     Literal,
+    /// A variable, which is assigned to.
+    Variable,
     /// A map, without a key.
     Map,
     /// A map or an entry of one, not evaluated.
@@ -119,6 +122,12 @@ const fn changing(name: &'static str, parameters: &'static [Parameter], becomes:
     Row { name, parameters, required: 1, variadic: true, data: Data::Machine, action: Action::Change, becomes }
 }
 
+/// A function that changes what is traced, all of whose arguments must be given.
+const fn alters(name: &'static str, parameters: &'static [Parameter], becomes: Becomes) -> Row {
+    let required = parameters.len();
+    Row { name, parameters, required, variadic: false, data: Data::Machine, action: Action::Change, becomes }
+}
+
 const fn aggregation(name: &'static str, parameters: &'static [Parameter], required: usize, function: Function) -> Row {
     row(name, parameters, required, Data::Machine, Becomes::Aggregation(function))
 }
@@ -137,6 +146,12 @@ static TABLE: &[Row] = &[
     value("cgroup", Builtin::Cgroup, Ty::U64, Ty::U64, Data::Identity),
     row("username", &[], 0, Data::Identity, Gives(naming::username)),
     row("cgroup_path", &[P::Integer, P::Literal], 1, Data::Machine, Gives(naming::cgroup_path)),
+    row("ppid", &[], 0, Data::Identity, Gives(process::ppid)),
+    row("pcomm", &[], 0, Data::Identity, Gives(process::pcomm)),
+    row("leader_comm", &[], 0, Data::Identity, Gives(process::leader_comm)),
+    row("cgroupid", &[P::Literal], 1, Data::Machine, Gives(known::cgroupid)),
+    row("usermode", &[], 0, Data::Machine, Gives(process::usermode)),
+    row("has_cpid", &[], 0, Data::Machine, Gives(known::has_cpid)),
     row("cpid", &[], 0, Data::Identity, Gives(calls::cpid)),
     row("getopt", &[P::Literal, P::Value, P::Literal], 1, Data::Machine, Gives(calls::getopt)),
     // When, and with what luck.
@@ -144,9 +159,13 @@ static TABLE: &[Row] = &[
     value("elapsed", Builtin::Elapsed, Ty::U64, Ty::U64, Data::Machine),
     value("cpu", Builtin::Cpu, Ty::U32, Ty::U64, Data::Machine),
     value("rand", Builtin::Rand, Ty::U32, Ty::U64, Data::Machine),
+    row("jiffies", &[], 0, Data::Machine, Gives(process::jiffies)),
+    row("numaid", &[], 0, Data::Machine, Gives(process::numaid)),
+    row("ncpus", &[], 0, Data::Machine, Gives(known::ncpus)),
     row("strftime", &[P::Literal, P::Integer], 2, Data::Machine, Gives(naming::strftime)),
     // The probe, and what it is about.
     value("probe", Builtin::Probe, Ty::Probe, Ty::Probe, Data::Machine),
+    row("probetype", &[], 0, Data::Machine, Gives(known::probetype)),
     row("retval", &[], 0, Data::Machine, Gives(calls::retval)),
     row("reg", &[P::Literal], 1, Data::Machine, Gives(calls::reg)),
     row("curtask", &[], 0, Data::KernelMemory, Gives(calls::curtask)),
@@ -156,7 +175,30 @@ static TABLE: &[Row] = &[
     // Texts.
     row("str", &[P::Value, P::Integer], 1, Data::Machine, Gives(calls::str)),
     row("strncmp", &[P::Text, P::Text, P::Number], 3, Data::Machine, Gives(calls::strncmp)),
+    row("strlen", &[P::Value], 1, Data::Machine, Gives(text::strlen)),
+    row("strcap", &[P::Value], 1, Data::Machine, Gives(text::strcap)),
+    row("strstr", &[P::Value, P::Value], 2, Data::Machine, Gives(text::strstr)),
+    row("strcontains", &[P::Value, P::Value], 2, Data::Machine, Gives(text::strcontains)),
+    // Other bytes.
+    row("memcmp", &[P::Value, P::Value, P::Integer], 3, Data::Machine, Gives(text::memcmp)),
+    row("buf", &[P::Value, P::Integer], 1, Data::Machine, Gives(bytes::buf)),
+    row("bswap", &[P::Integer], 1, Data::Machine, Gives(bytes::bswap)),
+    row("ntop", &[P::Value, P::Value], 1, Data::Machine, Gives(net::ntop)),
+    row("pton", &[P::Literal], 1, Data::Machine, Gives(net::pton)),
+    row("macaddr", &[P::Value], 1, Data::Machine, Gives(net::macaddr)),
+    // What is known beforehand.
+    row("is_str", &[P::Value], 1, Data::Machine, Gives(known::is_str)),
+    row("is_ptr", &[P::Value], 1, Data::Machine, Gives(known::is_ptr)),
+    row("is_array", &[P::Value], 1, Data::Machine, Gives(known::is_array)),
+    row("is_integer", &[P::Value], 1, Data::Machine, Gives(known::is_integer)),
+    row("is_unsigned_integer", &[P::Value], 1, Data::Machine, Gives(known::is_unsigned_integer)),
+    row("is_literal", &[P::Value], 1, Data::Machine, Gives(known::is_literal)),
+    row("is_err", &[P::Value], 1, Data::Machine, Gives(process::is_err)),
+    row("static_assert", &[P::Value, P::Literal], 2, Data::Machine, Does(known::static_assert)),
+    variadic("fail", &[P::Literal, P::Value], Does(known::fail)),
     // Maps.
+    row("find", &[P::Map, P::Value, P::Variable], 3, Data::Machine, Gives(calls::find)),
+    row("len", &[P::MapOrValue], 1, Data::Machine, Gives(calls::len)),
     row("has_key", &[P::Map, P::Value], 2, Data::Machine, Gives(calls::has_key)),
     row("delete", &[P::Entry, P::Value], 1, Data::Machine, Does(calls::delete)),
     row("clear", &[P::Map], 1, Data::Machine, Does(output::clear)),
@@ -176,6 +218,9 @@ static TABLE: &[Row] = &[
     variadic("warnf", &[P::Literal, P::Value], Does(output::warnf)),
     variadic("errorf", &[P::Literal, P::Value], Does(output::errorf)),
     changing("system", &[P::Literal, P::Value], Does(output::system)),
+    alters("signal", &[P::Value], Does(process::signal)),
+    alters("signal_thread", &[P::Value], Does(process::signal_thread)),
+    row("assert", &[P::Value, P::Value], 2, Data::Machine, Does(output::assert)),
     row("time", &[P::Literal], 0, Data::Machine, Does(output::time)),
     row("print", &[P::MapOrValue, P::Number, P::Number], 1, Data::Machine, Does(output::print)),
     variadic("table", &[P::Map, P::MapOrValue], Does(output::table)),
@@ -183,49 +228,28 @@ static TABLE: &[Row] = &[
     // As words that older scripts may write as calls.
     row("kptr", &[P::Value], 1, Data::Machine, Gives(calls::kptr)),
     row("uptr", &[P::Value], 1, Data::Machine, Gives(calls::uptr)),
+    // What cannot be had.
+    variadic("path", &[P::Value], Gives(refused::path)),
+    variadic("skboutput", &[P::Value], Gives(refused::skboutput)),
+    variadic("socket_cookie", &[P::Value], Gives(refused::socket_cookie)),
+    variadic("write_user", &[P::Value], Gives(refused::write_user)),
+    variadic("unwatch", &[P::Value], Does(refused::unwatch)),
 ];
 
 /// What bpftrace has besides, and this compiler does not yet.
 const NOT_YET: &[&str] = &[
-    "bswap",
-    "buf",
-    "cgroupid",
     "ctx",
     "debugf",
-    "fail",
-    "find",
     "func",
-    "jiffies",
     "join",
     "kaddr",
     "kstack",
     "ksym",
-    "len",
-    "macaddr",
-    "memcmp",
-    "ncpus",
-    "ntop",
-    "numaid",
-    "offsetof",
     "override",
-    "path",
     "percpu_kaddr",
-    "ppid",
-    "pton",
-    "signal",
-    "signal_thread",
-    "sizeof",
-    "skboutput",
-    "socket_cookie",
     "stack_len",
-    "strcap",
-    "strcontains",
-    "strlen",
-    "strstr",
     "tseries",
     "uaddr",
-    "unwatch",
-    "usermode",
     "ustack",
     "usym",
 ];

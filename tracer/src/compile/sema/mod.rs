@@ -10,6 +10,7 @@ mod config;
 mod ctypes;
 mod events;
 mod format;
+pub mod functions;
 pub mod policy;
 pub mod print;
 mod probes;

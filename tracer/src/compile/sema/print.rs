@@ -250,6 +250,9 @@ impl Printer<'_> {
             ExprKind::Read { address, user } => {
                 format!("read({} {}):{}", space(*user), of(address), type_name(&expr.ty))
             }
+            ExprKind::Call(function, arguments) => {
+                format!("{}({}):{}", function.name(), self.list(arguments, clause), type_name(&expr.ty))
+            }
             ExprKind::Convert(inner) => format!("({}){}", type_name(&expr.ty), of(inner)),
             ExprKind::Unary(op, operand) => format!("{}{}", unary(*op), of(operand)),
             ExprKind::Binary(op, a, b) => format!("({} {} {})", of(a), binary(*op), of(b)),

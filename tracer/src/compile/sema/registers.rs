@@ -37,6 +37,9 @@ pub const RESULT: Register = Register(80);
 /// The stack pointer.
 pub const STACK: Register = Register(152);
 
+/// The code segment: how privileged the code is that was running.
+pub const CODE_SEGMENT: Register = Register(136);
+
 /// The register of this name.
 pub fn by_name(name: &str) -> Option<Register> {
     NAMES.iter().find(|(known, _)| *known == name).map(|&(_, register)| register)

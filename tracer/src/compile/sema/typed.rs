@@ -4,6 +4,7 @@
 //! Evaluation is as written, left to right. Conversions are explicit ([`ExprKind::Convert`]); operands of an operator
 //! have the operator's type; conditions have type `Bool` or an integer, which is true when it is not zero.
 
+pub use super::functions::Function;
 use crate::compile::source::Span;
 use crate::plan::{Aggregation, MapId, Plan, ProbeId, RecordId, Shape};
 
@@ -282,7 +283,7 @@ impl ExprKind {
             Self::OrElse(a, b) | Self::Index { base: a, index: b } => vec![a, b],
             Self::Binary(_, a, b) | Self::And(a, b) | Self::Or(a, b) | Self::StrEqual { a, b, .. } => vec![a, b],
             Self::Ternary(a, b, c) => vec![a, b, c],
-            Self::Tuple(parts) => parts.iter().collect(),
+            Self::Tuple(parts) | Self::Call(_, parts) => parts.iter().collect(),
             Self::Block(block, value) => {
                 let inside = block.iter().flat_map(Stmt::all_exprs);
                 inside.chain([&**value]).collect()
@@ -356,6 +357,8 @@ pub enum ExprKind {
         /// The address is the process's.
         user: bool,
     },
+    /// `function(arguments)`.
+    Call(Function, Vec<Expr>),
     /// To the expression's type: integers to another width or signedness, text to a longer size, an integer to an array
     /// of as many bytes and back.
     Convert(Box<Expr>),

@@ -63,6 +63,10 @@ pub enum Ty {
     Name(Naming),
     /// So many bytes at most, of any kind.
     Buffer(u32),
+    /// An address of the internet.
+    Inet,
+    /// A hardware address.
+    Mac,
     /// The arguments of a probe: `args`.
     Args,
 }
@@ -284,6 +288,8 @@ impl Ty {
             Ty::Syscall => Shape::Syscall,
             Ty::Name(naming) => Shape::Name(naming.clone()),
             Ty::Buffer(size) => Shape::Buffer { size: *size },
+            Ty::Inet => Shape::Inet,
+            Ty::Mac => Shape::Mac,
             Ty::Enum { of, size } => Shape::Enum { size: *size, signed: of.signed, names: of.names.clone() },
             Ty::Array(of, length) => Shape::Array { element: Box::new(of.shape()?), length: *length },
             Ty::Record(record) => {
@@ -371,6 +377,8 @@ impl fmt::Display for Ty {
                 Naming::Time { .. } => "timestamp",
             }),
             Ty::Buffer(size) => write!(f, "buffer[{size}]"),
+            Ty::Inet => f.write_str("inet"),
+            Ty::Mac => f.write_str("mac address"),
             Ty::Args => f.write_str("args"),
         }
     }

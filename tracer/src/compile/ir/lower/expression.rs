@@ -53,6 +53,7 @@ impl Lowering<'_> {
             }
             ExprKind::Unary(op, operand) => self.unary(*op, operand, type_number(expr)),
             ExprKind::Binary(op, a, b) => self.binary(*op, a, b, type_number(expr)),
+            ExprKind::Call(function, arguments) => self.call_value(*function, arguments, type_number(expr)),
             ExprKind::Element(..) => self.element(expr),
             ExprKind::Index { base, index } => self.indexed(base, index, type_number(expr)),
             ExprKind::OrElse(first, otherwise) => {

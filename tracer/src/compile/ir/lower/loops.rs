@@ -255,6 +255,18 @@ impl Lowering<'_> {
         self.after_loop();
     }
 
+    /// How many keys a map has: the kernel counts the turns of a loop that does nothing.
+    pub(super) fn entries(&mut self, map: MapId) -> Value {
+        self.loops += 1;
+        let mut callback = Builder::with_parameters(format!("{}_loop_{}", self.symbol, self.loops), EACH.parameters);
+        callback.span = self.b.span;
+        callback.ret();
+        self.callbacks.push(callback.finish());
+        let callback = self.b.inst(Inst::CallbackAddress(CallbackId(self.callbacks.len() as u32 - 1)));
+        let (map, nothing, flags) = (self.b.map(map), self.b.constant(0), self.b.constant(0));
+        self.b.helper(Helper::ForEachMapElem, &[map, callback, nothing, flags])
+    }
+
     /// Leaves the clause if the loop did; otherwise gives how it has ended.
     fn after_loop(&mut self) -> Value {
         let ended = self.read_shared(ENDED);

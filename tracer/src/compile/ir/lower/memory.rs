@@ -107,6 +107,7 @@ impl Lowering<'_> {
                 self.zero(to, 0, room);
                 self.read_text(address, *user, length.as_deref(), to, shape.size());
             }
+            ExprKind::Call(function, arguments) => self.write_call(*function, arguments, shape, to, room),
             ExprKind::Builtin(Builtin::Comm) if self.comm_uses == 1 => {
                 self.read_comm(to);
                 self.zero(to, shape.size(), room);
@@ -287,7 +288,7 @@ impl Lowering<'_> {
     }
 
     /// The smaller of two unsigned numbers.
-    fn at_most(&mut self, value: Value, limit: Value) -> Value {
+    pub(super) fn at_most(&mut self, value: Value, limit: Value) -> Value {
         if let (Some(value), Some(limit)) = (self.b.as_constant(value), self.b.as_constant(limit)) {
             return self.b.constant((value as u64).min(limit as u64) as i64);
         }

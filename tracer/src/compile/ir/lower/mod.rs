@@ -11,6 +11,7 @@
 mod aggregation;
 mod expression;
 mod facts;
+mod functions;
 mod loops;
 mod maps;
 mod memory;

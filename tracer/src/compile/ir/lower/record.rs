@@ -153,5 +153,9 @@ fn control_spare(record: &Record) -> Option<i64> {
 }
 
 fn changes_something(expr: &Expr) -> bool {
-    expr.any(&mut |expr| matches!(expr.kind, ExprKind::MapAdd { .. } | ExprKind::LocalAdd { .. } | ExprKind::Block(..)))
+    expr.any(&mut |expr| match expr.kind {
+        ExprKind::MapAdd { .. } | ExprKind::LocalAdd { .. } | ExprKind::Block(..) => true,
+        ExprKind::Call(function, _) => function.has_effect(),
+        _ => false,
+    })
 }

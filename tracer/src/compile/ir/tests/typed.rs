@@ -21,6 +21,7 @@ pub fn target() -> Target {
         named: Vec::new(),
         command_pid: None,
         binaries: Default::default(),
+        cgroups: Default::default(),
         level: Level::default(),
         allow_unsafe: false,
     }

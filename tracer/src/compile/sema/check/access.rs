@@ -19,6 +19,11 @@ impl Checker<'_> {
     /// `base.name`, `base->name`.
     pub(super) fn field(&mut self, base: &ast::Expr, name: &ast::Name, span: Span) -> Operand {
         let base = self.expr(base);
+        self.field_of(base, name, span)
+    }
+
+    /// A member of what has been checked already.
+    pub(super) fn field_of(&mut self, base: Operand, name: &ast::Name, span: Span) -> Operand {
         match &base.ty {
             Ty::Args => self.argument(name, span),
             Ty::Tuple(parts) => {
@@ -213,6 +218,8 @@ impl Checker<'_> {
             return Operand::unknown(span);
         }
         let bytes = match query {
+            // As bpftrace has it: how many bytes there are, then they.
+            ast::TypeQuery::SizeOf if let Ty::Buffer(bytes) = ty => Some(4 + bytes),
             ast::TypeQuery::SizeOf => ty.size(),
             ast::TypeQuery::OffsetOf(path) => {
                 let mut offset = 0;

@@ -23,6 +23,8 @@ pub enum Argument<'e> {
     Number(i64, Span),
     /// A text that is written out.
     Literal(String, Span),
+    /// A variable that is assigned to.
+    Variable(&'e str, Span),
     /// A map.
     Map(MapId, Span),
     /// An entry of a map that has not been evaluated.
@@ -59,7 +61,7 @@ impl<'a> Checker<'a> {
         match &row.becomes {
             Becomes::Expression(check) => check(self, arguments, span),
             Becomes::Value { .. } => unreachable!("a word without arguments"),
-            Becomes::Statement(_) if row.name == "delete" => self.not_yet(span, "results of `delete()`"),
+            Becomes::Statement(_) if row.name == "delete" => delete_if_there(self, arguments, span),
             Becomes::Statement(_) => {
                 let error = Diagnostic::error(span, format!("`{}()` gives no value", row.name));
                 self.refuse_with(error)
@@ -120,6 +122,12 @@ impl<'a> Checker<'a> {
             }
         }
         match parameter {
+            Parameter::Variable => {
+                return match &argument.kind {
+                    ast::ExprKind::Variable(name) => Some(Argument::Variable(name, span)),
+                    _ => wrong(self, "a variable", None),
+                };
+            }
             Parameter::Map => return wrong(self, "a map", None),
             Parameter::Entry => return wrong(self, "a map", None),
             Parameter::Literal => {
@@ -419,6 +427,101 @@ pub fn delete(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Spa
         stmts.push(checker.emit(Record::Delete { map }, key.into_iter().collect()));
     }
     stmts
+}
+
+/// `delete(…)` where it is asked whether there was such an entry.
+fn delete_if_there(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    let stmts = delete(checker, arguments, span);
+    let Some(StmtKind::Delete { map, key }) = stmts.into_iter().next() else { return Operand::unknown(span) };
+    if let MapValue::Aggregation(_, place) = checker.maps[map.0 as usize].value {
+        let error = Diagnostic::error(span, "whether `delete()` has deleted anything is not known of an aggregation");
+        return checker.refuse_with(error.also(place, "an aggregation from here on"));
+    }
+    checker.used(map, UseKind::Whole, Domain::Any);
+    let (keep, key) = match key {
+        Some(key) => {
+            let (keep, read) = checker.kept_key(map, key, span);
+            (vec![keep], Some(read))
+        }
+        None => (Vec::new(), None),
+    };
+    let boxed = |key: &Option<typed::Expr>| key.clone().map(Box::new);
+    let there = Operand::new(Ty::Bool, ExprKind::HasKey { map, key: boxed(&key) }, span).expr;
+    let delete = typed::Stmt { kind: StmtKind::Delete { map, key }, span };
+    let done = Operand::new(Ty::Bool, ExprKind::Block(vec![delete], Box::new(bool_literal(true, span).expr)), span);
+    let both = Operand::new(Ty::Bool, ExprKind::And(Box::new(there), Box::new(done.expr)), span);
+    Operand::new(Ty::Bool, ExprKind::Block(keep, Box::new(both.expr)), span)
+}
+
+/// `find(@x, key, $value)`: whether there is such a key; `$value` is what it holds then.
+pub fn find(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    let mut arguments = arguments.into_iter();
+    let (Some(Argument::Map(map, _)), Some(Argument::Value(key)), Some(Argument::Variable(name, at))) =
+        (arguments.next(), arguments.next(), arguments.next())
+    else {
+        return Operand::unknown(span);
+    };
+    let value = match &checker.maps[map.0 as usize].value {
+        MapValue::Plain(ty, _) => ty.clone(),
+        MapValue::Unknown => return Operand::new(Ty::Bool, ExprKind::Int(0), span),
+        &MapValue::Aggregation(_, place) => {
+            let error = Diagnostic::error(span, "what an aggregation holds is only known to user space");
+            return checker.refuse_with(error.also(place, "an aggregation from here on"));
+        }
+    };
+    checker.used(map, UseKind::Whole, Domain::Any);
+    let Some(key) = checker.entry_of(map, Some((key, Vec::new())), span) else { return Operand::unknown(span) };
+    let (keep, key) = checker.kept_key(map, key, span);
+    let boxed = || Some(Box::new(key.clone()));
+    let there = Operand::new(Ty::Bool, ExprKind::HasKey { map, key: boxed() }, span);
+    let found = Operand::new(value, ExprKind::MapGet { map, key: boxed() }, span);
+    let local = checker.find_local(name).unwrap_or_else(|| checker.declare_local(name, at));
+    let mut set = Vec::new();
+    checker.set_local(local, found, span, &mut set);
+    let set = Operand::new(Ty::Bool, ExprKind::Block(set, Box::new(bool_literal(true, span).expr)), span);
+    let both = Operand::new(Ty::Bool, ExprKind::And(Box::new(there.expr), Box::new(set.expr)), span);
+    Operand::new(Ty::Bool, ExprKind::Block(vec![keep], Box::new(both.expr)), span)
+}
+
+impl Checker<'_> {
+    /// Evaluates a key once, to be used more than once.
+    fn kept_key(&mut self, map: MapId, key: typed::Expr, span: Span) -> (typed::Stmt, typed::Expr) {
+        let ty = self.maps[map.0 as usize].key.as_ref().map_or(Ty::U64, |(ty, _)| ty.clone());
+        let local = self.hidden_local_of("the key", ty.clone(), span);
+        let read = Operand::new(ty, ExprKind::Local(local), span).expr;
+        (typed::Stmt { kind: StmtKind::SetLocal(local, key), span }, read)
+    }
+}
+
+/// `len(@x)`: how many keys a map has; of an array, how many elements.
+pub fn len(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    match arguments.into_iter().next() {
+        Some(Argument::Map(map, at)) => {
+            use_whole(checker, map);
+            checker.keyed(map, true, at);
+            if let MapValue::Aggregation(_, place) = checker.maps[map.0 as usize].value {
+                let error = Diagnostic::error(span, "how many keys an aggregation has is only known to user space");
+                return checker.refuse_with(error.also(place, "an aggregation from here on"));
+            }
+            Operand::new(Ty::I64, ExprKind::Call(typed::Function::Entries(map), Vec::new()), span)
+        }
+        Some(Argument::Value(operand)) if operand.ty.is_unknown() => Operand::unknown(span),
+        Some(Argument::Value(operand)) => match operand.ty {
+            Ty::Array(_, length) => {
+                Operand { ty: Ty::I64, expr: constant(&Ty::I64, length.into(), span), literal: true }
+            }
+            other => {
+                let error = Diagnostic::error(span, "`len()` expects a map or an array");
+                let error = error.label(format!("this is of type `{other}`"));
+                checker.refuse_with(if matches!(other, Ty::Str(_)) {
+                    error.help("`strlen()` is the length of a text")
+                } else {
+                    error
+                })
+            }
+        },
+        _ => Operand::unknown(span),
+    }
 }
 
 /// `kptr(p)`: an address of the kernel.

@@ -60,13 +60,18 @@ impl Checker<'_> {
 
     /// What `if`, `?:`, predicates and `!` test.
     pub fn condition(&mut self, expr: &ast::Expr) -> typed::Expr {
+        truth(self.tested(expr))
+    }
+
+    /// The same, before it is made a truth.
+    pub fn tested(&mut self, expr: &ast::Expr) -> Operand {
         let operand = self.expr(expr);
         if !operand.ty.is_condition() {
             let error = Diagnostic::error(expr.span, format!("a condition cannot be of type `{}`", operand.ty))
                 .label("expected a number");
             self.report(error);
         }
-        truth(operand)
+        operand
     }
 
     /// A number; an error if it is something else.

@@ -121,10 +121,15 @@ impl Checker<'_> {
     }
 
     /// A variable that the script cannot name: 64 bits, signed.
-    fn hidden_local(&mut self, name: &str, place: Span) -> LocalId {
+    pub(super) fn hidden_local(&mut self, name: &str, place: Span) -> LocalId {
+        self.hidden_local_of(name, Ty::I64, place)
+    }
+
+    /// A variable that the script cannot name, of this type.
+    pub(super) fn hidden_local_of(&mut self, name: &str, ty: Ty, place: Span) -> LocalId {
         let id = self.declare_local(name, place);
         let local = self.local_mut(id);
-        (local.ty, local.assigned) = (Ty::I64, true);
+        (local.ty, local.assigned) = (ty, true);
         id
     }
 

@@ -11,6 +11,7 @@ mod access;
 mod args;
 pub(super) mod calls;
 mod expr;
+pub(super) mod functions;
 mod loops;
 mod maps;
 pub(super) mod naming;

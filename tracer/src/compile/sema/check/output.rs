@@ -2,8 +2,8 @@
 
 use super::calls::{Argument, use_whole};
 use super::maps::{MapValue, UseKind};
-use super::operand::{constant, convert, shape_of};
-use super::{Checker, Domain};
+use super::operand::{constant, convert, shape_of, truth};
+use super::{Checker, Domain, Operand};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::builtins::Function;
 use crate::compile::sema::format;
@@ -121,6 +121,33 @@ fn message(checker: &mut Checker<'_>, severity: Severity, arguments: Vec<Argumen
     formatted(checker, arguments, span, |format, arguments| Record::Message { severity, place, format, arguments })
 }
 
+/// Says something about a place of the script that has one number in it.
+pub fn say(checker: &mut Checker<'_>, severity: Severity, text: &str, number: Operand, span: Span) -> Vec<StmtKind> {
+    let arguments = vec![Argument::Literal(text.to_owned(), span), Argument::Value(number)];
+    message(checker, severity, arguments, span)
+}
+
+/// `assert(condition, text)`: ends the script if the condition does not hold.
+pub fn assert(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Vec<StmtKind> {
+    let mut arguments = arguments.into_iter();
+    let (Some(Argument::Value(condition)), Some(Argument::Value(text))) = (arguments.next(), arguments.next()) else {
+        return Vec::new();
+    };
+    if condition.ty.is_unknown() || text.ty.is_unknown() {
+        return Vec::new();
+    }
+    if !condition.ty.is_condition() {
+        checker.error(condition.span(), format!("a condition cannot be of type `{}`", condition.ty));
+        return Vec::new();
+    }
+    let said = vec![Argument::Literal("assert failed: %s".to_owned(), span), Argument::Value(text)];
+    let mut otherwise = message(checker, Severity::Error, said, span);
+    let code = Operand { ty: Ty::I64, expr: constant(&Ty::I64, 1, span), literal: true };
+    otherwise.extend(exit(checker, vec![Argument::Value(code)], span));
+    let otherwise = otherwise.into_iter().map(|kind| typed::Stmt { kind, span }).collect();
+    vec![StmtKind::If { condition: truth(condition), then: Vec::new(), otherwise }]
+}
+
 /// A record of a format and what fills it in.
 fn formatted(
     checker: &mut Checker<'_>,
@@ -201,7 +228,9 @@ pub fn print(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span
                 Vec::new()
             }
         },
-        Argument::Number(..) | Argument::Literal(..) => unreachable!("not what the row asks for"),
+        Argument::Number(..) | Argument::Literal(..) | Argument::Variable(..) => {
+            unreachable!("not what the row asks for")
+        }
     }
 }
 

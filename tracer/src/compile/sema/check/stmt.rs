@@ -1,7 +1,7 @@
 //! Statements.
 
 use super::maps::MapValue;
-use super::operand::convert;
+use super::operand::{convert, truth};
 use super::{Checker, Operand};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::builtins::{self, Becomes};
@@ -86,11 +86,21 @@ impl Checker<'_> {
                 };
                 StmtKind::Block(taken.map(|block| self.block(block)).unwrap_or_default())
             }
-            S::If { condition, then, otherwise } => StmtKind::If {
-                condition: self.condition(condition),
-                then: self.block(then),
-                otherwise: otherwise.as_ref().map(|block| self.block(block)).unwrap_or_default(),
-            },
+            S::If { condition, then, otherwise } => {
+                let tested = self.tested(condition);
+                match (tested.literal, &tested.expr.kind) {
+                    // As in bpftrace, the branch that is never taken is not looked at either.
+                    (true, ExprKind::Int(0)) => {
+                        StmtKind::Block(otherwise.as_ref().map(|block| self.block(block)).unwrap_or_default())
+                    }
+                    (true, ExprKind::Int(_)) => StmtKind::Block(self.block(then)),
+                    _ => StmtKind::If {
+                        condition: truth(tested),
+                        then: self.block(then),
+                        otherwise: otherwise.as_ref().map(|block| self.block(block)).unwrap_or_default(),
+                    },
+                }
+            }
             S::Unroll { count, body } => match self.unroll_count(count) {
                 Some(count) => StmtKind::Block((0..count).flat_map(|_| self.block(body)).collect()),
                 None => return,

@@ -1,0 +1,115 @@
+//! Calls of functions (see [`Function`]): one arm each.
+//!
+//! Those that walk over bytes are the runtime's: they are given the address of the bytes and, as a constant, how many there
+//! are, so that the verifier sees where each walk ends.
+
+use super::{Lowering, Number, memory::Place, number, shape};
+use crate::compile::ir::{BinaryOp, Helper, Runtime, Value, Width};
+use crate::compile::sema::typed::{Expr, Function};
+use crate::plan::Shape;
+
+impl Lowering<'_> {
+    /// The result of a function that gives a number.
+    pub(super) fn call_value(&mut self, function: Function, arguments: &[Expr], result: Number) -> Value {
+        match (function, arguments) {
+            (Function::SwapBytes, [number]) => {
+                let number = self.value(number);
+                // What a narrow number was extended with is in the low bytes now.
+                let swapped = self.b.runtime(Runtime::SwapBytes, &[number]);
+                let unused = 64 - 8 * i64::from(result.width.bytes());
+                if unused == 0 { swapped } else { self.b.binary_with(BinaryOp::Shr, swapped, unused) }
+            }
+            (Function::Jiffies, []) => self.b.helper(Helper::Jiffies64, &[]),
+            (Function::NumaNode, []) => {
+                let node = self.b.helper(Helper::GetNumaNodeId, &[]);
+                self.narrow(node, result)
+            }
+            (Function::ParentPid, []) => {
+                let pid = self.b.runtime(Runtime::ParentPid, &[]);
+                self.narrow(pid, result)
+            }
+            (Function::Entries(map), []) => self.entries(map),
+            (Function::TextLength, [text]) => {
+                let (text, size) = self.bytes(text);
+                self.b.runtime(Runtime::TextLength, &[text, size])
+            }
+            (Function::FindText, [text, wanted]) => {
+                let (text, size) = self.bytes(text);
+                let (wanted, wanted_size) = self.bytes(wanted);
+                self.b.runtime(Runtime::FindText, &[text, size, wanted, wanted_size])
+            }
+            (Function::CompareBytes, [a, b, count]) => {
+                let least = shape(&a.ty).size().min(shape(&b.ty).size());
+                let ((a, _), (b, _)) = (self.bytes(a), self.bytes(b));
+                let (size, count) = (self.b.constant(least.into()), self.value(count));
+                self.b.runtime(Runtime::CompareBytes, &[a, b, size, count])
+            }
+            (Function::Signal { thread }, [signal]) => {
+                let signal = self.value(signal);
+                let helper = if thread { Helper::SendSignalThread } else { Helper::SendSignal };
+                self.b.helper(helper, &[signal])
+            }
+            _ => unreachable!("analysis gives {} other arguments, or no number", function.name()),
+        }
+    }
+
+    /// Writes the result of a function that gives something else.
+    pub(super) fn write_call(&mut self, function: Function, arguments: &[Expr], result: &Shape, to: Place, room: u32) {
+        match (function, arguments, result) {
+            (Function::ReadBytes { user }, [address, length], &Shape::Buffer { size }) => {
+                let address = self.value(address);
+                let length = self.value(length);
+                let length = self.buffer_head(length, size, to, room);
+                let helper = if user { Helper::ProbeReadUser } else { Helper::ProbeReadKernel };
+                let pointer = self.address(to.at(4));
+                let result = self.b.helper(helper, &[pointer, length, address]);
+                self.count_failed_read(result);
+            }
+            (Function::TakeBytes, [bytes, length], &Shape::Buffer { size }) => {
+                let available = shape(&bytes.ty).size();
+                let from = self.place(bytes);
+                let length = self.value(length);
+                let length = self.buffer_head(length, size, to, room);
+                match self.b.as_constant(length) {
+                    Some(length) => self.copy(from, to.at(4), available.min(length as u32)),
+                    None => {
+                        let available = self.b.constant(available.into());
+                        let length = self.at_most(length, available);
+                        let (pointer, from) = (self.address(to.at(4)), self.address(from));
+                        // What is copied is ours, so this does not fail.
+                        self.b.helper(Helper::ProbeReadKernel, &[pointer, length, from]);
+                    }
+                }
+            }
+            (Function::Inet, [family, address], Shape::Inet) => {
+                let family = self.value(family);
+                self.b.store(to.pointer, to.offset, Width::B8, family);
+                self.write(address, to.at(8), room - 8);
+            }
+            _ => unreachable!("analysis gives {} other arguments, or a number", function.name()),
+        }
+    }
+
+    /// Begins a buffer: how many bytes it has, no more than it holds, and zeros.
+    fn buffer_head(&mut self, length: Value, size: u32, to: Place, room: u32) -> Value {
+        let most = self.b.constant(size.into());
+        let length = self.at_most(length, most);
+        self.zero(to, 0, room);
+        self.b.store(to.pointer, to.offset, Width::B4, length);
+        length
+    }
+
+    /// The address of a value in memory, and how many bytes it has.
+    fn bytes(&mut self, expr: &Expr) -> (Value, Value) {
+        let size = shape(&expr.ty).size();
+        let place = match number(shape(&expr.ty)) {
+            Some(_) => {
+                let place = self.temporary(size);
+                self.write(expr, place, size);
+                place
+            }
+            None => self.place(expr),
+        };
+        (self.address(place), self.b.constant(size.into()))
+    }
+}

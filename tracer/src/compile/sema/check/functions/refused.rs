@@ -1,0 +1,45 @@
+//! Functions of bpftrace that are refused for good, or until what they work on is there, each with its reason.
+
+use super::super::{Argument, Checker, Operand};
+use crate::compile::diagnostics::Diagnostic;
+use crate::compile::sema::typed::StmtKind;
+use crate::compile::source::Span;
+
+fn refuse(checker: &mut Checker<'_>, span: Span, message: &str, help: &str) -> Operand {
+    checker.refuse_with(Diagnostic::error(span, message).help(help))
+}
+
+/// `path(p)`.
+pub fn path(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
+    let help = "at a system call, `str(args.filename)` is the name that the program gives";
+    refuse(
+        checker,
+        span,
+        "`path()` can only be used in `fentry` probes of functions that the kernel allows it in",
+        help,
+    )
+}
+
+/// `skboutput(file, packet, length, offset)`.
+pub fn skboutput(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
+    let help = "it would hand out packets of others than the container that is traced";
+    refuse(checker, span, "`skboutput()` is not supported: ctrace does not record packets", help)
+}
+
+/// `socket_cookie(socket)`.
+pub fn socket_cookie(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
+    let help = "the kernel gives cookies only where it knows that an argument is a `struct sock *`";
+    refuse(checker, span, "`socket_cookie()` can only be used in `fentry` and `fexit` probes", help)
+}
+
+/// `write_user(to, from, length)`.
+pub fn write_user(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
+    let help = "a tracer that changes what it traces is no tracer";
+    refuse(checker, span, "`write_user()` is not supported: ctrace does not write to the memory of processes", help)
+}
+
+/// `unwatch(address)`.
+pub fn unwatch(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Vec<StmtKind> {
+    refuse(checker, span, "`unwatch()` is not supported yet", "there are no watchpoints yet");
+    Vec::new()
+}

@@ -1,0 +1,119 @@
+//! Functions on texts.
+
+use super::super::operand::{binary, bool_literal, constant, convert};
+use super::super::{Argument, Checker, Operand, calls};
+use super::{call, values};
+use crate::compile::diagnostics::Diagnostic;
+use crate::compile::sema::functions::Function;
+use crate::compile::sema::typed::{self, ExprKind};
+use crate::compile::sema::types::Ty;
+use crate::compile::source::Span;
+
+/// Most bytes of a text times bytes of what is searched for in it: the verifier follows a search step by step.
+const MOST_STEPS: u64 = 1 << 14;
+
+/// `strlen(text)`: bytes before the NUL.
+pub fn strlen(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    let Some([text]) = values(arguments) else { return Operand::unknown(span) };
+    let Some(text) = text_of(checker, text, "strlen") else { return Operand::unknown(span) };
+    match text.expr.kind {
+        ExprKind::Str(text) => {
+            let length = text.split('\0').next().unwrap_or_default().len();
+            Operand { ty: Ty::U64, expr: constant(&Ty::U64, length as i64, span), literal: true }
+        }
+        _ => call(Function::TextLength, vec![text.expr], Ty::U64, span),
+    }
+}
+
+/// `strcap(text)`: bytes that it may have, the NUL included; of text behind a pointer, bytes before the NUL.
+pub fn strcap(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    let Some([text]) = values(arguments) else { return Operand::unknown(span) };
+    if matches!(text.ty, Ty::Pointer { .. }) {
+        return strlen(checker, vec![Argument::Value(text)], span);
+    }
+    match text_of(checker, text, "strcap") {
+        Some(text) => {
+            let size = text.ty.size().expect("texts have a size");
+            Operand { ty: Ty::I64, expr: constant(&Ty::I64, size.into(), span), literal: true }
+        }
+        None => Operand::unknown(span),
+    }
+}
+
+/// `strstr(text, wanted)`: where one text is first found in another, or -1.
+pub fn strstr(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    let Some([text, wanted]) = values(arguments) else { return Operand::unknown(span) };
+    let (Some(text), Some(wanted)) = (text_of(checker, text, "strstr"), text_of(checker, wanted, "strstr")) else {
+        return Operand::unknown(span);
+    };
+    if let (ExprKind::Str(text), ExprKind::Str(wanted)) = (&text.expr.kind, &wanted.expr.kind) {
+        let found = text.find(wanted.as_str()).map_or(-1, |at| at as i64);
+        return Operand { ty: Ty::I64, expr: constant(&Ty::I64, found, span), literal: true };
+    }
+    let size = |text: &Operand| u64::from(text.ty.size().expect("texts have a size"));
+    if size(&text) * size(&wanted) > MOST_STEPS {
+        let error = Diagnostic::error(span, "these texts are too long for the kernel to follow the search")
+            .label(format!("up to {} bytes are searched for up to {}", size(&text), size(&wanted)))
+            .help(format!("the product may be {MOST_STEPS}: give `str()` a length"));
+        return checker.refuse_with(error);
+    }
+    call(Function::FindText, vec![text.expr, wanted.expr], Ty::I64, span)
+}
+
+/// `strcontains(text, wanted)`: whether one text is in another.
+pub fn strcontains(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    let place = strstr(checker, arguments, span);
+    match place.expr.kind {
+        _ if place.ty.is_unknown() => place,
+        ExprKind::Int(at) => bool_literal(at >= 0, span),
+        _ => {
+            let found = binary(typed::BinaryOp::Ge, place.expr, constant(&Ty::I64, 0, span), &Ty::Bool, span);
+            Operand { ty: Ty::Bool, expr: found, literal: false }
+        }
+    }
+}
+
+/// `memcmp(a, b, count)`: 0 if the first bytes of two values are the same, else the difference of the first that are not.
+pub fn memcmp(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    let Some([a, b, count]) = values(arguments) else { return Operand::unknown(span) };
+    let mut least = u32::MAX;
+    for operand in [&a, &b] {
+        let Some(size) = operand.ty.shape().map(|shape| shape.size()) else {
+            let message = format!("`memcmp()` cannot compare a value of type `{}`", operand.ty);
+            return checker.refuse(operand.span(), message);
+        };
+        least = least.min(size);
+    }
+    // What is behind the end of a text is the same in all of them.
+    let texts = matches!((&a.ty, &b.ty), (Ty::Str(_), Ty::Str(_)));
+    if let (ExprKind::Int(number), true) = (&count.expr.kind, count.literal)
+        && (*number < 0 || (!texts && *number > i64::from(least)))
+    {
+        let error = Diagnostic::error(count.span(), format!("`memcmp()` cannot compare {number} bytes of these"));
+        return checker.refuse_with(error.label(format!("0 to {least}")));
+    }
+    let count = convert(count, &Ty::U64);
+    call(Function::CompareBytes, vec![a.expr, b.expr, count], Ty::I64, span)
+}
+
+/// What counts as text: texts, and what a pointer to characters points to.
+fn text_of(checker: &mut Checker<'_>, operand: Operand, function: &str) -> Option<Operand> {
+    let span = operand.span();
+    match &operand.ty {
+        Ty::Str(_) => Some(operand),
+        Ty::Pointer { to, .. } if matches!(**to, Ty::Int { size: 1, .. }) => {
+            let text = calls::str(checker, vec![Argument::Value(operand)], span);
+            (!text.ty.is_unknown()).then_some(text)
+        }
+        other => {
+            let error = Diagnostic::error(span, format!("`{function}()` expects a text here"));
+            let error = error.label(format!("this is of type `{other}`"));
+            let error = match other {
+                Ty::Int { .. } | Ty::Pointer { .. } => error.help("`str(…)` is the text at an address"),
+                _ => error,
+            };
+            checker.report(error);
+            None
+        }
+    }
+}
