@@ -29,9 +29,13 @@ fn disassemble_program(program: &Program, source: &Source) -> String {
 }
 
 fn disassemble_code(code: &Code, name: &str, source: &Source) -> String {
-    let Code { frame, lines, encoded, .. } = code;
+    let Code { frame, lines, encoded, inlined, .. } = code;
     let slots = encoded.bytes.len() / SLOT;
-    format!("{name}: {slots} instructions, {frame} bytes of frame\n{}", listing(lines, source))
+    let inlined = match inlined.as_slice() {
+        [] => String::new(),
+        symbols => format!(", {} inlined", symbols.join(", ")),
+    };
+    format!("{name}: {slots} instructions, {frame} bytes of frame{inlined}\n{}", listing(lines, source))
 }
 
 /// Instructions, with labels where jumps go to and the source where it changes.

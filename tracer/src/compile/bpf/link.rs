@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::frame::UNIT;
 use super::insn::SLOT;
 use super::runtime::{Data, Function, Library};
-use tracer_common::scope::Scope;
 
 /// What has been taken from the library.
 #[derive(Debug, Default)]
@@ -16,11 +15,11 @@ pub struct Linked {
     pub data: BTreeMap<String, Data>,
 }
 
-/// Takes the functions and data of these names, and all that they refer to. The variable `SCOPE` gets its value.
+/// Takes the functions and data of these names, and all that they refer to.
 ///
 /// # Panics
 /// If the library lacks a name: it and the compiler are built together.
-pub fn link<'a>(library: &Library, wanted: impl IntoIterator<Item = &'a str>, scope: &Scope) -> Linked {
+pub fn link<'a>(library: &Library, wanted: impl IntoIterator<Item = &'a str>) -> Linked {
     let mut linked = Linked::default();
     let mut wanted: VecDeque<String> = wanted.into_iter().map(str::to_owned).collect();
     let mut seen = BTreeSet::new();
@@ -32,20 +31,13 @@ pub fn link<'a>(library: &Library, wanted: impl IntoIterator<Item = &'a str>, sc
             wanted.extend(function.references.iter().map(|reference| reference.symbol.clone()));
             linked.functions.insert(symbol, function.clone());
         } else if let Some(data) = library.data.get(&symbol) {
-            let mut data = data.clone();
-            if symbol == SCOPE {
-                data.bytes = scope.to_bytes().to_vec();
-            }
-            linked.data.insert(symbol, data);
+            linked.data.insert(symbol, data.clone());
         } else {
             panic!("the runtime library has no `{symbol}`");
         }
     }
     linked
 }
-
-/// The runtime's configuration.
-const SCOPE: &str = "SCOPE";
 
 /// Bytes of the stack that a call of a library function takes, its callees included.
 pub fn stack_depth(library: &Library, symbol: &str) -> u32 {

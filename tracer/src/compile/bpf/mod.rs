@@ -13,6 +13,7 @@
 mod dead;
 mod disasm;
 mod frame;
+mod inline;
 mod insn;
 mod layout;
 mod link;
@@ -20,9 +21,11 @@ mod liveness;
 mod maps;
 mod mir;
 mod moves;
+mod raw;
 mod regalloc;
 pub mod runtime;
 mod select;
+mod specialise;
 mod spill;
 mod switch;
 #[cfg(test)]
@@ -78,8 +81,10 @@ pub struct Code {
     pub frame: u32,
     /// Its instructions, to be read.
     pub lines: Vec<Line>,
-    /// Its instructions, to be run.
+    /// Its instructions, to be run; those of functions that it calls once stand in place of the call.
     pub encoded: Encoded,
+    /// The symbols of these functions.
+    pub inlined: Vec<&'static str>,
 }
 
 /// A script is too large for what it asks for.
@@ -108,6 +113,7 @@ pub enum Limit {
 
 /// Generates the code of all programs.
 pub fn generate(module: &ir::Module, plan: &Plan, library: &Library, scope: &Scope) -> Result<Object, Limit> {
+    let library = &specialise::for_scope(library, scope);
     let programs = module
         .functions
         .iter()
@@ -116,7 +122,7 @@ pub fn generate(module: &ir::Module, plan: &Plan, library: &Library, scope: &Sco
         .collect::<Result<Vec<_>, _>>()?;
     let code = programs.iter().flat_map(|program| program.callbacks.iter().chain([&program.code]));
     let named = code.flat_map(|code| &code.encoded.relocations).filter_map(|(_, target)| target.symbol());
-    let link::Linked { functions, data } = link::link(library, named.chain(ALWAYS), scope);
+    let link::Linked { functions, data } = link::link(library, named.chain(ALWAYS));
     let maps = plan.maps.iter().enumerate().map(|(index, map)| MapDefinition::new(index, map)).collect();
     Ok(Object { programs, functions, data, maps })
 }
@@ -154,8 +160,9 @@ fn generate_code(function: &ir::Function, library: &Library, callbacks: &[u32]) 
     let lines = layout::lay_out(allocated.blocks);
     let encoded = insn::encode(lines.iter().map(|(insn, _)| insn))
         .map_err(|insn::TooFar| Limit::Jump { symbol: function.symbol.clone() })?;
+    let (encoded, inlined) = inline::inline(encoded, library);
     let depth = needed.max(1).next_multiple_of(UNIT) + deepest.unwrap_or(0);
-    Ok((Code { symbol: function.symbol.clone(), frame: needed, lines, encoded }, depth))
+    Ok((Code { symbol: function.symbol.clone(), frame: needed, lines, encoded, inlined }, depth))
 }
 
 /// What a section's name begins with, by which a loader knows the type of the program in it.

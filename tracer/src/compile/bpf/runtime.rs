@@ -16,7 +16,7 @@ static QUIET: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"),
 static VERBOSE: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/runtime-log.o")));
 
 /// The library.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Library {
     /// By symbol.
     pub functions: BTreeMap<String, Function>,
@@ -25,7 +25,7 @@ pub struct Library {
 }
 
 /// A function of the library.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
     /// Instructions, 8 bytes each. The immediate of a load that refers to a symbol is an offset from it.
     pub code: Vec<u8>,

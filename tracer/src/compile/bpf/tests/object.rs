@@ -3,7 +3,9 @@
 use tracer_common::scope::{Scope, ScopeKind};
 
 use super::build::{Builder, target};
-use crate::compile::bpf::insn::{AluOp, Base, Bits, Callee, Condition, Insn, JumpOp, Operand, Reg, Wide, encode};
+use crate::compile::bpf::insn::{
+    AluOp, Base, Bits, Callee, Condition, Insn, JumpOp, Operand, Reg, Target, Wide, encode,
+};
 use crate::compile::bpf::runtime::Library;
 use crate::compile::bpf::{Limit, Object, disassemble, generate, link};
 use crate::compile::elf;
@@ -39,6 +41,19 @@ fn example() -> Function {
     b.finish()
 }
 
+/// The same, with an entry for the key.
+fn inserting() -> Function {
+    let mut b = Builder::new("example");
+    let slot = b.slot(16);
+    let key = b.address(slot);
+    let generation = b.inst(Inst::Generation(MapId(2)));
+    b.store(key, 0, Width::B8, generation);
+    b.store(key, 8, Width::B8, generation);
+    let map = b.map(0);
+    b.runtime(Runtime::Insert, &[map, key]);
+    b.finish()
+}
+
 fn maps() -> Vec<Map> {
     vec![
         map(Storage::PerCpuHash, Some(Shape::U64), Value::Aggregation(Aggregation::Count)),
@@ -47,26 +62,51 @@ fn maps() -> Vec<Map> {
     ]
 }
 
+/// A scope whose check cannot stand in the program itself: it remembers the namespace.
+fn remembering() -> Scope {
+    Scope { kind: ScopeKind::PidNamespace as u32, ..Scope::default() }
+}
+
 #[test]
 fn functions_come_with_what_they_call_and_name() {
-    let object = object(example(), maps(), &Scope::default()).expect("small");
+    let object = object(example(), maps(), &remembering()).expect("small");
     assert!(object.functions.contains_key("ct_in_scope"));
-    for needed in ["SCOPE", "GENERATIONS", "EVENTS", "LOSSES"] {
+    for needed in ["SHOWN_NAMESPACE", "GENERATIONS", "EVENTS", "LOSSES"] {
         assert!(object.data.contains_key(needed), "{needed}");
     }
     assert!(!object.functions.contains_key("ct_reserve"), "nothing calls it");
 }
 
 #[test]
-fn the_scope_is_what_the_runtime_reads() {
+fn the_scope_is_a_number_in_the_program() {
     let scope = Scope { kind: ScopeKind::Cgroup as u32, cgroup_id: 0x0807_0605_0403_0201, ..Scope::default() };
     let object = object(example(), maps(), &scope).expect("small");
-    assert_eq!(object.data["SCOPE"].bytes, scope.to_bytes());
+    assert!(!object.data.contains_key("SCOPE") && !object.functions.contains_key("ct_in_scope"));
+    let code = &object.programs[0].code;
+    assert_eq!(code.inlined, ["ct_in_scope"]);
+    let wide = |pair: &[u8]| pair[0] == 0x18 && pair[4..8] == [1, 2, 3, 4] && pair[12..] == [5, 6, 7, 8];
+    assert!(code.encoded.bytes.chunks_exact(8).collect::<Vec<_>>().windows(2).any(|pair| wide(&pair.concat())));
+    assert!(code.encoded.relocations.iter().all(|(_, target)| !matches!(target, Target::Runtime(_))));
+}
+
+/// Whoever calls twice, calls: the code is there once.
+#[test]
+fn what_is_called_twice_is_a_function() {
+    let mut b = Builder::new("example");
+    let (one, other) = (b.runtime(Runtime::InScope, &[]), b.runtime(Runtime::InScope, &[]));
+    let slot = b.slot(16);
+    let key = b.address(slot);
+    b.store(key, 0, Width::B8, one);
+    b.store(key, 8, Width::B8, other);
+    let map = b.map(0);
+    b.helper(Helper::MapDeleteElem, &[map, key]);
+    let object = object(b.finish(), maps(), &Scope::default()).expect("small");
+    assert!(object.functions.contains_key("ct_in_scope") && object.programs[0].code.inlined.is_empty());
 }
 
 #[test]
 fn aya_reads_programs_maps_and_variables_back() {
-    let bytes = elf::write(&object(example(), maps(), &Scope::default()).expect("small"));
+    let bytes = elf::write(&object(inserting(), maps(), &Scope::default()).expect("small"));
     let read = aya_obj::Object::parse(&bytes).expect("an object");
     assert_eq!(read.license.to_bytes(), b"Dual MIT/GPL");
     assert_eq!(read.programs.keys().collect::<Vec<_>>(), ["example"]);
@@ -215,7 +255,7 @@ fn the_source_stands_before_what_it_became() {
     assert_eq!(
         program.trim_end(),
         "\
-raw_tp/example: 13 instructions, 16 bytes of frame
+raw_tp/example: 13 instructions, 16 bytes of frame, ct_in_scope inlined
     call ct_in_scope
   ; 1: @ = nsecs
     r5 = &generation of map_2
