@@ -47,7 +47,7 @@ pub fn main(args: &Args) -> Result<()> {
         eprintln!("bench: round {round} of {}", args.rounds);
         none.push(dd(&Cgroup::new("bench")?)?);
         for (tool, samples) in &mut samples {
-            // One round of strace takes as long as many of the others.
+            // One round of strace takes as long as all the others, and is a hundred times off any target.
             if *tool != Tool::Strace || round == 1 {
                 sample(&tools, *tool, samples)?;
             }

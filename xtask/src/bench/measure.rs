@@ -13,8 +13,10 @@ use wait4::Wait4;
 
 /// How long a tracer may take to attach.
 const ATTACH: Duration = Duration::from_secs(60);
-/// The load: two million system calls.
-const DD: &str = "dd if=/dev/zero of=/dev/null bs=1 count=1000000";
+/// The load: this many blocks, two system calls each.
+const BLOCKS: u32 = 1_000_000;
+/// What strace gets of them: it needs a minute for all.
+const STRACE_BLOCKS: u32 = BLOCKS / 50;
 
 /// A tracer that has attached its probes.
 pub struct Traced {
@@ -46,9 +48,9 @@ impl Traced {
         Ok(Self { child, stdout, stderr })
     }
 
-    /// Interrupts the tracer and returns its peak resident memory, in MB.
+    /// Ends the tracer and returns its peak resident memory, in MB.
     pub fn stop(self) -> Result<f64> {
-        interrupt(&self.child)?;
+        terminate(&self.child)?;
         let ended = self.child.wait4()?;
         self.stdout.join().ok().context("the reader of stdout failed")?;
         self.stderr.join().ok().context("the reader of stderr failed")?;
@@ -66,21 +68,27 @@ fn drain(stdout: impl Read, ready: &str, sender: &Sender<()>) {
     }
 }
 
-fn interrupt(child: &Child) -> Result<()> {
+/// SIGTERM, which no shell has made us and so our children ignore, as one does SIGINT for what it runs in the background.
+fn terminate(child: &Child) -> Result<()> {
     let pid = child.id().to_string();
     // A tracer that has failed is gone already; how it ended is the caller's to see.
-    Command::new("kill").args(["-INT", &pid]).stderr(Stdio::null()).status().context("cannot run kill")?;
+    Command::new("kill").args(["-TERM", &pid]).stderr(Stdio::null()).status().context("cannot run kill")?;
     Ok(())
 }
 
 /// Runs the load in a cgroup and returns the seconds that it measured itself: its start is not part of them.
 pub fn dd(cgroup: &Cgroup) -> Result<f64> {
-    dd_seconds(process::command(cgroup, &format!("exec {DD}")))
+    dd_seconds(process::command(cgroup, &format!("exec {}", load(BLOCKS))))
 }
 
-/// The same under strace, which counts calls and times.
+/// What the same would take under strace, which counts calls and times.
 pub fn strace(cgroup: &Cgroup) -> Result<f64> {
-    dd_seconds(process::command(cgroup, &format!("exec strace -f -c -o /dev/null {DD}")))
+    let part = process::command(cgroup, &format!("exec strace -f -c -o /dev/null {}", load(STRACE_BLOCKS)));
+    Ok(dd_seconds(part)? * f64::from(BLOCKS / STRACE_BLOCKS))
+}
+
+fn load(blocks: u32) -> String {
+    format!("dd if=/dev/zero of=/dev/null bs=1 count={blocks}")
 }
 
 fn dd_seconds(mut command: Command) -> Result<f64> {
