@@ -10,6 +10,7 @@
 //! - [`bpftrace`]: bpftrace in the place of ctrace, for comparison
 //! - [`differences`]: which cases bpftrace runs otherwise, and why
 //! - [`docker`]: a daemon, images and containers, removed when their guards are
+//! - [`markers`]: probes (USDT) of the test program
 //! - [`programs`]: where ctrace and the test programs lie
 
 pub mod bpftrace;
@@ -18,6 +19,7 @@ pub mod cgroup;
 pub mod differences;
 pub mod docker;
 pub mod expect;
+pub mod markers;
 pub mod needs;
 pub mod process;
 pub mod programs;

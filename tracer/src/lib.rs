@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod compile;
 pub mod host;
+mod pattern;
 pub mod pipeline;
 pub mod plan;
 pub mod report;

@@ -23,13 +23,13 @@ use crate::cli::status::Status;
 use crate::cli::{self, doctor::Diagnosis};
 use crate::compile::bpf::runtime::Library;
 use crate::compile::diagnostics::{Diagnostic, render_all};
-use crate::compile::sema::uprobes;
+use crate::compile::sema::{uprobes, usdt};
 use crate::compile::source::Source;
 use crate::compile::target::Target;
 use crate::compile::{self, Compiled, Failure, Stage};
 use crate::host::btf::{Btf, BtfError};
 use crate::host::cgroupfs;
-use crate::host::elf::{self, Binaries, Root};
+use crate::host::elf::{self, Binaries, Mention, Root};
 use crate::host::facts::Facts;
 use crate::host::offsets::kernel_offsets;
 use crate::host::privilege::{self, Refusal};
@@ -185,13 +185,31 @@ fn doctor(style: Style) -> Result<Status> {
 
 /// Lists probes: those of a program or library, if the pattern begins with one.
 fn list(pattern: Option<&str>, arguments: bool, pid: Option<u32>) -> Result<Status> {
-    let Some((provider, mention)) = pattern.and_then(uprobes::pattern) else {
+    let root = pid.map_or(Root::Own, Root::Process);
+    if let Some(pattern) = pattern.and_then(usdt::pattern) {
+        return list_usdt(pattern, arguments, &root);
+    }
+    let Some((provider, mention, function)) = pattern.and_then(uprobes::pattern) else {
         return print(list::lines(pattern, arguments).as_bytes());
     };
-    let root = pid.map_or(Root::Own, Root::Process);
     let (binaries, _) = elf::look(std::slice::from_ref(&mention), &root);
     let binary = binaries.into_values().next().context("one file was looked at")?.map_err(high::UsageError::Other)?;
-    print(list::functions(provider, &binary, uprobes::functions(&mention.function, &binary)).as_bytes())
+    print(list::functions(provider, &binary, uprobes::functions(&function, &binary)).as_bytes())
+}
+
+/// Lists the probes that authors have put into a file, or into those of a process.
+fn list_usdt((mention, provider, name): (Mention, String, String), arguments: bool, root: &Root) -> Result<Status> {
+    let (binaries, _) = elf::look(std::slice::from_ref(&mention), root);
+    let mut text = String::new();
+    for (file, binary) in binaries {
+        match binary {
+            Ok(binary) => text += &list::markers(&usdt::named(&binary, &provider, &name), arguments),
+            Err(reason) if file == mention.path => return Err(high::UsageError::Other(reason).into()),
+            // Whatever else a process has mapped.
+            Err(_) => {}
+        }
+    }
+    print(text.as_bytes())
 }
 
 /// Names the canned tools.

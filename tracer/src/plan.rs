@@ -84,6 +84,9 @@ pub struct UprobeSite {
     pub offset: u64,
     /// Whose place it is.
     pub probe: ProbeId,
+    /// Where the file has a counter of those who listen, which is to be raised while it is attached to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub semaphore: Option<u64>,
 }
 
 /// How a map is kept in the kernel. The names of the script's maps in the object are `map_0`, `map_1`, ….

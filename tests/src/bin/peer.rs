@@ -7,6 +7,7 @@
 //! | `read=N`, `write=N` | N reads of one byte from /dev/zero, N writes of one byte to /dev/null |
 //! | `call=N` | N calls of `peer_call(i, "call", 3, 4, 5, 6, 7)`, which returns `i * 2`, for i from 0 on |
 //! | `signal=N` | N times SIGURG, which is ignored, to itself |
+//! | `place=N`, `guarded=N` | N times the probes (USDT) `peer:place` at two places, and `peer:guarded` if anybody listens |
 //! | `name=NAME` | renames the thread |
 //! | `cgroup=NAME` | makes a cgroup below its own and moves there |
 //! | `enter=FOLDER` | moves to the cgroup of that folder |
@@ -24,6 +25,7 @@ use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
+use tests::markers;
 
 fn main() -> ExitCode {
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
@@ -103,6 +105,8 @@ fn repeat(call: &str, times: u64) -> Result<()> {
                 ensure!(peer_call(i, c"call".as_ptr(), 3, 4, 5, 6, 7) == i * 2, "the call returned something else");
             }
         }
+        "place" => (0..times as u32).for_each(markers::place),
+        "guarded" => (0..times as u32).for_each(markers::guarded),
         _ => bail!("unknown call `{call}`"),
     }
     Ok(())

@@ -1,7 +1,9 @@
 //! `ctrace -l`: the probes there are, with `-v` their arguments.
 
 use crate::compile::sema::syscalls::{self, Syscall};
+use crate::host::elf::usdt::{Argument, Marker};
 use crate::host::elf::{Binary, Function};
+use crate::pattern::matches;
 
 /// A probe, as a script would name it, and its arguments as C would declare them.
 struct Probe {
@@ -26,6 +28,24 @@ pub fn lines(pattern: Option<&str>, arguments: bool) -> String {
 pub fn functions<'b>(provider: &str, binary: &Binary, functions: impl Iterator<Item = &'b Function>) -> String {
     let path = binary.path.display();
     functions.map(|function| format!("{provider}:{path}:{}\n", function.name)).collect()
+}
+
+/// The lines for probes that authors have put into a file.
+pub fn markers(markers: &[(String, &Marker)], arguments: bool) -> String {
+    let mut text = String::new();
+    for (name, marker) in markers {
+        text += &format!("{name}\n");
+        for (index, argument) in marker.arguments.iter().enumerate().filter(|_| arguments) {
+            text += &match argument {
+                Ok(Argument { size, signed, .. }) => {
+                    let sign = if *signed { "" } else { "u" };
+                    format!("    {sign}int{}_t arg{index}\n", 8 * size)
+                }
+                Err(_) => format!("    unsupported arg{index}\n"),
+            };
+        }
+    }
+    text
 }
 
 fn probes() -> impl Iterator<Item = Probe> {
@@ -56,33 +76,9 @@ fn of_syscall(syscall: &Syscall) -> Vec<Probe> {
     ]
 }
 
-/// Whether `pattern`, in which `*` stands for any text, is all of `name`.
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn patterns() {
-        assert!(matches("a*c*e", "abcde") && matches("*", "") && matches("abc", "abc") && matches("a*", "abc"));
-        assert!(
-            !matches("a*c*e", "abcd") && !matches("abc", "abcd") && !matches("a*ba", "aba-") && !matches("aa*a", "aa")
-        );
-    }
 
     #[test]
     fn a_system_call_with_its_arguments() {

@@ -33,7 +33,7 @@ pub fn load(object: &[u8], plan: &Plan) -> Result<Loaded, Error> {
     let mut ebpf = loader.load(object)?;
     let mut multi = BTreeMap::new();
     let has_uprobes = plan.programs.iter().any(|program| matches!(program.attach, Attach::Uprobe { .. }));
-    let many = match has_uprobes && sys::has_uprobe_multi() {
+    let many = match has_uprobes && sys::uprobe::has_uprobe_multi() {
         true => Some(Programs::new(object, &ebpf)?),
         false => None,
     };

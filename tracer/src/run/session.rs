@@ -283,7 +283,7 @@ impl<'a, S: Sink> Session<'a, S> {
                     }
                     link
                 }
-                None => uprobe::attach_perf(&mut self.ebpf, symbol, places, file, sites)?,
+                None => uprobe::attach_perf(&mut self.ebpf, symbol, places, file, *exit, sites)?,
             })),
         })
     }

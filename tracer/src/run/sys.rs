@@ -10,13 +10,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use aya::maps::{MapData, MapError, MapInfo, MapType};
-use aya_obj::generated::{
-    BPF_F_UPROBE_MULTI_RETURN, bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_type,
-};
+use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 mod ring;
+pub mod uprobe;
 
 pub use ring::{Next, Ring};
 
@@ -169,45 +168,6 @@ fn load_kprobe_once(
         *to = *from as libc::c_char;
     }
     bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr)
-}
-
-/// Attaches a program to places in a file, each with a cookie; `exit`: where the functions there return.
-pub fn link_uprobes(
-    program: BorrowedFd<'_>,
-    path: &str,
-    offsets: &[u64],
-    cookies: &[u64],
-    exit: bool,
-    pid: Option<u32>,
-) -> io::Result<OwnedFd> {
-    assert_eq!(offsets.len(), cookies.len());
-    let path = CString::new(path)?;
-    let mut attr = attributes();
-    attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
-    attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
-    // SAFETY: the member of the union that this attach type reads; all of its fields are integers.
-    let places = unsafe { &mut attr.link_create.__bindgen_anon_3.uprobe_multi };
-    places.path = path.as_ptr() as u64;
-    places.offsets = offsets.as_ptr() as u64;
-    places.cookies = cookies.as_ptr() as u64;
-    places.cnt = offsets.len() as u32;
-    places.flags = if exit { BPF_F_UPROBE_MULTI_RETURN } else { 0 };
-    places.pid = pid.unwrap_or(0);
-    bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)
-}
-
-/// Whether the kernel has links to many places in a file (6.6): one to a folder is refused for what it is then.
-pub fn has_uprobe_multi() -> bool {
-    // r0 = 0; exit
-    let instruction =
-        |code| bpf_insn { code, _bitfield_align_1: [], _bitfield_1: bpf_insn::new_bitfield_1(0, 0), off: 0, imm: 0 };
-    let program = [0xb7, 0x95].map(instruction);
-    let program = Program { name: c"probe", license: c"GPL", code: &program, types: None };
-    let Ok(program) = load_kprobe_once(&program, bpf_attach_type::BPF_TRACE_UPROBE_MULTI, &mut []) else {
-        return false;
-    };
-    let linked = link_uprobes(program.as_fd(), "/", &[0], &[0], false, None);
-    linked.is_err_and(|error| error.raw_os_error() == Some(libc::EBADF))
 }
 
 /// A map whose keys and values are bytes: aya's typed maps want to know sizes when they are compiled.

@@ -6,12 +6,15 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::check::numbered;
 use super::events::{self, Field};
 use super::probes::{self, Event, Site};
 use super::typed::Selector;
+use super::usdt;
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::syntax::ast;
 use crate::compile::target::Target;
+use crate::host::elf::usdt::Argument;
 use crate::plan::ProbeId;
 
 /// A clause of the script for some of the places that it was written for.
@@ -28,7 +31,7 @@ pub struct Instance<'a> {
 impl Instance<'_> {
     /// Which events of the program it is for; `sites` are sorted accordingly.
     pub fn selector(&self) -> Selector {
-        if let Event::Uprobe { .. } = self.sites[0].event {
+        if let Event::Uprobe { .. } | Event::Usdt { .. } = self.sites[0].event {
             return if self.sites.len() == 1 { Selector::Always } else { Selector::Cookie };
         }
         let numbers = self.sites.iter().filter_map(|site| match site.event {
@@ -53,19 +56,29 @@ pub fn instances<'a>(script: &'a ast::Script, target: &Target) -> (Vec<Instance<
                 Err(diagnostic) => diagnostics.push(diagnostic),
             }
         }
+        // A probe that has several places has one name.
         let mut seen = HashSet::new();
-        sites.retain(|site| seen.insert(site.name.clone()));
-        split(probe, sites, &mut names, &mut instances);
+        sites.retain(|site| match site.event {
+            Event::Usdt { file, marker } => seen.insert((site.name.clone(), Some((file, marker)))),
+            _ => seen.insert((site.name.clone(), None)),
+        });
+        split(probe, sites, target, &mut names, &mut instances);
     }
     (instances, names.list, diagnostics)
 }
 
 /// Groups the places that are alike.
-fn split<'a>(probe: &'a ast::Probe, sites: Vec<Site>, names: &mut Names, instances: &mut Vec<Instance<'a>>) {
+fn split<'a>(
+    probe: &'a ast::Probe,
+    sites: Vec<Site>,
+    target: &Target,
+    names: &mut Names,
+    instances: &mut Vec<Instance<'a>>,
+) {
     let needs = Needs::of(probe);
     let mut groups: Vec<(Likeness, Vec<Site>)> = Vec::new();
     for site in sites {
-        let likeness = needs.likeness(&site);
+        let likeness = needs.likeness(&site, target);
         match groups.iter_mut().find(|(known, _)| *known == likeness) {
             Some((_, group)) => group.push(site),
             None => groups.push((likeness, vec![site])),
@@ -108,6 +121,8 @@ struct Likeness {
     name: Option<String>,
     /// The arguments that the clause names.
     fields: Vec<Option<Field>>,
+    /// Where those are that it numbers, if they lie elsewhere at each place.
+    arguments: Vec<Result<Argument, String>>,
 }
 
 #[derive(PartialEq)]
@@ -116,6 +131,8 @@ enum EventKind {
     Syscall { exit: bool },
     /// All places in the code of one file.
     Uprobe { file: usize, exit: bool },
+    /// All places that are marked in one file.
+    Usdt { file: usize },
     /// Anything else is only like itself.
     Other(Event),
 }
@@ -125,6 +142,7 @@ enum EventKind {
 struct Needs {
     name: bool,
     fields: Vec<String>,
+    arguments: Vec<u32>,
 }
 
 impl Needs {
@@ -137,15 +155,23 @@ impl Needs {
         needs
     }
 
-    fn likeness(&self, site: &Site) -> Likeness {
+    fn likeness(&self, site: &Site, target: &Target) -> Likeness {
         Likeness {
             event: match site.event {
                 Event::Syscall { exit, .. } => EventKind::Syscall { exit },
                 Event::Uprobe { file, exit, .. } => EventKind::Uprobe { file, exit },
+                Event::Usdt { file, .. } => EventKind::Usdt { file },
                 other => EventKind::Other(other),
             },
             name: self.name.then(|| site.name.clone()),
             fields: self.fields.iter().map(|name| events::field(site.event, name)).collect(),
+            arguments: match site.event {
+                Event::Usdt { file, marker } => {
+                    let marker = usdt::marker(target, file, marker);
+                    self.arguments.iter().map(|&index| usdt::argument(marker, index)).collect()
+                }
+                _ => Vec::new(),
+            },
         }
     }
 
@@ -224,11 +250,11 @@ impl Needs {
                 self.block(otherwise);
             }
             E::TypeQuery { of: ast::TypeOrExpr::Expr(of), .. } => self.expr(of),
+            E::Identifier(name) => self.arguments.extend(numbered("arg", name)),
             E::TypeQuery { .. }
             | E::Integer { .. }
             | E::String(_)
             | E::Bool(_)
-            | E::Identifier(_)
             | E::Variable(_)
             | E::Positional(_)
             | E::PositionalCount

@@ -38,9 +38,12 @@ pub fn fields(event: Event) -> Vec<(String, Field)> {
     let id = ("id".to_string(), Field { ty: Ty::I64, source: Source::Number });
     let number = ("__syscall_nr".to_string(), Field { ty: Ty::I32, source: Source::Number });
     match event {
-        Event::Begin | Event::End | Event::Interval(_) | Event::Uprobe { .. } | Event::RawTracepoint { .. } => {
-            Vec::new()
-        }
+        Event::Begin
+        | Event::End
+        | Event::Interval(_)
+        | Event::Uprobe { .. }
+        | Event::Usdt { .. }
+        | Event::RawTracepoint { .. } => Vec::new(),
         Event::AnySyscall { exit: true, .. } => vec![id, result],
         Event::AnySyscall { exit: false, raw: true } => vec![id],
         Event::AnySyscall { exit: false, raw: false } => {

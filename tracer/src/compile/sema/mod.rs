@@ -22,6 +22,7 @@ pub mod typed;
 mod types;
 mod unsupported;
 pub mod uprobes;
+pub mod usdt;
 pub mod words;
 
 use crate::compile::diagnostics::{Diagnostic, Severity, did_you_mean};

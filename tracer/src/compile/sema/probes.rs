@@ -3,12 +3,13 @@
 use super::policy::ProbeKind;
 use super::proposing;
 use super::syscalls::{self, Syscall};
-use super::{uprobes, words};
+use super::{uprobes, usdt, words};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 use crate::compile::target::Target;
 use crate::host::btf::TypeId;
+pub use crate::pattern::matches;
 
 /// One place that a probe specification stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,13 @@ pub enum Event {
         /// Where the instruction lies in the file.
         offset: u64,
     },
+    /// A place that a program's authors have marked.
+    Usdt {
+        /// Which of the target's files.
+        file: usize,
+        /// Which of its markers.
+        marker: usize,
+    },
 }
 
 impl Event {
@@ -72,13 +80,13 @@ impl Event {
             Event::Begin | Event::End | Event::Interval(_) => ProbeKind::Timer,
             Event::AnySyscall { .. } | Event::Syscall { .. } => ProbeKind::Syscall,
             Event::RawTracepoint { .. } => ProbeKind::KernelEvent,
-            Event::Uprobe { .. } => ProbeKind::UserFunction,
+            Event::Uprobe { .. } | Event::Usdt { .. } => ProbeKind::UserFunction,
         }
     }
 }
 
 /// Probe kinds of bpftrace's language that are refused so far, with their aliases.
-const NOT_YET: [&str; 25] = [
+const NOT_YET: [&str; 24] = [
     "asyncwatchpoint",
     "bench",
     "f",
@@ -101,13 +109,12 @@ const NOT_YET: [&str; 25] = [
     "self",
     "software",
     "test",
-    "usdt",
     "w",
     "watchpoint",
 ];
 
 /// Probe kinds that work, for proposals.
-const KINDS: [&str; 7] = ["begin", "end", "interval", "tracepoint", "rawtracepoint", "uprobe", "uretprobe"];
+const KINDS: [&str; 8] = ["begin", "end", "interval", "tracepoint", "rawtracepoint", "uprobe", "uretprobe", "usdt"];
 
 /// The shortest period of an interval, in ns, as in bpftrace.
 const SHORTEST_INTERVAL: u64 = 1000;
@@ -126,6 +133,7 @@ pub fn expand(spec: &ast::ProbeSpec, target: &Target) -> Result<Vec<Site>, Diagn
         "rawtracepoint" | "rt" => raw_tracepoint(spec, rest, target),
         "uprobe" | "u" => uprobes::expand(spec, false, target),
         "uretprobe" | "ur" => uprobes::expand(spec, true, target),
+        kind if usdt::is_kind(kind) => usdt::expand(spec, target),
         other if NOT_YET.contains(&other) => {
             Err(Diagnostic::error(kind.span, format!("probes of kind `{other}` are not supported yet"))
                 .help(format!("supported are {}", KINDS.map(|kind| format!("`{kind}`")).join(", "))))
@@ -311,17 +319,6 @@ fn no_tracepoint(category: &ast::Name, event: &ast::Name) -> Diagnostic {
             .collect(),
     };
     proposing(error, &event.text, names.iter().map(String::as_str))
-}
-
-/// Whether `name` is what `pattern` asks for; `*` stands for any text.
-pub fn matches(pattern: &str, name: &str) -> bool {
-    let Some((head, tail)) = pattern.split_once('*') else {
-        return pattern == name;
-    };
-    let Some(rest) = name.strip_prefix(head) else {
-        return false;
-    };
-    (0..=rest.len()).filter(|&at| rest.is_char_boundary(at)).any(|at| matches(tail, &rest[at..]))
 }
 
 #[cfg(test)]

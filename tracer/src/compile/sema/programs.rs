@@ -4,12 +4,16 @@
 //! clauses are one, all `end` clauses another; each `interval` is its own, since it has its own timer, and so is each clause at user-space functions, which it has all to
 //! itself.
 
+use std::collections::HashSet;
+
 use super::check::CheckedClause;
 use super::clauses::Instance;
 use super::probes::Event;
 use super::typed::{Clause, Context, Program};
+use super::usdt;
 use super::words;
 use crate::compile::target::Target;
+use crate::host::elf::usdt::Marker;
 use crate::plan::{self, Attach, ProbeId, UprobeSite};
 use tracer_common::scope::ProcessFilter;
 
@@ -36,8 +40,8 @@ pub fn assemble(
             });
             planned.len() - 1
         });
-        let new = instance.ids.iter().filter(|id| !planned[at].probes.contains(id)).copied().collect::<Vec<ProbeId>>();
-        planned[at].probes.extend(new);
+        let mut known: HashSet<ProbeId> = planned[at].probes.iter().copied().collect();
+        planned[at].probes.extend(instance.ids.iter().filter(|id| known.insert(**id)));
         programs[at].clauses.push(Clause {
             selector: instance.selector(),
             probes: instance.ids.clone(),
@@ -75,14 +79,29 @@ fn attach(event: Event, instance: &Instance<'_>, target: &Target) -> Attach {
             Attach::RawTracepoint { event: if exit { "sys_exit" } else { "sys_enter" }.into() }
         }
         Event::Uprobe { file, exit, .. } => {
-            let file = target.binaries.keys().nth(file).expect("analysis has taken it from there").clone();
+            let file = file_name(file, target);
             let sites = instance.sites.iter().zip(&instance.ids).filter_map(|(site, &probe)| match site.event {
-                Event::Uprobe { offset, .. } => Some(UprobeSite { offset, probe }),
+                Event::Uprobe { offset, .. } => Some(UprobeSite { offset, probe, semaphore: None }),
                 _ => None,
             });
             Attach::Uprobe { file, exit, sites: sites.collect() }
         }
+        Event::Usdt { file, .. } => {
+            let sites = instance.sites.iter().zip(&instance.ids).filter_map(|(site, &probe)| match site.event {
+                Event::Usdt { file, marker } => {
+                    let Marker { offset, semaphore, .. } = *usdt::marker(target, file, marker);
+                    Some(UprobeSite { offset, probe, semaphore })
+                }
+                _ => None,
+            });
+            Attach::Uprobe { file: file_name(file, target), exit: false, sites: sites.collect() }
+        }
     }
+}
+
+/// What the script calls a file.
+fn file_name(file: usize, target: &Target) -> String {
+    target.binaries.keys().nth(file).expect("analysis has taken it from there").clone()
 }
 
 fn context(event: Event) -> Context {
@@ -91,7 +110,7 @@ fn context(event: Event) -> Context {
         Event::AnySyscall { exit: false, .. } | Event::Syscall { exit: false, .. } => Context::SysEnter,
         Event::AnySyscall { exit: true, .. } | Event::Syscall { exit: true, .. } => Context::SysExit,
         Event::RawTracepoint { .. } => Context::Words,
-        Event::Uprobe { .. } => Context::Registers,
+        Event::Uprobe { .. } | Event::Usdt { .. } => Context::Registers,
     }
 }
 

@@ -3,11 +3,11 @@
 //! The files have been looked at before analysis: [`mentions`] says at which, and the target tells what is in them.
 
 use super::probes::{Event, Site, matches};
-use super::proposing;
+use super::{proposing, usdt};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::syntax::ast;
 use crate::compile::target::Target;
-use crate::host::elf::{Binary, Function, Mention};
+use crate::host::elf::{Binary, Function, Mention, Wanted};
 
 /// Whether this is a kind of probe in programs and libraries, and if so, whether it is where functions return.
 pub fn kind(name: &str) -> Option<bool> {
@@ -23,20 +23,21 @@ pub fn mentions(script: &ast::Script) -> Vec<Mention> {
     let specs = script.probes.iter().flat_map(|probe| &probe.specs);
     let wanted = specs.filter_map(|spec| match &spec.fields[..] {
         [name, path, function @ ..] if kind(&name.text).is_some() && !path.text.is_empty() => {
-            Some(Mention { path: path.text.clone(), function: function_name(function) })
+            Some(Mention { path: path.text.clone(), wanted: Wanted::Function(function_name(function)) })
         }
-        _ => None,
+        _ => usdt::mention(spec),
     });
     wanted.collect()
 }
 
 /// The kind of probe and the functions that a pattern of `-l` asks for, if it is one for programs and libraries.
-pub fn pattern(text: &str) -> Option<(&'static str, Mention)> {
+pub fn pattern(text: &str) -> Option<(&'static str, Mention, String)> {
     let (provider, rest) = text.split_once(':')?;
     let provider = if kind(provider)? { "uretprobe" } else { "uprobe" };
     let (path, function) = rest.split_once(':').unwrap_or((rest, "*"));
     let is_file = !path.is_empty() && !path.contains('*');
-    is_file.then(|| (provider, Mention { path: path.to_owned(), function: function.to_owned() }))
+    let wanted = || Wanted::Function(function.to_owned());
+    is_file.then(|| (provider, Mention { path: path.to_owned(), wanted: wanted() }, function.to_owned()))
 }
 
 /// The functions that a pattern means.

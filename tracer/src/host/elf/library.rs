@@ -30,7 +30,7 @@ pub fn find(name: &str, root: &Root) -> Option<(PathBuf, File)> {
 }
 
 /// The files that a process runs code of.
-fn mapped(root: &Root) -> BTreeSet<PathBuf> {
+pub fn mapped(root: &Root) -> BTreeSet<PathBuf> {
     let Root::Process(pid) = root else { return BTreeSet::new() };
     // A process that is gone, or that may not be looked at, has none; that is said where its root is opened.
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();

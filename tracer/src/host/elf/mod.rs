@@ -8,6 +8,7 @@ mod boundaries;
 mod library;
 pub mod open;
 mod symbols;
+pub mod usdt;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -20,10 +21,20 @@ pub use open::Root;
 /// What a script wants to know of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mention {
-    /// The file, as the script names it.
+    /// The file, as the script names it. Of [`Wanted::Markers`], nothing or a pattern with `*` means files of the
+    /// process.
     pub path: String,
-    /// The function, in which `*` stands for any text, with `+OFFSET` behind it, or an address.
-    pub function: String,
+    /// What is wanted in it.
+    pub wanted: Wanted,
+}
+
+/// What is wanted in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A function, in whose name `*` stands for any text, with `+OFFSET` behind it, or an address.
+    Function(String),
+    /// The probes that its authors have put there.
+    Markers,
 }
 
 /// The files that a script names, by the name that it gives them.
@@ -47,6 +58,8 @@ pub struct Binary {
     pub go: bool,
     /// Where instructions begin, as addresses, in the functions that a script wants to look into.
     pub instructions: BTreeMap<String, BTreeSet<u64>>,
+    /// The probes that its authors have put there, sorted by provider and name, if a script wants any.
+    pub markers: Vec<usdt::Marker>,
 }
 
 /// A part of a file that is loaded as code.
@@ -106,28 +119,67 @@ pub enum Error {
     },
 }
 
-/// Looks at all files that a script names.
+/// Looks at all files that a script names, or means by a pattern.
 pub fn look(mentions: &[Mention], root: &Root) -> (Binaries, Files) {
-    let mut functions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut wanted: BTreeMap<String, Vec<&Wanted>> = BTreeMap::new();
+    let mut binaries = Binaries::new();
     for mention in mentions {
-        functions.entry(&mention.path).or_default().push(&mention.function);
+        let meant = files_meant(mention, root);
+        if meant.is_empty() {
+            binaries.insert(mention.path.clone(), Err(no_file(&mention.path, root)));
+        }
+        for path in meant {
+            wanted.entry(path).or_default().push(&mention.wanted);
+        }
     }
     let mut files = Files::new();
-    let binaries = functions.into_iter().map(|(name, functions)| {
-        let looked = look_at(name, &functions, root).map(|(binary, file)| {
-            files.insert(name.to_owned(), file);
+    let looked = wanted.into_iter().map(|(name, wanted)| {
+        let looked = look_at(&name, &wanted, root).map(|(binary, file)| {
+            files.insert(name.clone(), file);
             binary
         });
-        (name.to_owned(), looked.map_err(|error| error.to_string()))
+        (name, looked.map_err(|error| error.to_string()))
     });
-    (binaries.collect(), files)
+    binaries.extend(looked);
+    (binaries, files)
 }
 
-fn look_at(name: &str, functions: &[&str], root: &Root) -> Result<(Binary, File), Error> {
+/// Why a pattern means no file.
+fn no_file(pattern: &str, root: &Root) -> String {
+    match root {
+        Root::Own => "whose files are meant is not known: name a process with `-p PID`, or a program or library".into(),
+        Root::Process(pid) if pattern.is_empty() => format!("process {pid} has no code, or may not be looked at"),
+        Root::Process(pid) => format!("process {pid} runs no code of a file that `{pattern}` matches"),
+    }
+}
+
+/// The file that is named, or those that a process runs code of and a pattern means.
+fn files_meant(Mention { path, wanted }: &Mention, root: &Root) -> Vec<String> {
+    if *wanted != Wanted::Markers || !usdt::is_pattern(path) {
+        return vec![path.clone()];
+    }
+    let mapped = library::mapped(root).into_iter().filter_map(|file| file.into_os_string().into_string().ok());
+    mapped.filter(|file| usdt::is_meant(path, file)).collect()
+}
+
+fn look_at(name: &str, wanted: &[&Wanted], root: &Root) -> Result<(Binary, File), Error> {
     let (path, file) = open::find(name, root)?;
     let wrong = |reason| Error::Format { path: path.display().to_string(), reason };
-    let mut binary = symbols::read(&file, wanted_demangled(functions)).map_err(wrong)?;
-    add_debug_file(&mut binary, wanted_demangled(functions), root);
+    let functions: Vec<&str> = wanted
+        .iter()
+        .filter_map(|wanted| match wanted {
+            Wanted::Function(function) => Some(function.as_str()),
+            Wanted::Markers => None,
+        })
+        .collect();
+    let mut binary = Binary::default();
+    if !functions.is_empty() {
+        binary = symbols::read(&file, wanted_demangled(&functions)).map_err(wrong)?;
+        add_debug_file(&mut binary, wanted_demangled(&functions), root);
+    }
+    if wanted.contains(&&Wanted::Markers) {
+        binary.markers = usdt::read(&file).map_err(wrong)?;
+    }
     for function in functions.iter().filter_map(|function| function.split_once('+')).map(|(function, _)| function) {
         let Some(known) = binary.function(function) else { continue };
         let Some(offset) = binary.offset(known.address) else { continue };

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn functions_of_this_program_are_found() {
     let own = std::env::current_exe().expect("it has a path").display().to_string();
-    let mention = |function: &str| Mention { path: own.clone(), function: function.to_owned() };
+    let mention = |function: &str| Mention { path: own.clone(), wanted: Wanted::Function(function.to_owned()) };
     let (binaries, files) = look(&[mention("main+0"), mention("*::tests::*")], &Root::Own);
     let binary = binaries[&own].as_ref().expect("a program");
     assert!(files.contains_key(&own));
@@ -51,7 +51,7 @@ fn what_is_no_program_is_named() {
     std::fs::write(folder.join("text"), "#!/bin/sh\n").expect("a file");
     std::fs::write(folder.join("empty"), "").expect("a file");
     let error = |path: &std::path::Path| {
-        let mention = Mention { path: path.display().to_string(), function: "main".into() };
+        let mention = Mention { path: path.display().to_string(), wanted: Wanted::Function("main".into()) };
         let (binaries, _) = look(&[mention], &Root::Own);
         let error = binaries.into_values().next().expect("one file").expect_err("not a program");
         error.replace(&folder.display().to_string(), "")

@@ -8,9 +8,10 @@ use crate::compile::sema::policy::Data;
 use crate::compile::sema::probes::Event;
 use crate::compile::sema::typed::{self, Builtin, ExprKind};
 use crate::compile::sema::types::Ty;
-use crate::compile::sema::{proposing, registers, words};
+use crate::compile::sema::{proposing, registers, usdt, words};
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
+use crate::host::elf::usdt::{Argument, Marker, Operand as Marked};
 
 impl Checker<'_> {
     /// `args.name`.
@@ -103,11 +104,52 @@ impl Checker<'_> {
                     self.refuse_with(error.help("the arguments behind the sixth are on the stack: `sarg0`, …"))
                 }
             },
+            (Event::Usdt { file, marker }, index) => {
+                self.marked_argument(usdt::marker(self.target, file, marker), index, span)
+            }
             (Event::Uprobe { exit: true, .. }, _) => self
                 .refuse(span, format!("`{name}` is gone when the function returns; keep it in a map at its `uprobe`")),
             _ => self
                 .refuse(span, format!("`{name}` can only be used in raw tracepoints and where functions are called")),
         }
+    }
+
+    /// What a program's author has given a probe, wherever it lies at this place.
+    fn marked_argument(&mut self, marker: &Marker, index: u32, span: Span) -> Operand {
+        let Argument { size, signed, operand } = match usdt::argument(marker, index) {
+            Ok(argument) => argument,
+            Err(reason) => return self.refuse(span, reason),
+        };
+        let what = format!("`arg{index}`");
+        let value = match operand {
+            Marked::Constant(value) => Operand::new(Ty::U64, ExprKind::Int(value), span),
+            Marked::Register { register, shift } => {
+                let whole = self.register(register_of(register), &what, span);
+                let distance = constant(&Ty::U64, shift.into(), span);
+                match shift {
+                    0 => whole,
+                    _ => {
+                        let expr = binary(typed::BinaryOp::Shr, whole.expr, distance, &Ty::U64, span);
+                        Operand { expr, ..whole }
+                    }
+                }
+            }
+            Marked::Memory { base, index, offset } => {
+                self.allow(Data::UserMemory, &what, span);
+                let mut address = constant(&Ty::U64, offset, span);
+                for (register, scale) in index.into_iter().chain(base.map(|base| (base, 1))) {
+                    let register = self.register(register_of(register), &what, span).expr;
+                    let scale = constant(&Ty::U64, scale.into(), span);
+                    let scaled = binary(typed::BinaryOp::Mul, register, scale, &Ty::U64, span);
+                    address = binary(typed::BinaryOp::Add, scaled, address, &Ty::U64, span);
+                }
+                Operand::new(Ty::int(size, signed), ExprKind::Read { address: Box::new(address), user: true }, span)
+            }
+        };
+        let ty = Ty::int(size, signed);
+        let value = Operand { expr: convert(value, &ty), ty, literal: false };
+        // As in bpftrace, whose arguments are all of this type; a negative number stays one when it is made signed.
+        Operand { expr: convert(value, &Ty::U64), ty: Ty::U64, literal: false }
     }
 
     /// A word of the context, whatever it means.
@@ -127,4 +169,9 @@ impl Checker<'_> {
         let address = Box::new(binary(typed::BinaryOp::Add, stack.expr, distance, &Ty::U64, span));
         Operand::new(Ty::U64, ExprKind::Read { address, user: true }, span)
     }
+}
+
+/// A register by the name that `struct pt_regs` has for it.
+fn register_of(name: &str) -> typed::Register {
+    registers::by_name(name).expect("operands name registers that there are")
 }

@@ -280,7 +280,7 @@ pub fn retval(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Op
 /// `reg("ax")`: a register of the process.
 pub fn reg(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
     let Some(Argument::Literal(name, at)) = arguments.into_iter().next() else { return Operand::unknown(span) };
-    if !matches!(checker.event(), Event::Uprobe { .. }) {
+    if !matches!(checker.event(), Event::Uprobe { .. } | Event::Usdt { .. }) {
         return checker.refuse(span, "`reg` can only be used in functions of programs and libraries");
     }
     match registers::by_name(&name) {

@@ -326,6 +326,6 @@ impl Checker<'_> {
 }
 
 /// `arg0` → 0.
-fn numbered(prefix: &str, name: &str) -> Option<u32> {
+pub fn numbered(prefix: &str, name: &str) -> Option<u32> {
     name.strip_prefix(prefix)?.parse().ok()
 }

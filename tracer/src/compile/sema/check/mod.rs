@@ -21,6 +21,7 @@ pub(super) mod output;
 mod stmt;
 
 pub use calls::Argument;
+pub use expr::numbered;
 pub use maps::{Domain, MapState, MapValue, Use, UseKind, function};
 pub use operand::Operand;
 
