@@ -9,6 +9,7 @@
 //! - [`runner`]: runs one case and says how it failed
 //! - [`bpftrace`]: bpftrace in the place of ctrace, for comparison
 //! - [`differences`]: which cases bpftrace runs otherwise, and why
+//! - [`generate`]: scripts made up from random choices, and what they must print
 //! - [`docker`]: a daemon, images and containers, removed when their guards are
 //! - [`markers`]: probes (USDT) of the test program
 //! - [`programs`]: where ctrace and the test programs lie
@@ -20,6 +21,7 @@ pub mod differences;
 pub mod docker;
 pub mod expect;
 pub mod markers;
+pub mod generate;
 pub mod needs;
 pub mod process;
 pub mod programs;

@@ -2,6 +2,7 @@
 //! other places in virtual machines.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -24,6 +25,14 @@ pub fn cases() -> Result<PathBuf> {
 /// `BUSYBOX`: a static busybox, for images.
 pub fn busybox() -> Result<PathBuf> {
     from_environment("BUSYBOX")
+}
+
+/// PATH, with the folders of ctrace and `peer` before all others.
+pub fn path() -> Result<OsString> {
+    let programs = [ctrace()?, peer()?];
+    let folders = programs.iter().filter_map(|program| program.parent()).map(PathBuf::from);
+    let system = env::var_os("PATH").unwrap_or_default();
+    Ok(env::join_paths(folders.chain(env::split_paths(&system)))?)
 }
 
 fn from_environment(variable: &str) -> Result<PathBuf> {
