@@ -39,6 +39,8 @@ pub struct Machine {
     pub bpf_linker: Option<String>,
     /// Components of our own toolchain are there: rustfmt and clippy.
     pub rust_components: bool,
+    /// cargo-fuzz is installed.
+    pub cargo_fuzz: bool,
     /// Packages that are unpacked, or whose program is found elsewhere.
     pub unpacked: Vec<Package>,
     /// The tree with the tools that `bench` compares with, if complete.
@@ -62,6 +64,7 @@ impl Machine {
             rust_components: ["cargo-clippy", "cargo-fmt"]
                 .iter()
                 .all(|tool| shell::read(shell::command(tool).arg("--version")).is_ok()),
+            cargo_fuzz: shell::read(shell::cargo().args(["fuzz", "--version"])).is_ok(),
             unpacked: Package::ALL.into_iter().filter(|package| package.find().is_some()).collect(),
             peers: peers.is_dir(),
         }

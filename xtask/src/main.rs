@@ -8,6 +8,7 @@ mod build;
 mod compare;
 mod demo;
 mod dist;
+mod fuzz;
 mod initramfs;
 mod kernels;
 mod machine;
@@ -47,6 +48,8 @@ enum Verb {
     Test(test::Args),
     /// Run the script cases under bpftrace too, and say where it does otherwise
     Compare(compare::Args),
+    /// Look for scripts that the compiler cannot stand
+    Fuzz(fuzz::Args),
     /// Run a command in a virtual machine with another kernel
     Vm(vm::Args),
 }
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Verb::Demo => demo::main(),
         Verb::Test(args) => test::main(&args),
         Verb::Compare(args) => compare::main(&args),
+        Verb::Fuzz(args) => fuzz::main(&args),
         Verb::Vm(args) => return vm::main(&args),
     };
     match outcome {

@@ -15,11 +15,13 @@ use crate::unpacked::Package;
 
 /// The bpf-linker that tracer-ebpf is built with; it follows the LLVM of the compiler by a feature.
 const BPF_LINKER: &str = "0.13.0";
+/// The cargo-fuzz that runs the fuzzer.
+const CARGO_FUZZ: &str = "0.13.2";
 /// What Debian has to build for BPF: a compiler, and `core` for the target.
 const DEBIAN_RUST: [&str; 2] = ["rustc-web", "libstd-rust-web-dev-bpf"];
 /// Package and program, for the tests: containers, virtual machines, and what they are checked against.
-const TEST: [(&str, &str); 4] =
-    [("docker.io", "dockerd"), ("cpio", "cpio"), ("bpftool", "bpftool"), ("strace", "strace")];
+const TEST: [(&str, &str); 5] =
+    [("docker.io", "dockerd"), ("cpio", "cpio"), ("bpftool", "bpftool"), ("strace", "strace"), ("g++", "c++")];
 /// Package and program, for the measurements: the peers, and what makes a root file system for the newest bpftrace.
 const BENCH: [(&str, &str); 3] = [("strace", "strace"), ("libbpf-tools", "syscount"), ("debootstrap", "debootstrap")];
 
@@ -70,6 +72,8 @@ enum Step {
     RustComponents,
     /// Install bpf-linker for this LLVM.
     BpfLinker(u32),
+    /// Build and install cargo-fuzz.
+    CargoFuzz,
     /// Make the tree that holds the newest bpftrace.
     Peers,
 }
@@ -127,6 +131,9 @@ fn next_step(purpose: Purpose, machine: &Machine, apt_updated: bool) -> Result<O
     if !missing.is_empty() {
         ensure!(machine.apt, "these programs are missing, and there is no apt to install them: {}", missing.join(", "));
         return Ok(Some(if apt_updated { Step::AptInstall(missing) } else { Step::AptUpdate }));
+    }
+    if purpose == Purpose::Test && !machine.cargo_fuzz {
+        return Ok(Some(Step::CargoFuzz));
     }
     if purpose == Purpose::Test
         && let Some(package) = Package::ALL.into_iter().find(|package| !machine.unpacked.contains(package))
@@ -199,6 +206,11 @@ impl Step {
                 }
                 vec![install]
             }
+            Self::CargoFuzz => {
+                let mut install = shell::cargo();
+                install.args(["install", "--locked"]).arg(format!("cargo-fuzz@{CARGO_FUZZ}"));
+                vec![install]
+            }
             Self::Peers => {
                 let fresh = fresh_peers();
                 let mut bootstrap = shell::command("debootstrap");
@@ -250,6 +262,7 @@ impl std::fmt::Display for Step {
             Self::BpfLinker(llvm) => {
                 write!(f, "build and install bpf-linker {BPF_LINKER} for LLVM {llvm}")
             }
+            Self::CargoFuzz => write!(f, "build and install cargo-fuzz {CARGO_FUZZ}"),
             Self::Peers => write!(f, "make a tree with the newest bpftrace in {}", peers().display()),
         }
     }
@@ -338,7 +351,7 @@ mod tests {
     fn building_needs_no_test_packages_and_testing_needs_only_the_missing_ones() {
         assert_eq!(shown(Purpose::Build, &debian_that_builds(), false), "nothing");
         let mut machine = Machine { rust_components: true, ..debian_that_builds() };
-        machine.packages = ["docker.io", "cpio", "strace"].map(str::to_owned).into();
+        machine.packages = ["docker.io", "cpio", "strace", "g++"].map(str::to_owned).into();
         assert_eq!(shown(Purpose::Test, &machine, false), "apt-get -o DPkg::Lock::Timeout=300 update -q");
         assert_eq!(
             shown(Purpose::Test, &machine, true),
@@ -346,6 +359,8 @@ mod tests {
              bpftool"
         );
         machine.packages.insert("bpftool".to_owned());
+        assert_eq!(shown(Purpose::Test, &machine, false), format!("cargo install --locked cargo-fuzz@{CARGO_FUZZ}"));
+        machine.cargo_fuzz = true;
         machine.unpacked = vec![Package::Busybox];
         assert_eq!(
             next_step(Purpose::Test, &machine, false).unwrap(),

@@ -16,12 +16,35 @@ use crate::{dist, shell, vm};
 /// How long the cases may take on one emulated machine.
 const MACHINE_LIMIT: Duration = Duration::from_secs(900);
 
+/// How much longer for each script that is made up.
+const SCRIPT_LIMIT: Duration = Duration::from_secs(1);
+
+/// Which scripts are made up.
+#[derive(clap::Args)]
+pub struct Generation {
+    /// How many scripts are made up, on each kernel
+    #[arg(long, default_value_t = 300)]
+    scripts: u32,
+    /// What they are made from: the same number makes the same scripts
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl Generation {
+    /// What the suite is told.
+    pub fn environment(&self) -> [(&'static str, String); 2] {
+        [("SCRIPTS", self.scripts.to_string()), ("SEED", self.seed.to_string())]
+    }
+}
+
 /// The static programs of the suites.
 pub struct Suites {
     ctrace: PathBuf,
     peer: PathBuf,
     /// The script cases.
     pub cases: PathBuf,
+    /// Scripts that are made up.
+    pub generated: PathBuf,
     /// The cases, under bpftrace too.
     pub compare: PathBuf,
     /// Docker containers.
@@ -33,7 +56,10 @@ impl Suites {
     pub fn build(debug: bool) -> Result<Self> {
         let ctrace = if debug { dist::build_debug()? } else { dist::build()? };
         let mut build = dist::static_cargo("build", &dist::host_triple()?);
-        build.args(["--package", "tests", "--bins", "--test", "cases", "--test", "compare", "--test", "containers"]);
+        build.args(["--package", "tests", "--bins"]);
+        for suite in ["cases", "generated", "compare", "containers"] {
+            build.args(["--test", suite]);
+        }
         build.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
         let built = build.stdin(Stdio::null()).output().context("cannot run cargo")?;
         if !built.status.success() {
@@ -45,6 +71,7 @@ impl Suites {
             ctrace,
             peer: program("peer")?,
             cases: program("cases")?,
+            generated: program("generated")?,
             compare: program("compare")?,
             containers: program("containers")?,
         })
@@ -58,25 +85,32 @@ impl Suites {
         command
     }
 
-    /// The script cases in a virtual machine.
-    pub fn on_kernel(&self, series: Series, filter: &str, tally: &mut Tally) -> Result<()> {
+    /// The script cases, and scripts that are made up, in a virtual machine.
+    pub fn on_kernel(&self, series: Series, filter: &str, generation: &Generation, tally: &mut Tally) -> Result<()> {
         let entry = |from: &Path, to: &str| Entry { from: from.to_owned(), to: to.to_owned() };
         let entries = [
             entry(&self.ctrace, "/bin/ctrace"),
             entry(&self.peer, "/bin/peer"),
             entry(&self.cases, "/bin/suite"),
+            entry(&self.generated, "/bin/generated"),
             entry(&cases(), "/cases"),
         ];
-        let command =
-            format!("CTRACE=/bin/ctrace PEER=/bin/peer CASES=/cases suite --color never {}", shell::quote(filter));
+        let filter = shell::quote(filter);
+        let [scripts, seed] = generation.environment().map(|(name, value)| format!("{name}={value}"));
+        let command = format!(
+            "export CTRACE=/bin/ctrace PEER=/bin/peer CASES=/cases {scripts} {seed}\n\
+             suite --color never {filter}; cases=$?\n\
+             generated --color never {filter} && exit $cases"
+        );
+        let limit = MACHINE_LIMIT + SCRIPT_LIMIT * generation.scripts;
         let failed_before = tally.failed;
         let mut count = |line: &str| {
             println!("{line}");
             tally.line(series.name(), line);
         };
-        let status = vm::run(series, &command, &entries, MACHINE_LIMIT, Serial::Lines(&mut count))?;
+        let status = vm::run(series, &command, &entries, limit, Serial::Lines(&mut count))?;
         if status != 0 && tally.failed == failed_before {
-            bail!("the cases ended with status {status} on kernel {}", series.name());
+            bail!("the suites ended with status {status} on kernel {}", series.name());
         }
         Ok(())
     }

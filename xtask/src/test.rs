@@ -9,12 +9,16 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
 use crate::kernels::Series;
 use crate::setup::{self, Purpose};
-use crate::shell;
-use crate::suites::Suites;
+use crate::suites::{Generation, Suites};
 use crate::tally::Tally;
+use crate::{fuzz, shell};
+
+/// How many seconds the fuzzer looks for scripts that the compiler cannot stand.
+const FUZZING: u32 = 30;
 
 /// `cargo xtask test [KIND…] [--filter NAME]`
 #[derive(clap::Args)]
@@ -25,6 +29,8 @@ pub struct Args {
     /// Only tests whose name contains this
     #[arg(long, default_value = "")]
     filter: String,
+    #[command(flatten)]
+    generation: Generation,
     /// A debug build of ctrace: sooner there, for whoever changes ctrace
     #[arg(long)]
     debug: bool,
@@ -39,17 +45,20 @@ enum Kind {
     Unit,
     /// Script cases on this machine's kernel
     Cases,
+    /// Scripts that are made up, on this machine's kernel
+    Generated,
+    /// The compiler, on what a fuzzer makes up, for half a minute
+    Fuzz,
     /// ctrace in Docker containers
     Containers,
-    /// Script cases on other kernels, in virtual machines
+    /// Script cases and scripts that are made up on other kernels, in virtual machines
     Kernels,
 }
 
 /// Runs the tests; an error if any failed.
 pub fn main(args: &Args) -> Result<()> {
     setup::ensure(Purpose::Test)?;
-    let all = [Kind::Lint, Kind::Unit, Kind::Cases, Kind::Containers, Kind::Kernels];
-    let kinds = if args.kinds.is_empty() { all.to_vec() } else { args.kinds.clone() };
+    let kinds = if args.kinds.is_empty() { Kind::value_variants().to_vec() } else { args.kinds.clone() };
     let mut tally = Tally::default();
     for &kind in &kinds {
         let start = Instant::now();
@@ -92,14 +101,15 @@ impl Kind {
     fn missing(self) -> Option<String> {
         let root = || shell::read(Command::new("id").arg("-u")).is_ok_and(|id| id.trim_end() == "0");
         match self {
-            Self::Lint | Self::Unit => None,
-            Self::Cases | Self::Containers if !root() => Some("it needs root".to_owned()),
+            Self::Lint | Self::Unit | Self::Fuzz => None,
+            Self::Cases | Self::Generated | Self::Containers if !root() => Some("it needs root".to_owned()),
             Self::Kernels if shell::find("apt-get").is_none() => Some("it needs apt, for Debian's kernels".to_owned()),
-            Self::Cases | Self::Containers | Self::Kernels => None,
+            Self::Cases | Self::Generated | Self::Containers | Self::Kernels => None,
         }
     }
 
-    fn run(self, Args { filter, debug, .. }: &Args, tally: &mut Tally) -> Result<()> {
+    fn run(self, args: &Args, tally: &mut Tally) -> Result<()> {
+        let Args { filter, debug, .. } = args;
         match self {
             Self::Lint => {
                 tally.step("rustfmt", succeeds(shell::cargo().args(["fmt", "--all", "--check"]))?);
@@ -117,6 +127,15 @@ impl Kind {
                 let suites = Suites::build(*debug)?;
                 harness("cases", suites.command(&suites.cases).arg(filter), tally)
             }
+            Self::Generated => {
+                let suites = Suites::build(*debug)?;
+                let mut command = suites.command(&suites.generated);
+                harness("generated", command.envs(args.generation.environment()).arg(filter), tally)
+            }
+            Self::Fuzz => {
+                tally.step("fuzz", fuzz::run(FUZZING).inspect_err(|error| println!("{error:#}")).is_ok());
+                Ok(())
+            }
             Self::Containers => {
                 let suites = Suites::build(*debug)?;
                 harness("containers", suites.command(&suites.containers).arg(filter), tally)
@@ -124,7 +143,7 @@ impl Kind {
             Self::Kernels => {
                 let suites = Suites::build(*debug)?;
                 for series in Series::ALL {
-                    if let Err(error) = suites.on_kernel(series, filter, tally) {
+                    if let Err(error) = suites.on_kernel(series, filter, &args.generation, tally) {
                         println!("{error:#}");
                         tally.fail(format!("{}: {error}", series.name()));
                     }

@@ -8,10 +8,10 @@ use std::sync::{Arc, OnceLock};
 
 use libfuzzer_sys::fuzz_target;
 use tracer::compile::bpf::runtime::Library;
+use tracer::compile::diagnostics::render_all;
 use tracer::compile::source::Source;
 use tracer::compile::target::Target;
 use tracer::compile::{self, Failure};
-use tracer::compile::diagnostics::render_all;
 use tracer::host::btf::Btf;
 
 /// A kernel as it is usual, with this machine's types if it shows them.

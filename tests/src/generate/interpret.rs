@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::aggregate::Seen;
-use super::tree::{Binary, Conversion, Entry, Expr, Holds, Kind, Probe, Script, Stmt};
+use super::tree::{Aggregation, Binary, Conversion, Entry, Expr, Holds, Kind, Probe, Script, Stmt};
 use super::types::{Int, Ty};
 
 /// The lines by which the end of a script is told from what it has printed.
@@ -80,6 +80,7 @@ impl Machine<'_> {
         for record in std::mem::take(&mut self.records) {
             match record {
                 Record::Text(text) => printed += &text,
+                Record::Print(map) if self.maps[map].is_empty() => printed += &self.nothing(map),
                 Record::Print(map) => printed += &self.map(map),
                 Record::Clear(map) => self.maps[map].clear(),
                 Record::Zero(map) => self.maps[map].values_mut().for_each(|slot| match slot {
@@ -89,6 +90,17 @@ impl Machine<'_> {
             }
         }
         printed
+    }
+
+    /// What `print` shows of a map that holds nothing: without a key, the value that it would be read as.
+    fn nothing(&self, map: usize) -> String {
+        let declared = &self.script.maps[map];
+        match &declared.value {
+            _ if declared.key.is_some() => String::new(),
+            Holds::Aggregation(Aggregation::Hist | Aggregation::Linear { .. }) => String::new(),
+            Holds::Plain(ty) => format!("@m{map}: {}\n", shown(&empty(ty))),
+            Holds::Aggregation(aggregation) => format!("@m{map}:{}", Seen::default().print(*aggregation)),
+        }
     }
 
     fn map(&self, map: usize) -> String {

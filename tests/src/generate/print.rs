@@ -50,9 +50,8 @@ fn write_stmt(script: &Script, stmt: &Stmt, depth: usize, f: &mut Formatter<'_>)
             if let Some(argument) = argument {
                 write!(f, "{argument}")?;
             }
-            match aggregation {
-                Aggregation::Linear { min, max, step } => write!(f, ", {min}, {max}, {step}")?,
-                _ => {}
+            if let Aggregation::Linear { min, max, step } = aggregation {
+                write!(f, ", {min}, {max}, {step}")?;
             }
             f.write_str(");")?;
         }
@@ -85,7 +84,7 @@ fn write_stmt(script: &Script, stmt: &Stmt, depth: usize, f: &mut Formatter<'_>)
             }
         }
         Stmt::While(counter, turns, body) => {
-            write!(f, "$v{counter} = (int64)0; while ($v{counter} < {turns}) {{ $v{counter}++;\n")?;
+            writeln!(f, "$v{counter} = (int64)0; while ($v{counter} < {turns}) {{ $v{counter}++;")?;
             write_block(script, body, depth + 1, f)?;
             write!(f, "{indent}}}")?;
         }

@@ -60,6 +60,8 @@ pub(super) struct Lexer<'s> {
     mode: Mode,
     braces: u32,
     parentheses: u32,
+    /// The first open brace stands in parentheses, as a value in a predicate: the action is still to come.
+    in_predicate: bool,
     inactive: &'s Inactive,
     errors: Vec<Diagnostic>,
 }
@@ -67,7 +69,17 @@ pub(super) struct Lexer<'s> {
 impl<'s> Lexer<'s> {
     /// For a whole script.
     pub(super) fn new(text: &'s str, inactive: &'s Inactive) -> Self {
-        Self { text, at: 0, end: text.len(), mode: Mode::Item, braces: 0, parentheses: 0, inactive, errors: Vec::new() }
+        Self {
+            text,
+            at: 0,
+            end: text.len(),
+            mode: Mode::Item,
+            braces: 0,
+            parentheses: 0,
+            in_predicate: false,
+            inactive,
+            errors: Vec::new(),
+        }
     }
 
     /// For a range of the text that holds nothing but code: the body of a `#define`.
@@ -129,10 +141,15 @@ impl<'s> Lexer<'s> {
     fn follow(&mut self, kind: TokenKind) {
         let Mode::Code(end) = self.mode else { return };
         match kind {
-            TokenKind::LBrace => self.braces += 1,
+            TokenKind::LBrace => {
+                if self.braces == 0 {
+                    self.in_predicate = self.parentheses > 0;
+                }
+                self.braces += 1;
+            }
             TokenKind::RBrace => {
                 self.braces = self.braces.saturating_sub(1);
-                if self.braces == 0 && end != ItemEnd::Never {
+                if self.braces == 0 && !self.in_predicate && end != ItemEnd::Never {
                     self.item_over();
                 }
             }
