@@ -1,27 +1,72 @@
 //! `cargo xtask bench`: what tracing costs, against the peers and against what is possible at all.
 //!
-//! The load is `dd` with blocks of one byte: system calls and nothing else. Tools take turns, round by round, so that
+//! The parts: [`latency`](Part::Latency) here; [`events`] and [`limits`] in files of their own.
+//!
+//! The load of the first is `dd` with blocks of one byte: system calls and nothing else. Tools take turns, round by round, so that
 //! what else the machine does falls on all of them; medians are compared.
 
+mod events;
+mod limits;
 mod measure;
 mod tools;
 
 use anyhow::{Result, bail};
+use clap::ValueEnum;
 use tests::cgroup::Cgroup;
 
 use self::measure::{Traced, dd, median};
 use self::tools::{Tool, Tools};
 use crate::setup::{self, Purpose};
 
-/// `cargo xtask bench [--rounds N] [--check]`
+/// `cargo xtask bench [PART…] [--rounds N] [--check]`
 #[derive(clap::Args)]
 pub struct Args {
+    /// Only these parts; all if none is named
+    #[arg(value_enum)]
+    parts: Vec<Part>,
     /// How often each tool is measured
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Fail if a target is missed
     #[arg(long)]
     check: bool,
+}
+
+/// A part of the measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// What tools for the latency of system calls add to a program and its neighbour, and their start
+    Latency,
+    /// What an event costs in the kernel
+    Events,
+    /// How long a script takes to compile
+    Compile,
+    /// How long it takes to attach to all system calls
+    Attach,
+    /// A flood of records
+    Flood,
+}
+
+/// What was aimed at, and what was reached.
+pub struct Target {
+    what: String,
+    value: f64,
+    most: f64,
+}
+
+impl Target {
+    /// A value that is to be at most so large.
+    pub fn at_most(what: &str, value: f64, most: f64) -> Self {
+        Self { what: what.to_owned(), value, most }
+    }
+
+    /// Prints a line; whether the target is met. A value that is no number does not meet any.
+    fn print(&self) -> bool {
+        let Self { what, value, most } = self;
+        let met = value <= most;
+        println!("{what:<44}{value:>8.2}   at most {most:<8.3}{}", if met { "met" } else { "MISSED" });
+        met
+    }
 }
 
 /// What was measured of one tool, a value a round.
@@ -37,27 +82,44 @@ struct Samples {
     memory: Vec<f64>,
 }
 
-/// Measures all tools, and prints what was found beside the targets.
+/// Measures, and prints what was found beside the targets.
 pub fn main(args: &Args) -> Result<()> {
     setup::ensure(Purpose::Bench)?;
     let tools = Tools::build()?;
-    let mut none = Vec::new();
-    let mut samples: Vec<(Tool, Samples)> = Tool::ALL.map(|tool| (tool, Samples::default())).into();
-    for round in 1..=args.rounds {
-        eprintln!("bench: round {round} of {}", args.rounds);
-        none.push(dd(&Cgroup::new("bench")?)?);
-        for (tool, samples) in &mut samples {
-            // One round of strace takes as long as all the others, and is a hundred times off any target.
-            if *tool != Tool::Strace || round == 1 {
-                sample(&tools, *tool, samples)?;
-            }
-        }
+    let parts = if args.parts.is_empty() { Part::value_variants() } else { &args.parts };
+    let mut missed = 0;
+    for part in parts {
+        let targets = match part {
+            Part::Latency => latency(&tools, args.rounds)?,
+            Part::Events => events::measure(&tools, args.rounds)?,
+            Part::Compile => vec![limits::compile(&tools)?],
+            Part::Attach => vec![limits::attach(&tools)?],
+            Part::Flood => limits::flood(&tools)?,
+        };
+        missed += targets.iter().filter(|target| !target.print()).count();
+        println!();
     }
-    let missed = report(&tools, median(&none), &samples);
     if args.check && missed > 0 {
         bail!("{missed} targets missed");
     }
     Ok(())
+}
+
+/// All tools for the latency of system calls, in turns.
+fn latency(tools: &Tools, rounds: usize) -> Result<Vec<Target>> {
+    let mut none = Vec::new();
+    let mut samples: Vec<(Tool, Samples)> = Tool::ALL.map(|tool| (tool, Samples::default())).into();
+    for round in 1..=rounds {
+        eprintln!("bench: round {round} of {rounds}");
+        none.push(dd(&Cgroup::new("bench")?)?);
+        for (tool, samples) in &mut samples {
+            // One round of strace takes as long as all the others, and is a hundred times off any target.
+            if *tool != Tool::Strace || round == 1 {
+                sample(tools, *tool, samples)?;
+            }
+        }
+    }
+    Ok(report(tools, median(&none), &samples))
 }
 
 /// One round of one tool.
@@ -83,8 +145,8 @@ fn sample(tools: &Tools, tool: Tool, samples: &mut Samples) -> Result<()> {
     Ok(())
 }
 
-/// Prints the table and the targets; returns how many were missed.
-fn report(tools: &Tools, none: f64, samples: &[(Tool, Samples)]) -> usize {
+/// Prints the table and returns what was aimed at.
+fn report(tools: &Tools, none: f64, samples: &[(Tool, Samples)]) -> Vec<Target> {
     let column = |value: Option<f64>, digits: usize| match value {
         Some(value) => format!("{value:>16.digits$}"),
         None => format!("{:>16}", "-"),
@@ -116,14 +178,7 @@ fn report(tools: &Tools, none: f64, samples: &[(Tool, Samples)]) -> usize {
         ("start to exit, of bpftrace's", ratio(start(ours), start(bpftrace)), 0.1),
         ("peak memory, MB", ours.memory.iter().copied().reduce(f64::max), 20.0),
     ];
-    let mut missed = 0;
-    for (what, value, most) in targets {
-        let value = value.unwrap_or(f64::NAN);
-        let met = value <= most;
-        missed += usize::from(!met);
-        println!("{what:<40}{value:>8.2}   at most {most:<6}{}", if met { "met" } else { "MISSED" });
-    }
-    missed
+    targets.map(|(what, value, most)| Target::at_most(what, value.unwrap_or(f64::NAN), most)).into()
 }
 
 fn some_median(values: &[f64]) -> Option<f64> {

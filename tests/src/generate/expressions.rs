@@ -134,7 +134,7 @@ impl Maker<'_> {
             }
             6 => self.texts_compared(depth - 1),
             7 => self.not_literal(depth - 1).cast(Ty::Bool),
-            8 => match self.a_map(|map| map.key.is_some() && matches!(map.value, Holds::Plain(_))) {
+            8 => match self.keyed_plain_map() {
                 Some(map) => {
                     let entry = self.entry(map, depth - 1);
                     bool(Kind::HasKey(entry))

@@ -185,7 +185,7 @@ impl Maker<'_> {
                 value => Stmt::Print(value),
             },
             16 => self.whole_map(),
-            17 => match self.keyed_map() {
+            17 => match self.keyed_plain_map() {
                 Some(map) => Stmt::Delete(self.entry(map, 1)),
                 None => self.printf(),
             },
@@ -255,7 +255,7 @@ impl Maker<'_> {
 
     /// Turns over the entries of a map, which come in any order: what they do is summed up.
     fn for_each(&mut self) -> Option<Stmt> {
-        let map = self.a_map(|map| map.key.is_some() && matches!(map.value, Holds::Plain(_)))?;
+        let map = self.keyed_plain_map()?;
         let Map { key: Some(key), value: Holds::Plain(value) } = self.script.maps[map].clone() else { return None };
         let total = self.assignable(|ty| *ty == Ty::Int(Int::I64))?.0;
         let pair_type = Ty::Tuple(vec![key.clone(), value.clone()]);
@@ -396,8 +396,9 @@ impl Maker<'_> {
         self.one_of(&fitting)
     }
 
-    pub(super) fn keyed_map(&mut self) -> Option<usize> {
-        self.a_map(|map| map.key.is_some())
+    /// A map with keys that is no aggregation: whose entries are asked for and deleted at once.
+    pub(super) fn keyed_plain_map(&mut self) -> Option<usize> {
+        self.a_map(|map| map.key.is_some() && matches!(map.value, Holds::Plain(_)))
     }
 
     /// What only the kernel knows, where it makes no difference to what is printed.

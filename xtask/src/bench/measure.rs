@@ -21,8 +21,16 @@ const STRACE_BLOCKS: u32 = BLOCKS / 50;
 /// A tracer that has attached its probes.
 pub struct Traced {
     child: Child,
-    stdout: JoinHandle<()>,
+    stdout: JoinHandle<String>,
     stderr: JoinHandle<String>,
+}
+
+/// What a tracer has printed.
+pub struct Output {
+    /// All of its output.
+    pub stdout: String,
+    /// What it said besides.
+    pub stderr: String,
 }
 
 impl Traced {
@@ -48,6 +56,21 @@ impl Traced {
         Ok(Self { child, stdout, stderr })
     }
 
+    /// The tracer's process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends the tracer and returns what it has printed.
+    pub fn output(mut self) -> Result<Output> {
+        terminate(&self.child)?;
+        self.child.wait()?;
+        Ok(Output {
+            stdout: self.stdout.join().ok().context("the reader of stdout failed")?,
+            stderr: self.stderr.join().ok().context("the reader of stderr failed")?,
+        })
+    }
+
     /// Ends the tracer and returns its peak resident memory, in MB.
     pub fn stop(self) -> Result<f64> {
         terminate(&self.child)?;
@@ -59,13 +82,16 @@ impl Traced {
 }
 
 /// Reads all, so that the tracer never waits for us.
-fn drain(stdout: impl Read, ready: &str, sender: &Sender<()>) {
-    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-        if line.contains(ready) {
-            // Nobody listens any more after the first line.
+fn drain(stdout: impl Read, ready: &str, sender: &Sender<()>) -> String {
+    let (mut stdout, mut text, mut line) = (BufReader::with_capacity(1 << 20, stdout), Vec::new(), 0);
+    while stdout.read_until(b'\n', &mut text).is_ok_and(|length| length > 0) {
+        // Nobody listens any more after the first line, which is among the first few.
+        if line < 100 && String::from_utf8_lossy(&text).contains(ready) {
             let _ = sender.send(());
         }
+        line += 1;
     }
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// SIGTERM, which no shell has made us and so our children ignore, as one does SIGINT for what it runs in the background.

@@ -63,6 +63,7 @@ impl Tool {
 /// Where the tools are.
 pub struct Tools {
     ctrace: PathBuf,
+    peer: PathBuf,
     floor: PathBuf,
     floor_object: PathBuf,
     /// The root of the tree with bpftrace; empty for the distribution's own.
@@ -80,6 +81,7 @@ impl Tools {
             ctrace: dist::build()?,
             floor_object: floor_object()?,
             floor: floor()?,
+            peer: peer()?,
             bpftrace_root,
             bpftrace_version: version.trim_end().replace('v', ""),
         })
@@ -132,6 +134,36 @@ impl Tools {
         })
     }
 
+    /// Runs a script until it is interrupted: ctrace in `scope`, which is all that it sees; bpftrace on the whole machine.
+    pub fn script(&self, tool: Tool, scope: &Cgroup, script: &str) -> Result<Command> {
+        let mut command = match tool {
+            Tool::Ctrace => {
+                let line = format!("exec {} -e \"$BENCH_SCRIPT\"", shell::quote(&self.ctrace.to_string_lossy()));
+                let mut command = process::command(scope, &line);
+                command.env("BENCH_SCRIPT", script);
+                command
+            }
+            Tool::Bpftrace => {
+                let mut command = bpftrace::in_root(&self.bpftrace_root);
+                command.args(["bpftrace", "-e", script]);
+                command
+            }
+            _ => bail!("{} has no language", self.name(tool)),
+        };
+        command.env(NOTIFY, "1");
+        Ok(command)
+    }
+
+    /// The shipped file.
+    pub fn ctrace(&self) -> &Path {
+        &self.ctrace
+    }
+
+    /// The program that makes known numbers of events.
+    pub fn peer(&self) -> String {
+        self.peer.to_string_lossy().into_owned()
+    }
+
     /// The shortest program of those that have a language.
     pub fn start(&self, tool: Tool) -> Option<Command> {
         let mut command = match tool {
@@ -146,6 +178,11 @@ impl Tools {
         command.args(["-e", EXIT]);
         Some(command)
     }
+}
+
+fn peer() -> Result<PathBuf> {
+    shell::run(shell::cargo().args(["build", "--quiet", "--package", "tests", "--bin", "peer"]))?;
+    Ok(shell::target().join("debug/peer"))
 }
 
 fn floor() -> Result<PathBuf> {
