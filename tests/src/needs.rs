@@ -16,6 +16,8 @@ pub enum Need {
     Fentry,
     /// The tracing file system, mounted and readable.
     Tracefs,
+    /// A machine whose kernel cannot count what its processor does, as most virtual ones.
+    NoCounters,
     /// A program in PATH.
     Program(String),
 }
@@ -29,6 +31,7 @@ impl Need {
             "kprobes" => Self::Kprobes,
             "fentry" => Self::Fentry,
             "tracefs" => Self::Tracefs,
+            "no hardware counters" => Self::NoCounters,
             _ => match text.split_once(' ') {
                 Some(("kernel", at_least)) => {
                     let (major, minor) =
@@ -55,6 +58,8 @@ impl Need {
             Self::Fentry => File::open(format!("{TRACING}/available_filter_functions"))
                 .err()
                 .map(|error| format!("needs fentry, and ftrace's list of functions says: {error}")),
+            Self::NoCounters => (Path::new("/sys/bus/event_source/devices/cpu").exists())
+                .then(|| "needs a machine without hardware counters".to_owned()),
             Self::Tracefs => fs::read_dir(format!("{TRACING}/events"))
                 .err()
                 .map(|error| format!("needs tracefs, and {TRACING}/events says: {error}")),

@@ -39,7 +39,7 @@ use crate::report::{Losses, Meta, Reporter, Style, Summary};
 use crate::run::attach::uprobe::Places;
 use crate::run::command::Command;
 use crate::run::{self, Loaded, Options, Outcome, Reason};
-use telling::{Silence, Telling};
+use telling::{Contents, Silence, Telling};
 use world::Here;
 
 /// The kernel's types, or why there are none.
@@ -135,8 +135,8 @@ fn report(
     let (output, descriptor) = Output::open(&run.output).with_context(|| format!("cannot open {}", file.display()))?;
     let prompt = output.is_prompt();
     let world = Here::new(&run.source).context("cannot read the clock")?;
-    let mut telling =
-        Telling::new(Reporter::new(plan, &world, run.output.style, output), prompt, run.talk == Talk::Quiet);
+    let reporter = Reporter::new(plan, &world, run.output.style, output);
+    let mut telling = Telling::new(reporter, &world, prompt, run.talk == Talk::Quiet);
     telling::unless_closed(telling.reporter.meta(&meta(facts, scope)))?;
 
     let options = Options { duration: run.duration, interval: run.interval, command, output: Some(descriptor), places };
@@ -145,10 +145,13 @@ fn report(
     let status = status(run, &outcome);
     let mut reporter = telling.reporter;
     let told = reporter
-        .maps_at_end(&mut maps)
+        .maps_at_end(&mut Contents { maps: &mut maps, world: &world })
         .and_then(|()| reporter.summary(&summary(&outcome, status)))
         .and_then(|()| reporter.flush());
     telling::unless_closed(told)?;
+    for remark in world.remarks() {
+        say(run, &remark);
+    }
     say(run, &last_words(run, &outcome));
     Ok(status)
 }

@@ -75,6 +75,35 @@ pub enum Attach {
         /// The places, each once.
         sites: Vec<UprobeSite>,
     },
+    /// A perf event, on every CPU.
+    Sample(Sample),
+}
+
+/// What is counted, and how often a program runs for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Sample {
+    /// What is counted.
+    pub event: SampleEvent,
+    /// How often.
+    pub every: Every,
+}
+
+/// What a perf event counts: numbers of `include/uapi/linux/perf_event.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum SampleEvent {
+    /// A `perf_sw_ids`.
+    Software(u32),
+    /// A `perf_hw_id`.
+    Hardware(u32),
+}
+
+/// How often a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Every {
+    /// So many times a second.
+    Hertz(u64),
+    /// Each time that so many have been counted; of clocks, ns.
+    Count(u64),
 }
 
 /// A place in a file's code. The program finds its probe's index in the cookie of the place.
@@ -326,6 +355,32 @@ pub enum Shape {
     Inet,
     /// The 6 bytes of a hardware address, and two zeros.
     Mac,
+    /// A `tracer_common::stack::StackId`: a stack, or an address of a process.
+    Stack(Frames),
+}
+
+/// Whose frames those of a [`Shape::Stack`] are, and how they are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Frames {
+    /// A process's, not the kernel's.
+    pub user: bool,
+    /// How they are shown.
+    pub style: FrameStyle,
+}
+
+/// How frames are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum FrameStyle {
+    /// `function+offset`.
+    Named,
+    /// Address, function and file, as perf(1) shows them.
+    Perf,
+    /// Addresses.
+    Raw,
+    /// Which build of which file, and where in it.
+    Build,
+    /// The name of the only one, and nothing else: what `usym()` gives.
+    Symbol,
 }
 
 /// What a number stands for, which is looked up when it is printed.
@@ -347,6 +402,8 @@ pub enum Naming {
         /// As for strftime(3).
         format: String,
     },
+    /// An address of the kernel: what is there, as `ksym()` shows it.
+    KernelSymbol,
 }
 
 /// A place in the script: bytes from `start` to before `end`.
@@ -411,6 +468,7 @@ impl Shape {
             Self::Record { size, .. } => *size,
             Self::Buffer { size } => (4 + size).next_multiple_of(4),
             Self::Inet => 24,
+            Self::Stack(_) => 16,
         }
     }
 
@@ -425,7 +483,7 @@ impl Shape {
             Self::Array { element, .. } => element.align(),
             Self::Record { align, .. } => *align,
             Self::Buffer { .. } => 4,
-            Self::Inet | Self::Mac => 8,
+            Self::Inet | Self::Mac | Self::Stack(_) => 8,
         }
     }
 

@@ -15,5 +15,6 @@ pub mod offsets;
 pub mod privilege;
 pub mod procfs;
 pub mod scope;
+pub mod symbols;
 
 pub use facts::Facts;

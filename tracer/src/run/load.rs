@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::OwnedFd;
 
-use aya::programs::{Program, ProgramError, RawTracePoint, UProbe};
+use aya::programs::{PerfEvent, Program, ProgramError, RawTracePoint, UProbe};
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::generated::bpf_attach_type;
 
@@ -44,6 +44,10 @@ pub fn load(object: &[u8], plan: &Plan) -> Result<Loaded, Error> {
             }
             (Attach::Uprobe { .. }, None) => {
                 let program: &mut UProbe = program(&mut ebpf, symbol)?;
+                program.load().map_err(|error| rejected(symbol, error))?;
+            }
+            (Attach::Sample(_), _) => {
+                let program: &mut PerfEvent = program(&mut ebpf, symbol)?;
                 program.load().map_err(|error| rejected(symbol, error))?;
             }
             (Attach::Begin | Attach::End | Attach::Interval { .. } | Attach::RawTracepoint { .. }, _) => {

@@ -16,6 +16,7 @@ pub mod print;
 mod probes;
 mod programs;
 mod registers;
+mod samples;
 mod storage;
 pub mod syscalls;
 pub mod typed;

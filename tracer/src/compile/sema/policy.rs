@@ -52,6 +52,8 @@ pub enum ProbeKind {
     KernelEvent,
     /// Functions of programs and libraries.
     UserFunction,
+    /// `profile`, `software`, `hardware`.
+    Sample,
 }
 
 /// What a script reads.
@@ -140,6 +142,22 @@ pub const RULES: &[Rule] = &[
         "events of the kernel: kernel addresses, the arguments of raw tracepoints, and what they point to",
     ),
     change(ProbeKind::KernelEvent, "events of the kernel: running commands and sending signals, with --unsafe"),
+    rule(
+        ProbeKind::Sample,
+        Data::Machine,
+        Level::Process,
+        "samples (profile, software, hardware): that they are taken",
+    ),
+    rule(ProbeKind::Sample, Data::Identity, Level::Process, "samples: pid, tid, uid, gid, comm, cgroup"),
+    rule(ProbeKind::Sample, Data::Arguments, Level::User, "samples: registers"),
+    rule(ProbeKind::Sample, Data::UserMemory, Level::User, "samples: stacks of processes"),
+    rule(
+        ProbeKind::Sample,
+        Data::KernelMemory,
+        Level::Observe,
+        "samples: stacks of the kernel, its addresses (curtask)",
+    ),
+    change(ProbeKind::Sample, "samples: running commands and sending signals, with --unsafe"),
     change(ProbeKind::Timer, "begin, end, interval: running commands, with --unsafe"),
     change(ProbeKind::UserFunction, "functions of programs: running commands and sending signals, with --unsafe"),
     change(ProbeKind::Syscall, "system calls: running commands and sending signals, with --unsafe"),

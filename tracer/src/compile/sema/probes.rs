@@ -1,15 +1,15 @@
 //! Probe specifications → the places they stand for: aliases resolved, wildcards expanded, names checked.
 
 use super::policy::ProbeKind;
-use super::proposing;
 use super::syscalls::{self, Syscall};
-use super::{uprobes, usdt, words};
+use super::{proposing, samples, uprobes, usdt, words};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 use crate::compile::target::Target;
 use crate::host::btf::TypeId;
 pub use crate::pattern::matches;
+use crate::plan::Sample;
 
 /// One place that a probe specification stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub enum Event {
         /// Which of its markers.
         marker: usize,
     },
+    /// A perf event.
+    Sample(Sample),
 }
 
 impl Event {
@@ -81,20 +83,19 @@ impl Event {
             Event::AnySyscall { .. } | Event::Syscall { .. } => ProbeKind::Syscall,
             Event::RawTracepoint { .. } => ProbeKind::KernelEvent,
             Event::Uprobe { .. } | Event::Usdt { .. } => ProbeKind::UserFunction,
+            Event::Sample(_) => ProbeKind::Sample,
         }
     }
 }
 
 /// Probe kinds of bpftrace's language that are refused so far, with their aliases.
-const NOT_YET: [&str; 24] = [
+const NOT_YET: [&str; 18] = [
     "asyncwatchpoint",
     "bench",
     "f",
     "fentry",
     "fexit",
     "fr",
-    "h",
-    "hardware",
     "iter",
     "it",
     "k",
@@ -103,18 +104,26 @@ const NOT_YET: [&str; 24] = [
     "kr",
     "kretfunc",
     "kretprobe",
-    "p",
-    "profile",
-    "s",
     "self",
-    "software",
     "test",
     "w",
     "watchpoint",
 ];
 
 /// Probe kinds that work, for proposals.
-const KINDS: [&str; 8] = ["begin", "end", "interval", "tracepoint", "rawtracepoint", "uprobe", "uretprobe", "usdt"];
+const KINDS: [&str; 11] = [
+    "begin",
+    "end",
+    "interval",
+    "tracepoint",
+    "rawtracepoint",
+    "uprobe",
+    "uretprobe",
+    "usdt",
+    "profile",
+    "software",
+    "hardware",
+];
 
 /// The shortest period of an interval, in ns, as in bpftrace.
 const SHORTEST_INTERVAL: u64 = 1000;
@@ -134,6 +143,9 @@ pub fn expand(spec: &ast::ProbeSpec, target: &Target) -> Result<Vec<Site>, Diagn
         "uprobe" | "u" => uprobes::expand(spec, false, target),
         "uretprobe" | "ur" => uprobes::expand(spec, true, target),
         kind if usdt::is_kind(kind) => usdt::expand(spec, target),
+        "profile" | "p" => samples::profile(spec, rest).map(|site| vec![site]),
+        "software" | "s" => samples::software(spec, rest).map(|site| vec![site]),
+        "hardware" | "h" => samples::hardware(spec, rest).map(|site| vec![site]),
         other if NOT_YET.contains(&other) => {
             Err(Diagnostic::error(kind.span, format!("probes of kind `{other}` are not supported yet"))
                 .help(format!("supported are {}", KINDS.map(|kind| format!("`{kind}`")).join(", "))))
@@ -197,7 +209,7 @@ fn interval_of(
 }
 
 /// `5s`, `100ms` as nanoseconds.
-fn duration(text: &str) -> Option<u64> {
+pub(super) fn duration(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let unit = match &text[digits..] {
         "ns" => 1,

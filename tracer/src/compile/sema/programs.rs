@@ -51,6 +51,10 @@ pub fn assemble(
             span: instance.probe.span,
         });
     }
+    // Samples are taken in interrupts, which come between the instructions of any other program.
+    if programs.len() > 1 && programs.iter().any(|program| program.context == Context::Sample) {
+        programs.iter_mut().for_each(|program| program.preemptible = true);
+    }
     if target.scope.filter == ProcessFilter::Tree as u32 {
         let follow = [
             ("follow_fork", "sched_process_fork", Context::FollowFork),
@@ -96,6 +100,7 @@ fn attach(event: Event, instance: &Instance<'_>, target: &Target) -> Attach {
             });
             Attach::Uprobe { file: file_name(file, target), exit: false, sites: sites.collect() }
         }
+        Event::Sample(sample) => Attach::Sample(sample),
     }
 }
 
@@ -111,6 +116,7 @@ fn context(event: Event) -> Context {
         Event::AnySyscall { exit: true, .. } | Event::Syscall { exit: true, .. } => Context::SysExit,
         Event::RawTracepoint { .. } => Context::Words,
         Event::Uprobe { .. } | Event::Usdt { .. } => Context::Registers,
+        Event::Sample(_) => Context::Sample,
     }
 }
 
@@ -121,6 +127,7 @@ fn symbol(attach: &Attach, index: usize) -> String {
         Attach::End => "end".into(),
         Attach::Interval { .. } => format!("interval_{index}"),
         Attach::RawTracepoint { event } => event.clone(),
+        Attach::Sample(_) => format!("sample_{index}"),
         Attach::Uprobe { exit: false, .. } => format!("uprobe_{index}"),
         Attach::Uprobe { exit: true, .. } => format!("uretprobe_{index}"),
     }
