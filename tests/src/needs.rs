@@ -1,4 +1,4 @@
-//! What a case may need of the machine: `kernel >= 6.6`, `kprobes`, `fentry`, `tracefs`, `program dash`.
+//! What a case may need of the machine: `kernel >= 6.6`, `kprobes`, `no kprobes`, `fentry`, `tracefs`, `program dash`.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -12,6 +12,8 @@ pub enum Need {
     Kernel(u32, u32),
     /// Probes at any kernel instruction.
     Kprobes,
+    /// A kernel without probes at its instructions.
+    NoKprobes,
     /// Trampolines at the entry and exit of kernel functions.
     Fentry,
     /// The tracing file system, mounted and readable.
@@ -29,6 +31,7 @@ impl Need {
     pub fn parse(text: &str) -> Result<Self> {
         Ok(match text {
             "kprobes" => Self::Kprobes,
+            "no kprobes" => Self::NoKprobes,
             "fentry" => Self::Fentry,
             "tracefs" => Self::Tracefs,
             "no hardware counters" => Self::NoCounters,
@@ -54,6 +57,10 @@ impl Need {
             }
             Self::Kprobes => (!Path::new("/sys/bus/event_source/devices/kprobe").exists())
                 .then(|| "needs kprobes, which this kernel lacks".to_owned()),
+            Self::NoKprobes => Self::Kprobes
+                .unmet()
+                .is_none()
+                .then(|| "needs a kernel without kprobes, and this one has them".to_owned()),
             // Trampolines are patched in through ftrace, and so is this list.
             Self::Fentry => File::open(format!("{TRACING}/available_filter_functions"))
                 .err()

@@ -31,10 +31,12 @@ use crate::host::btf::{Btf, BtfError};
 use crate::host::cgroupfs;
 use crate::host::elf::{self, Binaries, Mention, Root};
 use crate::host::facts::Facts;
+use crate::host::functions;
 use crate::host::offsets::kernel_offsets;
+use crate::host::privilege::probes::Kind;
 use crate::host::privilege::{self, Refusal};
 use crate::host::scope::{self, Asked, Processes, Resolved, ScopeError};
-use crate::plan::Plan;
+use crate::plan::{Attach, Plan};
 use crate::report::{Losses, Meta, Reporter, Style, Summary};
 use crate::run::attach::uprobe::Places;
 use crate::run::command::Command;
@@ -97,6 +99,8 @@ fn trace(run: &Run) -> Result<Status> {
     let compiled = compile::compile(&run.source, &target, &library(run));
     let Compiled { object, plan, warnings } = compiled.map_err(|failure| script_error(failure, &run.source))?;
     refused?;
+    let kinds: Vec<Kind> = plan.programs.iter().filter_map(|program| kind(&program.attach)).collect();
+    privilege::probes::check(&kinds, &facts)?;
     say(run, &render(&warnings, &run.source));
     say(run, &format!("scope: {description}"));
 
@@ -107,6 +111,17 @@ fn trace(run: &Run) -> Result<Status> {
         return Ok(Status::Done);
     }
     report(run, &facts, &plan, loaded, command, description, places)
+}
+
+/// What a place of attachment asks for; nothing if it is user space that runs the program.
+fn kind(attach: &Attach) -> Option<Kind> {
+    Some(match attach {
+        Attach::Begin | Attach::End | Attach::Interval { .. } => return None,
+        Attach::RawTracepoint { .. } => Kind::Tracepoint,
+        Attach::Uprobe { .. } => Kind::Uprobe,
+        Attach::Kprobe { .. } => Kind::Kprobe,
+        Attach::Sample(_) => Kind::Sample,
+    })
 }
 
 /// What generated code is linked with.
@@ -277,7 +292,9 @@ fn target(
     binaries: Binaries,
 ) -> Target {
     let kernel = facts.kernel.version;
+    let mentions = compile::kernel_mentions(&run.source, &run.positional);
     Target {
+        kernel_functions: functions::look(&mentions, types.as_deref()),
         kernel,
         possible_cpus: facts.kernel.possible_cpus.unwrap_or(1),
         task_storage: facts.kernel.btf && kernel >= (5, 11, 0),

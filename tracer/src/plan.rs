@@ -77,6 +77,13 @@ pub enum Attach {
     },
     /// A perf event, on every CPU.
     Sample(Sample),
+    /// Places in functions of the kernel.
+    Kprobe {
+        /// When the functions there return, and not when they are called.
+        exit: bool,
+        /// The places, each once. Either all are at the beginning of their functions, or there is one.
+        sites: Vec<KprobeSite>,
+    },
 }
 
 /// What is counted, and how often a program runs for it.
@@ -104,6 +111,19 @@ pub enum Every {
     Hertz(u64),
     /// Each time that so many have been counted; of clocks, ns.
     Count(u64),
+}
+
+/// A place in a function of the kernel. The program finds its probe's index in the cookie of the place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KprobeSite {
+    /// The function, `MODULE:FUNCTION` where the script names a module.
+    pub function: String,
+    /// Bytes from the function's beginning.
+    pub offset: u64,
+    /// Whose place it is.
+    pub probe: ProbeId,
+    /// It is not one of many that a wildcard stands for: if the kernel refuses it, the script cannot be run.
+    pub exact: bool,
 }
 
 /// A place in a file's code. The program finds its probe's index in the cookie of the place.

@@ -91,6 +91,14 @@ pub enum Error {
         /// What the system call returned.
         error: String,
     },
+    /// A program cannot be attached to a function of the kernel.
+    #[error("cannot attach to {function} of the kernel: {reason}")]
+    AttachKprobe {
+        /// The function.
+        function: String,
+        /// Why.
+        reason: String,
+    },
     /// A program that user space runs cannot be run.
     #[error("cannot run program {program}: {error}")]
     TestRun {

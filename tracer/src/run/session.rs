@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracer_common::loss::LOSS_KINDS;
 
 use super::Error;
+use super::attach::kprobe;
 use super::attach::sample;
 use super::attach::uprobe::{self, Places};
 use super::command::Command;
@@ -106,6 +107,7 @@ enum Link {
     RawTracepoint(RawTracePointLink),
     Uprobe(uprobe::Link),
     Sample(Vec<PerfEventLink>),
+    Kprobe(Vec<OwnedFd>),
 }
 
 /// What there is to say at the end.
@@ -140,17 +142,19 @@ struct Session<'a, S> {
     records: Records,
     log: Option<Log>,
     multi: BTreeMap<String, OwnedFd>,
+    many_kprobes: bool,
     links: Vec<Link>,
     plan: &'a Plan,
     sink: &'a mut S,
 }
 
 impl<'a, S: Sink> Session<'a, S> {
-    fn new(Loaded { mut ebpf, mut maps, multi }: Loaded, plan: &'a Plan, sink: &'a mut S) -> Result<Self, Error> {
+    fn new(loaded: Loaded, plan: &'a Plan, sink: &'a mut S) -> Result<Self, Error> {
+        let Loaded { mut ebpf, mut maps, multi, many_kprobes } = loaded;
         let records = Records::new(&mut ebpf)?;
         let log = Log::new(&mut ebpf)?;
         maps.listen(&mut ebpf)?;
-        Ok(Self { ebpf, maps, records, log, multi, links: Vec::new(), plan, sink })
+        Ok(Self { ebpf, maps, records, log, multi, many_kprobes, links: Vec::new(), plan, sink })
     }
 
     async fn run(&mut self, options: Options) -> Result<Outcome, S::Error> {
@@ -304,6 +308,14 @@ impl<'a, S: Sink> Session<'a, S> {
                 }
                 None => uprobe::attach_perf(&mut self.ebpf, symbol, places, file, *exit, sites)?,
             })),
+            Attach::Kprobe { exit, sites } => {
+                let program = self.multi.get(symbol).ok_or_else(|| Error::missing(symbol))?;
+                let (links, refused) = kprobe::attach(program, sites, *exit, self.many_kprobes)?;
+                if !refused.is_empty() {
+                    self.sink.warning(&format!("the kernel does not let these be probed: {}", refused.join(", ")));
+                }
+                Some(Link::Kprobe(links))
+            }
         })
     }
 

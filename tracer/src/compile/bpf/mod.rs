@@ -174,5 +174,7 @@ fn section_type(attach: &Attach) -> &'static str {
         Attach::Sample(_) => "perf_event",
         Attach::Uprobe { exit: false, .. } => "uprobe",
         Attach::Uprobe { exit: true, .. } => "uretprobe",
+        Attach::Kprobe { exit: false, .. } => "kprobe",
+        Attach::Kprobe { exit: true, .. } => "kretprobe",
     }
 }

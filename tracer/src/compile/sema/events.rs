@@ -44,7 +44,8 @@ pub fn fields(event: Event) -> Vec<(String, Field)> {
         | Event::Uprobe { .. }
         | Event::Usdt { .. }
         | Event::RawTracepoint { .. }
-        | Event::Sample(_) => Vec::new(),
+        | Event::Sample(_)
+        | Event::KernelFunction { .. } => Vec::new(),
         Event::AnySyscall { exit: true, .. } => vec![id, result],
         Event::AnySyscall { exit: false, raw: true } => vec![id],
         Event::AnySyscall { exit: false, raw: false } => {

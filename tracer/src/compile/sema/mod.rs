@@ -11,6 +11,7 @@ mod ctypes;
 mod events;
 mod format;
 pub mod functions;
+pub mod kprobes;
 pub mod policy;
 pub mod print;
 mod probes;

@@ -54,6 +54,8 @@ pub enum ProbeKind {
     UserFunction,
     /// `profile`, `software`, `hardware`.
     Sample,
+    /// Functions of the kernel.
+    KernelFunction,
 }
 
 /// What a script reads.
@@ -160,6 +162,7 @@ pub const RULES: &[Rule] = &[
     change(ProbeKind::Sample, "samples: running commands and sending signals, with --unsafe"),
     change(ProbeKind::Timer, "begin, end, interval: running commands, with --unsafe"),
     change(ProbeKind::UserFunction, "functions of programs: running commands and sending signals, with --unsafe"),
+    change(ProbeKind::KernelFunction, "functions of the kernel: running commands and sending signals, with --unsafe"),
     change(ProbeKind::Syscall, "system calls: running commands and sending signals, with --unsafe"),
     rule(
         ProbeKind::UserFunction,
@@ -185,6 +188,36 @@ pub const RULES: &[Rule] = &[
         Data::KernelMemory,
         Level::Observe,
         "functions of programs: kernel addresses (curtask)",
+    ),
+    rule(
+        ProbeKind::KernelFunction,
+        Data::Machine,
+        Level::Observe,
+        "functions of the kernel: that they are called, when, how long they take",
+    ),
+    rule(
+        ProbeKind::KernelFunction,
+        Data::Identity,
+        Level::Observe,
+        "functions of the kernel: pid, tid, uid, gid, comm, cgroup of the task that runs",
+    ),
+    rule(
+        ProbeKind::KernelFunction,
+        Data::Arguments,
+        Level::Observe,
+        "functions of the kernel: arguments, results and registers as numbers",
+    ),
+    rule(
+        ProbeKind::KernelFunction,
+        Data::UserMemory,
+        Level::Observe,
+        "functions of the kernel: the memory of the process",
+    ),
+    rule(
+        ProbeKind::KernelFunction,
+        Data::KernelMemory,
+        Level::Observe,
+        "functions of the kernel: what arguments point to, kernel addresses",
     ),
 ];
 

@@ -6,7 +6,8 @@ use super::typed::{
     BinaryOp, Builtin, Clause, Context, Expr, ExprKind, Program, Script, Selector, Stmt, StmtKind, Type, UnaryOp,
 };
 use crate::plan::{
-    self, Aggregation, Attach, Frames, Map, MapId, Piece, Plan, ProbeId, Record, Sample, Shape, Storage, Unit, Value,
+    self, Aggregation, Attach, Frames, KprobeSite, Map, MapId, Piece, Plan, ProbeId, Record, Sample, Shape, Storage,
+    Unit, Value,
 };
 use std::fmt::Write;
 
@@ -110,6 +111,16 @@ impl Printer<'_> {
                 format!("{when} {file} at {}{more}", offsets.join(", "))
             }
             Attach::Sample(Sample { event, every }) => format!("sample of {event:?}, {every:?}"),
+            Attach::Kprobe { exit, sites } => {
+                let when = if *exit { "returns from" } else { "calls of" };
+                let name = |site: &KprobeSite| match site.offset {
+                    0 => site.function.clone(),
+                    offset => format!("{}+{offset}", site.function),
+                };
+                let names: Vec<String> = sites.iter().take(3).map(name).collect();
+                let more = if sites.len() > 3 { ", …" } else { "" };
+                format!("{when} the kernel's {}{more}", names.join(", "))
+            }
         };
         let context = match program.context {
             Context::None | Context::SysEnter | Context::SysExit | Context::Words | Context::Registers => "",

@@ -1,5 +1,6 @@
 //! Probe specifications → the places they stand for: aliases resolved, wildcards expanded, names checked.
 
+use super::kprobes;
 use super::policy::ProbeKind;
 use super::syscalls::{self, Syscall};
 use super::{proposing, samples, uprobes, usdt, words};
@@ -68,12 +69,28 @@ pub enum Event {
     },
     /// A perf event.
     Sample(Sample),
+    /// A place in a function of the kernel.
+    KernelFunction {
+        /// Which of the target's functions.
+        function: usize,
+        /// When it returns.
+        exit: bool,
+        /// Bytes from its beginning.
+        offset: u64,
+        /// It was named, and is not one of many that a wildcard stands for.
+        exact: bool,
+    },
 }
 
 impl Event {
     /// Whether it happens in a task that the scope may or may not cover.
     pub fn has_subject(self) -> bool {
         !matches!(self, Event::Begin | Event::End | Event::Interval(_))
+    }
+
+    /// Whether what addresses mean is the memory of the process, where nothing says otherwise.
+    pub fn in_user_memory(self) -> bool {
+        self.has_subject() && !matches!(self, Event::KernelFunction { .. } | Event::RawTracepoint { .. })
     }
 
     /// The row of the policy that it falls under.
@@ -84,12 +101,13 @@ impl Event {
             Event::RawTracepoint { .. } => ProbeKind::KernelEvent,
             Event::Uprobe { .. } | Event::Usdt { .. } => ProbeKind::UserFunction,
             Event::Sample(_) => ProbeKind::Sample,
+            Event::KernelFunction { .. } => ProbeKind::KernelFunction,
         }
     }
 }
 
 /// Probe kinds of bpftrace's language that are refused so far, with their aliases.
-const NOT_YET: [&str; 18] = [
+const NOT_YET: [&str; 14] = [
     "asyncwatchpoint",
     "bench",
     "f",
@@ -98,12 +116,8 @@ const NOT_YET: [&str; 18] = [
     "fr",
     "iter",
     "it",
-    "k",
     "kfunc",
-    "kprobe",
-    "kr",
     "kretfunc",
-    "kretprobe",
     "self",
     "test",
     "w",
@@ -111,7 +125,7 @@ const NOT_YET: [&str; 18] = [
 ];
 
 /// Probe kinds that work, for proposals.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 13] = [
     "begin",
     "end",
     "interval",
@@ -120,6 +134,8 @@ const KINDS: [&str; 11] = [
     "uprobe",
     "uretprobe",
     "usdt",
+    "kprobe",
+    "kretprobe",
     "profile",
     "software",
     "hardware",
@@ -146,6 +162,7 @@ pub fn expand(spec: &ast::ProbeSpec, target: &Target) -> Result<Vec<Site>, Diagn
         "profile" | "p" => samples::profile(spec, rest).map(|site| vec![site]),
         "software" | "s" => samples::software(spec, rest).map(|site| vec![site]),
         "hardware" | "h" => samples::hardware(spec, rest).map(|site| vec![site]),
+        other if let Some(kind) = kprobes::kind(other) => kprobes::expand(spec, kind, target),
         other if NOT_YET.contains(&other) => {
             Err(Diagnostic::error(kind.span, format!("probes of kind `{other}` are not supported yet"))
                 .help(format!("supported are {}", KINDS.map(|kind| format!("`{kind}`")).join(", "))))
@@ -397,10 +414,7 @@ mod tests {
             "there is no tracepoint `syscalls:sys_enter_stat`; the kernel calls it `sys_enter_newstat`"
         );
         assert_eq!(refusal("tracepoint:syscalls:sys_enter_zz*"), "no tracepoint matches `syscalls:sys_enter_zz*`");
-        assert_eq!(
-            refusal("kprobe:vfs_read").split(';').next().unwrap(),
-            "probes of kind `kprobe` are not supported yet"
-        );
+        assert_eq!(refusal("bench:walk").split(';').next().unwrap(), "probes of kind `bench` are not supported yet");
         assert_eq!(refusal("intervall:s:1"), "there is no probe kind `intervall`; did you mean `interval`?");
         assert_eq!(refusal("interval:s:0"), "the shortest interval is 1 us");
         assert_eq!(refusal("interval:s:x"), "`x` is not the length of an interval");

@@ -283,7 +283,9 @@ pub fn retval(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Op
             checker.allow(Data::Arguments, "`retval`", span);
             Operand::new(Ty::I64, ExprKind::Builtin(Builtin::SyscallResult), span)
         }
-        Event::Uprobe { exit: true, .. } => checker.register(registers::RESULT, "`retval`", span),
+        Event::Uprobe { exit: true, .. } | Event::KernelFunction { exit: true, .. } => {
+            checker.register(registers::RESULT, "`retval`", span)
+        }
         _ => checker.refuse(span, "`retval` can only be used where a system call or a function returns"),
     }
 }
@@ -291,8 +293,12 @@ pub fn retval(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Op
 /// `reg("ax")`: a register of the process.
 pub fn reg(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
     let Some(Argument::Literal(name, at)) = arguments.into_iter().next() else { return Operand::unknown(span) };
-    if !matches!(checker.event(), Event::Uprobe { .. } | Event::Usdt { .. } | Event::Sample(_)) {
-        return checker.refuse(span, "`reg` can only be used in functions of programs and libraries, and in samples");
+    let event = checker.event();
+    let has_registers =
+        matches!(event, Event::Uprobe { .. } | Event::Usdt { .. } | Event::Sample(_) | Event::KernelFunction { .. });
+    if !has_registers {
+        let places = "functions of programs, libraries and the kernel, and in samples";
+        return checker.refuse(span, format!("`reg` can only be used in {places}"));
     }
     match registers::by_name(&name) {
         Some(register) => checker.register(register, "`reg`", span),
@@ -334,7 +340,7 @@ pub fn str(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) 
             ExprKind::Int(number) => return string(&number.to_string(), span),
             _ => unreachable!("a literal integer"),
         },
-        Ty::Int { .. } => true,
+        Ty::Int { .. } => checker.event().in_user_memory(),
         Ty::Pointer { user, .. } => *user,
         other => {
             let error = Diagnostic::error(span, "`str()` expects an address or a text");
