@@ -10,4 +10,3 @@ pub mod identity;
 pub mod loss;
 pub mod record;
 pub mod scope;
-pub mod stack;

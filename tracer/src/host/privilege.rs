@@ -3,8 +3,6 @@
 //! In: [`Facts`]. Out: one [`Check`] for each thing that can stand in the way; `doctor` prints
 //! them all, a script is refused if one of them blocks it ([`Refusal`]).
 
-pub mod probes;
-
 use std::fmt;
 
 use serde::Serialize;
@@ -63,8 +61,6 @@ impl Check {
 /// Why a script is not run. Its text says what stands in the way, and the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What is not possible, as half a sentence.
-    pub what: &'static str,
     /// What stands in the way.
     pub blocked: Vec<Check>,
     /// The way out, line by line.
@@ -75,7 +71,7 @@ impl std::error::Error for Refusal {}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}:", self.what)?;
+        writeln!(f, "tracing is not allowed here:")?;
         for check in &self.blocked {
             writeln!(f, "  {}: {}", check.subject, check.found)?;
         }
@@ -89,12 +85,11 @@ impl fmt::Display for Refusal {
 /// Refuses what cannot run.
 pub fn check(facts: &Facts) -> Result<(), Refusal> {
     let blocked: Vec<Check> = examine(facts).into_iter().filter(|check| check.verdict == Verdict::Blocked).collect();
-    if blocked.is_empty() { Ok(()) } else { Err(refusal("tracing is not allowed here", blocked, facts)) }
-}
-
-fn refusal(what: &'static str, blocked: Vec<Check>, facts: &Facts) -> Refusal {
+    if blocked.is_empty() {
+        return Ok(());
+    }
     let advice = advice::lines(&remedies(&blocked), facts);
-    Refusal { what, blocked, advice }
+    Err(Refusal { blocked, advice })
 }
 
 /// What would remove everything that blocks, each thing once.

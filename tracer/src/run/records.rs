@@ -28,16 +28,14 @@ pub(super) struct Records {
     more: bool,
 }
 
-/// A ring, and what tells that something has been written to it.
 #[derive(Debug)]
-pub(super) struct Source {
-    pub ring: Ring,
+struct Source {
+    ring: Ring,
     ready: AsyncFd<OwnedFd>,
 }
 
 impl Source {
-    /// The ring of this name, if the object has it.
-    pub fn new(ebpf: &mut Ebpf, name: &str) -> Result<Option<Self>, Error> {
+    fn new(ebpf: &mut Ebpf, name: &str) -> Result<Option<Self>, Error> {
         let Some(Map::RingBuf(data)) = ebpf.take_map(name) else { return Ok(None) };
         let source = Ring::new(&data).and_then(|ring| {
             let ready = sys::watch(ring.fd().try_clone()?, Interest::READABLE)?;
@@ -47,7 +45,7 @@ impl Source {
     }
 
     /// Returns when something has been written since the last look.
-    pub async fn written(&self) -> Result<(), Error> {
+    async fn written(&self) -> Result<(), Error> {
         self.ready.readable().await.map_err(Error::io("cannot wait for a ring"))?.clear_ready();
         Ok(())
     }

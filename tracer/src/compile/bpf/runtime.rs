@@ -179,8 +179,6 @@ mod tests {
         Runtime::ReserveControl,
         Runtime::Stamp,
         Runtime::RingFull,
-        Runtime::Stack,
-        Runtime::Address,
         Runtime::Lost,
     ];
 

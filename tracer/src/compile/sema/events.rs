@@ -43,9 +43,7 @@ pub fn fields(event: Event) -> Vec<(String, Field)> {
         | Event::Interval(_)
         | Event::Uprobe { .. }
         | Event::Usdt { .. }
-        | Event::RawTracepoint { .. }
-        | Event::Sample(_)
-        | Event::KernelFunction { .. } => Vec::new(),
+        | Event::RawTracepoint { .. } => Vec::new(),
         Event::AnySyscall { exit: true, .. } => vec![id, result],
         Event::AnySyscall { exit: false, raw: true } => vec![id],
         Event::AnySyscall { exit: false, raw: false } => {

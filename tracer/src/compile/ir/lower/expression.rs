@@ -106,11 +106,7 @@ impl Lowering<'_> {
                 self.before_value(block);
                 self.value(value)
             }
-            ExprKind::Str(_)
-            | ExprKind::Tuple(_)
-            | ExprKind::ReadStr { .. }
-            | ExprKind::Stack { .. }
-            | ExprKind::Address(_) => {
+            ExprKind::Str(_) | ExprKind::Tuple(_) | ExprKind::ReadStr { .. } => {
                 unreachable!("analysis gives {:?} a type that lives in memory", expr.kind)
             }
         }

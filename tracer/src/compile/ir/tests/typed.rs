@@ -22,7 +22,6 @@ pub fn target() -> Target {
         command_pid: None,
         binaries: Default::default(),
         cgroups: Default::default(),
-        kernel_functions: Vec::new(),
         level: Level::default(),
         allow_unsafe: false,
     }

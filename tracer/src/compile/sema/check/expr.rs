@@ -142,7 +142,7 @@ impl Checker<'_> {
         Operand::new(Ty::U64, ExprKind::Builtin(Builtin::Register(register)), span)
     }
 
-    /// `$1` as a number; `str($1)` is text.
+    /// `$1`: a number where it can be read as one, else text; `str($1)` is text always.
     fn positional(&mut self, index: u32, span: Span) -> Operand {
         let Some(text) = self.positional_text(index) else {
             return Operand { ty: Ty::I64, expr: constant(&Ty::I64, 0, span), literal: true };
@@ -156,11 +156,7 @@ impl Checker<'_> {
         match value {
             Ok(value) if negative => negated(value, span),
             Ok(value) => integer(value, span),
-            Err(_) => {
-                let error =
-                    Diagnostic::error(span, format!("`${index}` is not a number")).label(format!("it is `{text}`"));
-                self.refuse_with(error.help(format!("use `str(${index})` for its text")))
-            }
+            Err(_) => string(&text, span),
         }
     }
 
@@ -299,7 +295,7 @@ impl Checker<'_> {
             }
             T::Pointer(to) => {
                 let to = self.types.pointed_to(to);
-                Some(Ty::Pointer { to: Box::new(to), user: self.event().in_user_memory() })
+                Some(Ty::Pointer { to: Box::new(to), user: self.event().has_subject() })
             }
             T::Struct(tag) => self.tagged("struct", tag, name.span),
             T::Union(tag) => self.tagged("union", tag, name.span),

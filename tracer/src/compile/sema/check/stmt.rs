@@ -326,6 +326,10 @@ impl Checker<'_> {
                 match &operand.ty {
                     Ty::Unknown => return operand,
                     Ty::Int { .. } => {}
+                    Ty::Pointer { to, .. } => {
+                        let delta = delta * self.stride(&to.clone());
+                        return Operand::new(operand.ty.clone(), ExprKind::LocalAdd { local, delta, post }, span);
+                    }
                     other => {
                         let message = format!("`${name}` cannot be counted up or down: it is of type `{other}`");
                         return self.refuse(span, message);
