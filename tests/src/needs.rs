@@ -1,4 +1,4 @@
-//! What a case may need of the machine: `kernel >= 6.6`, `kprobes`, `fentry`, `tracefs`, `program dash`.
+//! What a case may need of the machine: `kernel >= 6.6`, `kprobes`, `no kprobes`, `fentry`, `tracefs`, `program dash`.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -12,10 +12,14 @@ pub enum Need {
     Kernel(u32, u32),
     /// Probes at any kernel instruction.
     Kprobes,
+    /// A kernel without probes at its instructions.
+    NoKprobes,
     /// Trampolines at the entry and exit of kernel functions.
     Fentry,
     /// The tracing file system, mounted and readable.
     Tracefs,
+    /// A machine whose kernel cannot count what its processor does, as most virtual ones.
+    NoCounters,
     /// A program in PATH.
     Program(String),
 }
@@ -27,8 +31,10 @@ impl Need {
     pub fn parse(text: &str) -> Result<Self> {
         Ok(match text {
             "kprobes" => Self::Kprobes,
+            "no kprobes" => Self::NoKprobes,
             "fentry" => Self::Fentry,
             "tracefs" => Self::Tracefs,
+            "no hardware counters" => Self::NoCounters,
             _ => match text.split_once(' ') {
                 Some(("kernel", at_least)) => {
                     let (major, minor) =
@@ -51,10 +57,16 @@ impl Need {
             }
             Self::Kprobes => (!Path::new("/sys/bus/event_source/devices/kprobe").exists())
                 .then(|| "needs kprobes, which this kernel lacks".to_owned()),
+            Self::NoKprobes => Self::Kprobes
+                .unmet()
+                .is_none()
+                .then(|| "needs a kernel without kprobes, and this one has them".to_owned()),
             // Trampolines are patched in through ftrace, and so is this list.
             Self::Fentry => File::open(format!("{TRACING}/available_filter_functions"))
                 .err()
                 .map(|error| format!("needs fentry, and ftrace's list of functions says: {error}")),
+            Self::NoCounters => (Path::new("/sys/bus/event_source/devices/cpu").exists())
+                .then(|| "needs a machine without hardware counters".to_owned()),
             Self::Tracefs => fs::read_dir(format!("{TRACING}/events"))
                 .err()
                 .map(|error| format!("needs tracefs, and {TRACING}/events says: {error}")),

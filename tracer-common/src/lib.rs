@@ -10,3 +10,4 @@ pub mod identity;
 pub mod loss;
 pub mod record;
 pub mod scope;
+pub mod stack;

@@ -14,13 +14,15 @@ pub enum Loss {
     StorageFull = 3,
     /// A loop was ended because it had taken as many turns as the kernel allows.
     LoopCut = 4,
+    /// The frames of a stack could not be sent.
+    StackLost = 5,
 }
 
 /// How many kinds there are: the length of the counter array.
-pub const LOSS_KINDS: usize = 5;
+pub const LOSS_KINDS: usize = 6;
 
 impl Loss {
     /// All of them, in the order of their counters.
     pub const ALL: [Loss; LOSS_KINDS] =
-        [Loss::RingFull, Loss::MapFull, Loss::ReadFailed, Loss::StorageFull, Loss::LoopCut];
+        [Loss::RingFull, Loss::MapFull, Loss::ReadFailed, Loss::StorageFull, Loss::LoopCut, Loss::StackLost];
 }

@@ -39,6 +39,8 @@ pub struct KernelOffsets {
     pub task_group_leader: u32,
     /// `task_struct.real_parent`.
     pub task_real_parent: u32,
+    /// `task_struct.mm`.
+    pub task_mm: u32,
     /// `pid.level`.
     pub pid_level: u32,
     /// `pid.numbers`, an array of `upid`.
@@ -107,6 +109,7 @@ impl KernelOffsets {
             task_thread_pid,
             task_group_leader,
             task_real_parent,
+            task_mm,
             pid_level,
             pid_numbers,
             upid_size,
@@ -119,7 +122,7 @@ impl KernelOffsets {
             cgroup_kn,
             kernfs_node_id,
         } = *self;
-        let task = [task_thread_pid, task_group_leader, task_real_parent];
+        let task = [task_thread_pid, task_group_leader, task_real_parent, task_mm];
         let pid = [pid_level, pid_numbers, upid_size, upid_nr, upid_ns, pidns_inum];
         let cgroup = [task_cgroups, css_set_dfl_cgrp, cgroup_level, cgroup_kn, kernfs_node_id];
         task.into_iter().chain(pid).chain(cgroup)

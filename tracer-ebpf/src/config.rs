@@ -20,6 +20,7 @@ pub static SCOPE: Scope = Scope {
         task_thread_pid: 0,
         task_group_leader: 0,
         task_real_parent: 0,
+        task_mm: 0,
         pid_level: 0,
         pid_numbers: 0,
         upid_size: 0,

@@ -31,15 +31,17 @@ use crate::host::btf::{Btf, BtfError};
 use crate::host::cgroupfs;
 use crate::host::elf::{self, Binaries, Mention, Root};
 use crate::host::facts::Facts;
+use crate::host::functions;
 use crate::host::offsets::kernel_offsets;
+use crate::host::privilege::probes::Kind;
 use crate::host::privilege::{self, Refusal};
 use crate::host::scope::{self, Asked, Processes, Resolved, ScopeError};
-use crate::plan::Plan;
+use crate::plan::{Attach, Plan};
 use crate::report::{Losses, Meta, Reporter, Style, Summary};
 use crate::run::attach::uprobe::Places;
 use crate::run::command::Command;
 use crate::run::{self, Loaded, Options, Outcome, Reason};
-use telling::{Silence, Telling};
+use telling::{Contents, Silence, Telling};
 use world::Here;
 
 /// The kernel's types, or why there are none.
@@ -97,6 +99,8 @@ fn trace(run: &Run) -> Result<Status> {
     let compiled = compile::compile(&run.source, &target, &library(run));
     let Compiled { object, plan, warnings } = compiled.map_err(|failure| script_error(failure, &run.source))?;
     refused?;
+    let kinds: Vec<Kind> = plan.programs.iter().filter_map(|program| kind(&program.attach)).collect();
+    privilege::probes::check(&kinds, &facts)?;
     say(run, &render(&warnings, &run.source));
     say(run, &format!("scope: {description}"));
 
@@ -107,6 +111,17 @@ fn trace(run: &Run) -> Result<Status> {
         return Ok(Status::Done);
     }
     report(run, &facts, &plan, loaded, command, description, places)
+}
+
+/// What a place of attachment asks for; nothing if it is user space that runs the program.
+fn kind(attach: &Attach) -> Option<Kind> {
+    Some(match attach {
+        Attach::Begin | Attach::End | Attach::Interval { .. } => return None,
+        Attach::RawTracepoint { .. } => Kind::Tracepoint,
+        Attach::Uprobe { .. } => Kind::Uprobe,
+        Attach::Kprobe { .. } => Kind::Kprobe,
+        Attach::Sample(_) => Kind::Sample,
+    })
 }
 
 /// What generated code is linked with.
@@ -135,8 +150,8 @@ fn report(
     let (output, descriptor) = Output::open(&run.output).with_context(|| format!("cannot open {}", file.display()))?;
     let prompt = output.is_prompt();
     let world = Here::new(&run.source).context("cannot read the clock")?;
-    let mut telling =
-        Telling::new(Reporter::new(plan, &world, run.output.style, output), prompt, run.talk == Talk::Quiet);
+    let reporter = Reporter::new(plan, &world, run.output.style, output);
+    let mut telling = Telling::new(reporter, &world, prompt, run.talk == Talk::Quiet);
     telling::unless_closed(telling.reporter.meta(&meta(facts, scope)))?;
 
     let options = Options { duration: run.duration, interval: run.interval, command, output: Some(descriptor), places };
@@ -145,10 +160,13 @@ fn report(
     let status = status(run, &outcome);
     let mut reporter = telling.reporter;
     let told = reporter
-        .maps_at_end(&mut maps)
+        .maps_at_end(&mut Contents { maps: &mut maps, world: &world })
         .and_then(|()| reporter.summary(&summary(&outcome, status)))
         .and_then(|()| reporter.flush());
     telling::unless_closed(told)?;
+    for remark in world.remarks() {
+        say(run, &remark);
+    }
     say(run, &last_words(run, &outcome));
     Ok(status)
 }
@@ -274,7 +292,9 @@ fn target(
     binaries: Binaries,
 ) -> Target {
     let kernel = facts.kernel.version;
+    let mentions = compile::kernel_mentions(&run.source, &run.positional);
     Target {
+        kernel_functions: functions::look(&mentions, types.as_deref()),
         kernel,
         possible_cpus: facts.kernel.possible_cpus.unwrap_or(1),
         task_storage: facts.kernel.btf && kernel >= (5, 11, 0),

@@ -75,6 +75,55 @@ pub enum Attach {
         /// The places, each once.
         sites: Vec<UprobeSite>,
     },
+    /// A perf event, on every CPU.
+    Sample(Sample),
+    /// Places in functions of the kernel.
+    Kprobe {
+        /// When the functions there return, and not when they are called.
+        exit: bool,
+        /// The places, each once. Either all are at the beginning of their functions, or there is one.
+        sites: Vec<KprobeSite>,
+    },
+}
+
+/// What is counted, and how often a program runs for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Sample {
+    /// What is counted.
+    pub event: SampleEvent,
+    /// How often.
+    pub every: Every,
+}
+
+/// What a perf event counts: numbers of `include/uapi/linux/perf_event.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum SampleEvent {
+    /// A `perf_sw_ids`.
+    Software(u32),
+    /// A `perf_hw_id`.
+    Hardware(u32),
+}
+
+/// How often a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Every {
+    /// So many times a second.
+    Hertz(u64),
+    /// Each time that so many have been counted; of clocks, ns.
+    Count(u64),
+}
+
+/// A place in a function of the kernel. The program finds its probe's index in the cookie of the place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KprobeSite {
+    /// The function, `MODULE:FUNCTION` where the script names a module.
+    pub function: String,
+    /// Bytes from the function's beginning.
+    pub offset: u64,
+    /// Whose place it is.
+    pub probe: ProbeId,
+    /// It is not one of many that a wildcard stands for: if the kernel refuses it, the script cannot be run.
+    pub exact: bool,
 }
 
 /// A place in a file's code. The program finds its probe's index in the cookie of the place.
@@ -326,6 +375,32 @@ pub enum Shape {
     Inet,
     /// The 6 bytes of a hardware address, and two zeros.
     Mac,
+    /// A `tracer_common::stack::StackId`: a stack, or an address of a process.
+    Stack(Frames),
+}
+
+/// Whose frames those of a [`Shape::Stack`] are, and how they are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Frames {
+    /// A process's, not the kernel's.
+    pub user: bool,
+    /// How they are shown.
+    pub style: FrameStyle,
+}
+
+/// How frames are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum FrameStyle {
+    /// `function+offset`.
+    Named,
+    /// Address, function and file, as perf(1) shows them.
+    Perf,
+    /// Addresses.
+    Raw,
+    /// Which build of which file, and where in it.
+    Build,
+    /// The name of the only one, and nothing else: what `usym()` gives.
+    Symbol,
 }
 
 /// What a number stands for, which is looked up when it is printed.
@@ -347,6 +422,8 @@ pub enum Naming {
         /// As for strftime(3).
         format: String,
     },
+    /// An address of the kernel: what is there, as `ksym()` shows it.
+    KernelSymbol,
 }
 
 /// A place in the script: bytes from `start` to before `end`.
@@ -411,6 +488,7 @@ impl Shape {
             Self::Record { size, .. } => *size,
             Self::Buffer { size } => (4 + size).next_multiple_of(4),
             Self::Inet => 24,
+            Self::Stack(_) => 16,
         }
     }
 
@@ -425,7 +503,7 @@ impl Shape {
             Self::Array { element, .. } => element.align(),
             Self::Record { align, .. } => *align,
             Self::Buffer { .. } => 4,
-            Self::Inet | Self::Mac => 8,
+            Self::Inet | Self::Mac | Self::Stack(_) => 8,
         }
     }
 

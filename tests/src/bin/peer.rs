@@ -8,6 +8,7 @@
 //! | `call=N` | N calls of `peer_call(i, "call", 3, 4, 5, 6, 7)`, which returns `i * 2`, for i from 0 on |
 //! | `signal=N` | N times SIGURG, which is ignored, to itself |
 //! | `place=N`, `guarded=N` | N times the probes (USDT) `peer:place` at two places, and `peer:guarded` if anybody listens |
+//! | `burn=N` | N milliseconds of processor time in the function `peer_burn` |
 //! | `name=NAME` | renames the thread |
 //! | `cgroup=NAME` | makes a cgroup below its own and moves there |
 //! | `enter=FOLDER` | moves to the cgroup of that folder |
@@ -100,6 +101,7 @@ fn repeat(call: &str, times: u64) -> Result<()> {
                 null.write_all(&[0])?;
             }
         }
+        "burn" => peer_burn(times),
         "call" => {
             for i in 0..times {
                 ensure!(peer_call(i, c"call".as_ptr(), 3, 4, 5, 6, 7) == i * 2, "the call returned something else");
@@ -119,6 +121,26 @@ fn repeat(call: &str, times: u64) -> Result<()> {
 extern "C" fn peer_call(i: u64, text: *const std::ffi::c_char, c: u64, d: u64, e: u64, f: u64, g: u64) -> u64 {
     std::hint::black_box((text, c, d, e, f, g));
     i * 2
+}
+
+/// Takes so many milliseconds of processor time, almost all of them in its own code.
+#[expect(unsafe_code, reason = "profiles name it, so its symbol is as it is written here")]
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn peer_burn(milliseconds: u64) {
+    let used = || {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+    };
+    let end = used() + milliseconds;
+    let mut sum = 0u64;
+    while used() < end {
+        let mut round = 0u64;
+        while round < 2_000_000 {
+            sum = std::hint::black_box(sum ^ round);
+            round += 1;
+        }
+    }
 }
 
 fn getppid() {

@@ -1,9 +1,9 @@
 //! Atomic instructions: the target has them, but Rust does not offer them there.
 
 #[cfg(target_arch = "bpf")]
-pub use bpf::{atomic_add, compare_exchange};
+pub use bpf::{atomic_add, compare_exchange, exchange};
 #[cfg(not(target_arch = "bpf"))]
-pub use host::{atomic_add, compare_exchange};
+pub use host::{atomic_add, compare_exchange, exchange};
 
 #[cfg(target_arch = "bpf")]
 mod bpf {
@@ -30,6 +30,18 @@ mod bpf {
         unsafe { asm!("r0 = cmpxchg_64({0} + 0, r0, {1})", in(reg) cell, in(reg) new, inout("r0") old => held) };
         held
     }
+
+    /// Puts `new` into `*cell`. Returns what that held.
+    ///
+    /// # Safety
+    /// `cell` points to 8 aligned bytes that may be written.
+    #[inline(always)]
+    pub unsafe fn exchange(cell: *mut u64, new: u64) -> u64 {
+        let held;
+        // SAFETY: as above.
+        unsafe { asm!("{1} = xchg_64({0} + 0, {1})", in(reg) cell, inout(reg) new => held) };
+        held
+    }
 }
 
 /// What an editor and a linter see: the same functions where the crate is only checked.
@@ -45,5 +57,10 @@ mod host {
     pub unsafe fn compare_exchange(cell: *mut u64, old: u64, new: u64) -> u64 {
         // SAFETY: as for BPF.
         unsafe { AtomicU64::from_ptr(cell) }.compare_exchange(old, new, Relaxed, Relaxed).unwrap_or_else(|held| held)
+    }
+
+    pub unsafe fn exchange(cell: *mut u64, new: u64) -> u64 {
+        // SAFETY: as for BPF.
+        unsafe { AtomicU64::from_ptr(cell) }.swap(new, Relaxed)
     }
 }

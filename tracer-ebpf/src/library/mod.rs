@@ -25,6 +25,8 @@
 //! | `ct_reserve_control(size, spare) -> *mut u8` | then, for one that must not be lost, room in the other ring |
 //! | `ct_stamp(record, size)` | after `ct_reserve_control`: where among the others it belongs |
 //! | `ct_ring_full(size)` | counts a record that there is no room for |
+//! | `ct_stack(ctx, *mut StackId, what)` | names the stack here; sends its frames if they are new |
+//! | `ct_address(*mut StackId, n)` | the same for one address of the process |
 //! | `ct_lost(kind)` | counts a [`tracer_common::loss::Loss`] |
 //!
 //! | symbol | section | what |
@@ -36,6 +38,9 @@
 //! | `EVENTS` | `maps` | the ring of records |
 //! | `CONTROL` | `maps` | the ring of records that must not be lost and that `EVENTS` had no room for |
 //! | `LOSSES` | `maps` | per-CPU array of `u64`: how often each `Loss` occurred |
+//! | `STACKS` | `maps` | the ring that the frames of stacks are sent through |
+//! | `SEEN` | `maps` | which stacks have been sent |
+//! | `STACK_AREAS` | `maps` | where stacks are written to, on each CPU |
 //! | `TRACED` | `maps` | hash of the tasks that `ProcessFilter::Tree` follows |
 
 mod aggregate;
@@ -45,5 +50,6 @@ mod follow;
 mod loss;
 mod ring;
 mod scope;
+mod stack;
 mod task;
 mod text;

@@ -27,6 +27,8 @@ pub struct Diagnosis {
     scope: Option<String>,
     /// One for each thing that can stand in the way.
     checks: Vec<Check>,
+    /// One for each kind of probe: what stands in its way besides.
+    probes: Vec<Check>,
     /// The way out, line by line; empty where nothing stands in the way.
     advice: Vec<String>,
     /// The policy's table: what the levels of `--level` allow.
@@ -62,6 +64,7 @@ impl Diagnosis {
             allowed: checks.iter().all(|check| check.verdict != Verdict::Blocked),
             scope,
             advice: advice::lines(&remedies(&checks), facts),
+            probes: privilege::probes::examine(facts),
             checks,
             levels: RULES.iter().map(|rule| Allowed { level: rule.level.name(), what: rule.summary }).collect(),
         }
@@ -90,15 +93,7 @@ impl Diagnosis {
         };
         let mut lines =
             vec![format!("ctrace {}, Linux {}, {place}; cgroups {cgroups}", self.version, self.kernel), String::new()];
-        let width = self.checks.iter().map(|check| check.subject.len()).max().unwrap_or(0);
-        for check in &self.checks {
-            let verdict = match check.verdict {
-                Verdict::Ok => "ok",
-                Verdict::Note => "note",
-                Verdict::Blocked => "BLOCKED",
-            };
-            lines.push(format!("  {verdict:7}  {:width$}  {}", check.subject, check.found));
-        }
+        lines.extend(table(&self.checks));
         lines.push(String::new());
         lines.push(match (&self.scope, self.allowed) {
             (Some(scope), true) => format!("Scripts and tools can be run here. They trace {scope}."),
@@ -106,6 +101,10 @@ impl Diagnosis {
             (_, false) => "Scripts and tools cannot be run here.".to_owned(),
         });
         lines.extend(self.advice.iter().cloned());
+        if self.allowed {
+            lines.extend([String::new(), "What their probes can be:".to_owned()]);
+            lines.extend(table(&self.probes));
+        }
 
         lines.push(String::new());
         lines.push(format!(
@@ -121,6 +120,20 @@ impl Diagnosis {
         }
         lines.join("\n") + "\n"
     }
+}
+
+/// A line for each check.
+fn table(checks: &[Check]) -> Vec<String> {
+    let width = checks.iter().map(|check| check.subject.len()).max().unwrap_or(0);
+    let line = |check: &Check| {
+        let verdict = match check.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Note => "note",
+            Verdict::Blocked => "BLOCKED",
+        };
+        format!("  {verdict:7}  {:width$}  {}", check.subject, check.found)
+    };
+    checks.iter().map(line).collect()
 }
 
 #[cfg(test)]

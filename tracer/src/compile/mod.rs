@@ -15,6 +15,7 @@ pub mod target;
 use thiserror::Error;
 
 use crate::host::elf::Mention;
+use crate::host::functions;
 use crate::plan::Plan;
 use bpf::runtime::Library;
 use diagnostics::Diagnostic;
@@ -63,6 +64,11 @@ pub fn mentions(source: &Source, positional: &[String]) -> Vec<Mention> {
 /// The cgroups that a script asks for by path, so far as it can be read.
 pub fn cgroups(source: &Source, positional: &[String]) -> Vec<String> {
     cgroups::named(syntax::parse_with_parameters(source, positional).script)
+}
+
+/// What a script wants to know of the kernel's functions, so far as it can be read.
+pub fn kernel_mentions(source: &Source, positional: &[String]) -> Vec<functions::Mention> {
+    sema::kprobes::mentions(&syntax::parse_with_parameters(source, positional).script)
 }
 
 /// What can be looked at.

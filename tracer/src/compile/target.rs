@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::sema::policy::Level;
 use crate::host::btf::Btf;
 use crate::host::elf::Binaries;
+use crate::host::functions::Function;
 use tracer_common::scope::Scope;
 
 /// What the compiler needs to know of the kernel, the scope and the command line.
@@ -34,6 +35,8 @@ pub struct Target {
     pub binaries: Binaries,
     /// What is known of the cgroups that the script names: their ids, or why they have none.
     pub cgroups: BTreeMap<String, Result<u64, String>>,
+    /// The functions of the kernel that the script's probes are at.
+    pub kernel_functions: Vec<Function>,
     /// `--unsafe` was given.
     pub allow_unsafe: bool,
     /// `--level`: what the user is trusted with.

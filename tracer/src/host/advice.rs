@@ -21,6 +21,8 @@ pub enum Remedy {
     Lockdown,
     /// The kernel is built with its types.
     KernelTypes,
+    /// The kernel is built with kprobes.
+    Kprobes,
     /// Another kernel.
     Kernel,
 }
@@ -62,6 +64,9 @@ fn on_the_machine(remedy: Remedy) -> Option<&'static str> {
         }
         Remedy::Lockdown => "The machine has to be booted with lockdown=integrity or without lockdown.",
         Remedy::KernelTypes => "The machine needs a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions do.",
+        Remedy::Kprobes => {
+            "The machine needs a kernel built with CONFIG_KPROBES=y and CONFIG_KPROBE_EVENTS=y, as distributions do."
+        }
         Remedy::Kernel => {
             "The machine needs a kernel of 5.12 or later with CONFIG_BPF_SYSCALL=y and CONFIG_BPF_EVENTS=y."
         }

@@ -57,6 +57,8 @@ pub struct Kernel {
     pub lockdown: Option<String>,
     /// Whether the events of tracefs can be listed.
     pub tracefs: bool,
+    /// Whether it was built with probes in its functions.
+    pub kprobes: bool,
 }
 
 /// The pid namespace of this process.
@@ -181,6 +183,7 @@ impl Facts {
                 tracefs: ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"]
                     .iter()
                     .any(|events| fs::read_dir(events).is_ok()),
+                kprobes: Path::new("/sys/bus/event_source/devices/kprobe").exists(),
             },
             process: status,
             initial_user_namespace: user_namespace == initial::USER,

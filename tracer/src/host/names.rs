@@ -67,7 +67,7 @@ fn folder_of(root: &Path, inode: u64) -> Option<PathBuf> {
 }
 
 /// Whether a name matches a pattern, in which `*` stands for anything.
-fn matches(pattern: &str, name: &str) -> bool {
+pub fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,
         Some((head, tail)) => name.strip_prefix(head).is_some_and(|rest| {

@@ -15,6 +15,7 @@ pub fn kernel_offsets(btf: &Btf) -> Result<KernelOffsets, BtfError> {
         task_thread_pid: offset("task_struct", "thread_pid")?,
         task_group_leader: offset("task_struct", "group_leader")?,
         task_real_parent: offset("task_struct", "real_parent")?,
+        task_mm: offset("task_struct", "mm")?,
         pid_level: offset("pid", "level")?,
         pid_numbers: numbers.offset(),
         upid_size: btf.size(element)?,

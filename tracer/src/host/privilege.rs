@@ -3,6 +3,8 @@
 //! In: [`Facts`]. Out: one [`Check`] for each thing that can stand in the way; `doctor` prints
 //! them all, a script is refused if one of them blocks it ([`Refusal`]).
 
+pub mod probes;
+
 use std::fmt;
 
 use serde::Serialize;
@@ -61,6 +63,8 @@ impl Check {
 /// Why a script is not run. Its text says what stands in the way, and the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// What is not possible, as half a sentence.
+    pub what: &'static str,
     /// What stands in the way.
     pub blocked: Vec<Check>,
     /// The way out, line by line.
@@ -71,7 +75,7 @@ impl std::error::Error for Refusal {}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "tracing is not allowed here:")?;
+        writeln!(f, "{}:", self.what)?;
         for check in &self.blocked {
             writeln!(f, "  {}: {}", check.subject, check.found)?;
         }
@@ -85,11 +89,12 @@ impl fmt::Display for Refusal {
 /// Refuses what cannot run.
 pub fn check(facts: &Facts) -> Result<(), Refusal> {
     let blocked: Vec<Check> = examine(facts).into_iter().filter(|check| check.verdict == Verdict::Blocked).collect();
-    if blocked.is_empty() {
-        return Ok(());
-    }
+    if blocked.is_empty() { Ok(()) } else { Err(refusal("tracing is not allowed here", blocked, facts)) }
+}
+
+fn refusal(what: &'static str, blocked: Vec<Check>, facts: &Facts) -> Refusal {
     let advice = advice::lines(&remedies(&blocked), facts);
-    Err(Refusal { blocked, advice })
+    Refusal { what, blocked, advice }
 }
 
 /// What would remove everything that blocks, each thing once.

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 
+use super::world::Here;
 use crate::cli::{self, output::Output};
 use crate::plan::MapId;
 use crate::report::{self, Reporter};
@@ -16,6 +17,8 @@ const NOTIFY: &str = "__BPFTRACE_NOTIFY_PROBES_ATTACHED";
 pub struct Telling<'p> {
     /// Who tells it.
     pub reporter: Reporter<'p, Output>,
+    /// The machine that it asks.
+    world: &'p Here<'p>,
     /// Whether what is complete is to be seen at once.
     prompt: bool,
     /// Whether it is not told how many probes are attached.
@@ -24,8 +27,8 @@ pub struct Telling<'p> {
 
 impl<'p> Telling<'p> {
     /// For a reporter; `prompt` if the output is not to be held back, `quiet` if only data is to be told.
-    pub fn new(reporter: Reporter<'p, Output>, prompt: bool, quiet: bool) -> Self {
-        Self { reporter, prompt, quiet }
+    pub fn new(reporter: Reporter<'p, Output>, world: &'p Here<'p>, prompt: bool, quiet: bool) -> Self {
+        Self { reporter, world, prompt, quiet }
     }
 }
 
@@ -53,12 +56,18 @@ impl run::Sink for Telling<'_> {
     }
 
     fn record(&mut self, record: &[u8], maps: &mut run::Maps) -> Result<run::Flow> {
-        match self.reporter.record(record, maps) {
+        // What a record names has been sent before it.
+        self.world.learn_stacks(maps);
+        match self.reporter.record(record, &mut Contents { maps, world: self.world }) {
             Ok(report::Flow::Continue) => Ok(run::Flow::Continue),
             Ok(report::Flow::Exit(code)) => Ok(run::Flow::End(Reason::Exit(code))),
             Err(report::Error::Closed) => Ok(run::Flow::End(Reason::OutputClosed)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn stacks(&mut self, maps: &mut run::Maps) {
+        self.world.learn_stacks(maps);
     }
 
     fn diagnostic(&mut self, message: &str) {
@@ -70,6 +79,7 @@ impl run::Sink for Telling<'_> {
     }
 
     fn interval(&mut self, maps: &mut run::Maps) -> Result<()> {
+        let maps = &mut Contents { maps, world: self.world };
         Ok(unless_closed(self.reporter.maps_at_interval(maps))?)
     }
 
@@ -81,25 +91,44 @@ impl run::Sink for Telling<'_> {
     }
 }
 
-impl report::Maps for run::Maps {
+/// The maps of a session. What is read from them may name stacks that have been sent meanwhile.
+pub struct Contents<'m> {
+    /// The maps.
+    pub maps: &'m mut run::Maps,
+    /// Where stacks go.
+    pub world: &'m Here<'m>,
+}
+
+impl Contents<'_> {
+    /// What was read, once all stacks that it names are known.
+    fn known<T>(&mut self, read: T) -> T {
+        self.world.learn_stacks(self.maps);
+        read
+    }
+}
+
+impl report::Maps for Contents<'_> {
     fn drain(&mut self, map: MapId, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
-        self.drain(map, merge)
+        let drained = self.maps.drain(map, merge);
+        self.known(drained)
     }
 
     fn entries(&mut self, map: MapId) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        run::Maps::entries(self, map)
+        let entries = self.maps.entries(map);
+        self.known(entries)
     }
 
     fn lookup(&mut self, map: MapId, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        run::Maps::lookup(self, map, key)
+        let value = self.maps.lookup(map, key);
+        self.known(value)
     }
 
     fn clear(&mut self, map: MapId) -> io::Result<()> {
-        run::Maps::clear(self, map)
+        self.maps.clear(map)
     }
 
     fn zero(&mut self, map: MapId) -> io::Result<()> {
-        run::Maps::zero(self, map)
+        self.maps.zero(map)
     }
 }
 
@@ -116,6 +145,8 @@ impl run::Sink for Silence {
     fn record(&mut self, _: &[u8], _: &mut run::Maps) -> Result<run::Flow, run::Error> {
         Ok(run::Flow::Continue)
     }
+
+    fn stacks(&mut self, _: &mut run::Maps) {}
 
     fn diagnostic(&mut self, message: &str) {
         cli::say(message);

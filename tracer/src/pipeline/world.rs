@@ -7,11 +7,14 @@ use std::io;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tracer_common::stack::StackId;
+
 use crate::compile::source::Source;
+use crate::host::symbols::Symbols;
 use crate::host::{clock, names};
-use crate::plan::Place;
+use crate::plan::{Frames, Place};
 use crate::report::{Location, World};
-use crate::run::sys;
+use crate::run::{self, sys};
 
 /// This machine, and the script that runs on it.
 pub struct Here<'s> {
@@ -20,13 +23,25 @@ pub struct Here<'s> {
     boot: i128,
     users: RefCell<HashMap<u32, Option<String>>>,
     cgroups: RefCell<HashMap<(u64, String), String>>,
+    symbols: RefCell<Symbols>,
 }
 
 impl<'s> Here<'s> {
     /// Here and now.
     pub fn new(source: &'s Source) -> io::Result<Self> {
         let boot = now() - i128::from(sys::boot_time()?);
-        Ok(Self { source, boot, users: RefCell::default(), cgroups: RefCell::default() })
+        Ok(Self { source, boot, users: RefCell::default(), cgroups: RefCell::default(), symbols: RefCell::default() })
+    }
+
+    /// Why addresses that were shown have no names.
+    pub fn remarks(&self) -> Vec<String> {
+        self.symbols.borrow().remarks()
+    }
+
+    /// Takes in the stacks that have been sent.
+    pub fn learn_stacks(&self, maps: &mut run::Maps) {
+        let mut symbols = self.symbols.borrow_mut();
+        maps.take_stacks(|record| symbols.learn(record));
     }
 }
 
@@ -52,6 +67,14 @@ impl World for Here<'_> {
 
     fn time(&self, format: &str, since_boot: Option<u64>) -> String {
         clock::format(format, since_boot.map_or_else(now, |time| self.boot + i128::from(time)))
+    }
+
+    fn stack(&self, id: StackId, frames: Frames) -> String {
+        self.symbols.borrow().show(id, frames)
+    }
+
+    fn kernel_symbol(&self, address: u64) -> String {
+        self.symbols.borrow().kernel_symbol(address)
     }
 
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {

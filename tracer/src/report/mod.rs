@@ -163,19 +163,23 @@ fn describe(loss: Loss, count: u64) -> String {
         Loss::MapFull => format!("lost {count} updates: a map was full"),
         Loss::ReadFailed => format!("{count} reads of memory failed"),
         Loss::StorageFull => format!("lost {count} updates: no room in thread storage"),
+        Loss::StackLost => {
+            format!("{count} times the frames of a stack could not be sent: where it was, they are missing")
+        }
         Loss::LoopCut => format!("{count} loops did not finish: the kernel allows 8388608 turns"),
     }
 }
 
 impl Serialize for Losses {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let [ring_full, map_full, read_failed, storage_full, loop_cut] = self.0;
+        let [ring_full, map_full, read_failed, storage_full, loop_cut, stack_lost] = self.0;
         let named = [
             ("ring_full", ring_full),
             ("map_full", map_full),
             ("read_failed", read_failed),
             ("storage_full", storage_full),
             ("loop_cut", loop_cut),
+            ("stack_lost", stack_lost),
         ];
         serializer.collect_map(named)
     }

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bytes::Buf;
+use tracer_common::stack::StackId;
 
 use super::world::Names;
 use crate::plan::{Bits, Member, Shape};
@@ -59,6 +60,10 @@ impl Value {
             Shape::Mac => {
                 let bytes: Vec<String> = bytes.iter().take(6).map(|byte| format!("{byte:02X}")).collect();
                 text(bytes.join(":"))
+            }
+            Shape::Stack(frames) => {
+                let id = StackId { digest: integer(bytes, 8), frames: integer(bytes.get(8..).unwrap_or_default(), 8) };
+                text(names.world.stack(id, frames))
             }
             Shape::Enum { size, signed, ref names } => {
                 let bits = Bits { shift: 0, width: 8 * size };

@@ -4,7 +4,9 @@ use std::io;
 use std::process::ExitStatus;
 
 use super::numbers;
-use crate::plan::{Naming, Place, Plan};
+use tracer_common::stack::StackId;
+
+use crate::plan::{Frames, Naming, Place, Plan};
 
 /// The machine, as far as values refer to it; the pipeline implements it.
 pub trait World {
@@ -17,6 +19,12 @@ pub trait World {
 
     /// A format of strftime(3) filled in with a time in ns since boot, or with the time now.
     fn time(&self, format: &str, since_boot: Option<u64>) -> String;
+
+    /// A stack as it is printed.
+    fn stack(&self, id: StackId, frames: Frames) -> String;
+
+    /// The name of what is at an address of the kernel.
+    fn kernel_symbol(&self, address: u64) -> String;
 
     /// The contents of a file.
     fn read(&self, path: &str) -> io::Result<Vec<u8>>;
@@ -76,6 +84,7 @@ impl Names<'_> {
             Naming::Signal => numbers::signal(number as i32),
             Naming::User => self.world.user(number as u32).unwrap_or_default(),
             Naming::Cgroup { hierarchies } => self.world.cgroup(number, hierarchies),
+            Naming::KernelSymbol => self.world.kernel_symbol(number),
             Naming::Time { format } => self.world.time(format, Some(number)),
         }
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::OwnedFd;
 
-use aya::programs::{Program, ProgramError, RawTracePoint, UProbe};
+use aya::programs::{PerfEvent, Program, ProgramError, RawTracePoint, UProbe};
 use aya::{Ebpf, EbpfLoader};
-use aya_obj::generated::bpf_attach_type;
 
+use super::attach::kprobe;
 use super::maps::Maps;
 use super::multi::Programs;
 use super::{Error, sys};
@@ -20,6 +20,8 @@ pub struct Loaded {
     pub(super) maps: Maps,
     /// Programs that aya has not loaded, by their symbols.
     pub(super) multi: BTreeMap<String, OwnedFd>,
+    /// Whether one link holds many functions of the kernel.
+    pub(super) many_kprobes: bool,
 }
 
 /// Loads the object of a plan. The script begins now: `START_TIME` of the runtime library is set to this moment.
@@ -33,17 +35,29 @@ pub fn load(object: &[u8], plan: &Plan) -> Result<Loaded, Error> {
     let mut ebpf = loader.load(object)?;
     let mut multi = BTreeMap::new();
     let has_uprobes = plan.programs.iter().any(|program| matches!(program.attach, Attach::Uprobe { .. }));
-    let many = match has_uprobes && sys::uprobe::has_uprobe_multi() {
+    let many_uprobes = has_uprobes && sys::uprobe::has_uprobe_multi();
+    let has_kprobes = plan.programs.iter().any(|program| matches!(program.attach, Attach::Kprobe { .. }));
+    let many_kprobes = has_kprobes && sys::kprobe::has_kprobe_multi();
+    let by_hand = match many_uprobes || has_kprobes {
         true => Some(Programs::new(object, &ebpf)?),
         false => None,
     };
     for plan::Program { symbol, attach, .. } in &plan.programs {
-        match (attach, &many) {
-            (Attach::Uprobe { .. }, Some(programs)) => {
-                multi.insert(symbol.clone(), programs.load(symbol, bpf_attach_type::BPF_TRACE_UPROBE_MULTI)?);
+        match (attach, &by_hand) {
+            (Attach::Uprobe { .. }, Some(programs)) if many_uprobes => {
+                multi.insert(symbol.clone(), programs.load(symbol, sys::Kind::UprobeMulti)?);
             }
-            (Attach::Uprobe { .. }, None) => {
+            (Attach::Kprobe { sites, .. }, Some(programs)) => {
+                let kind = kprobe::kind(sites, many_kprobes);
+                multi.insert(symbol.clone(), programs.load(symbol, kind)?);
+            }
+            (Attach::Kprobe { .. }, None) => unreachable!("the object was read for it"),
+            (Attach::Uprobe { .. }, _) => {
                 let program: &mut UProbe = program(&mut ebpf, symbol)?;
+                program.load().map_err(|error| rejected(symbol, error))?;
+            }
+            (Attach::Sample(_), _) => {
+                let program: &mut PerfEvent = program(&mut ebpf, symbol)?;
                 program.load().map_err(|error| rejected(symbol, error))?;
             }
             (Attach::Begin | Attach::End | Attach::Interval { .. } | Attach::RawTracepoint { .. }, _) => {
@@ -52,7 +66,7 @@ pub fn load(object: &[u8], plan: &Plan) -> Result<Loaded, Error> {
         }
     }
     let maps = Maps::new(&ebpf, plan)?;
-    Ok(Loaded { ebpf, maps, multi })
+    Ok(Loaded { ebpf, maps, multi, many_kprobes })
 }
 
 /// aya's loader, for objects that need nothing of the kernel's BTF.

@@ -12,7 +12,8 @@ use tracer_common::agg::{GENERATION_SIZE, MAX_MAPS};
 use tracer_common::loss::LOSS_KINDS;
 
 use super::Error;
-use super::sys::{Batch, Grace, RawMap};
+use super::records::Source;
+use super::sys::{Batch, Grace, Next, RawMap};
 use crate::plan::{MapId, Plan, Storage};
 
 /// How much memory a batch may take, in bytes, unless one bucket of a hash map needs more.
@@ -21,12 +22,17 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Most entries in a batch.
 const BATCH_ENTRIES: usize = 1024;
 
+/// How often a record that is being written is looked at before it is left for later.
+const BUSY_LOOKS: u32 = 10_000;
+
 /// The maps of a session.
 #[derive(Debug)]
 pub struct Maps {
     /// By `MapId`.
     maps: Vec<Script>,
     losses: RawMap,
+    /// The frames of stacks, if the script names any.
+    stacks: Option<Source>,
     /// The runtime's `.data`, which consists of the generations.
     generations: Option<RawMap>,
     /// Each map's generation, 0 or 1: of the eight bytes that programs read, only one ever changes.
@@ -66,6 +72,7 @@ impl Maps {
             .collect::<Result<_, Error>>()?;
         Ok(Self {
             maps,
+            stacks: None,
             losses: open("LOSSES")?.ok_or_else(|| Error::missing("LOSSES"))?,
             generations: open(".data")?,
             generation: [0; MAX_MAPS],
@@ -94,6 +101,48 @@ impl Maps {
             Storage::PerCpuArray { first, entries } => drain_array(map, old, first, entries, *has_key, merge),
             Storage::PerCpuHash | Storage::SharedHash { .. } => drain_hash(map, old, merge),
             Storage::Hash | Storage::TaskStorage => Ok(()),
+        }
+    }
+
+    /// Hands over the stacks that have been sent since the last call: a `tracer_common::stack::StackHead` each, and its
+    /// frames. Whatever has been read of maps and records so far names no others.
+    pub fn take_stacks(&mut self, mut to: impl FnMut(&[u8])) {
+        let Some(Source { ring, .. }) = &mut self.stacks else { return };
+        let (mut released, mut patience) = (false, BUSY_LOOKS);
+        loop {
+            match ring.peek() {
+                Next::Record(record) => {
+                    let length = record.len();
+                    to(record);
+                    ring.advance(length);
+                    released = false;
+                }
+                // Being copied, which takes no time unless the program has been pre-empted; what is behind it may have been
+                // named already.
+                Next::Busy if patience > 0 => {
+                    patience -= 1;
+                    std::thread::yield_now();
+                }
+                Next::Busy | Next::Nothing if released => return,
+                Next::Busy | Next::Nothing => {
+                    ring.release();
+                    released = true;
+                }
+            }
+        }
+    }
+
+    /// From here on stacks are handed over, if the script names any. To be called where there is an event loop.
+    pub(super) fn listen(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
+        self.stacks = Source::new(ebpf, "STACKS")?;
+        Ok(())
+    }
+
+    /// Returns when stacks have been sent; never, if the script names none.
+    pub(super) async fn stacks_sent(&self) -> Result<(), Error> {
+        match &self.stacks {
+            Some(stacks) => stacks.written().await,
+            None => std::future::pending().await,
         }
     }
 

@@ -81,6 +81,24 @@ pub enum Error {
         /// Why.
         error: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A perf event cannot be had.
+    #[error("cannot attach to {probe}{why}: {error}")]
+    AttachSample {
+        /// As the script names it.
+        probe: String,
+        /// What that means.
+        why: &'static str,
+        /// What the system call returned.
+        error: String,
+    },
+    /// A program cannot be attached to a function of the kernel.
+    #[error("cannot attach to {function} of the kernel: {reason}")]
+    AttachKprobe {
+        /// The function.
+        function: String,
+        /// Why.
+        reason: String,
+    },
     /// A program that user space runs cannot be run.
     #[error("cannot run program {program}: {error}")]
     TestRun {

@@ -1,5 +1,5 @@
 //! Programs of a kind that aya 0.14 cannot load: those for many places at once, whose kind the kernel wants to know when
-//! they are loaded (`expected_attach_type`).
+//! they are loaded (`expected_attach_type`), and those for functions of the kernel, which it attaches without cookies.
 //!
 //! aya has read the object and made its maps. Here the object is read once more, by aya's own reader, and its code is
 //! given the addresses of those maps, as aya does for the programs that it loads itself.
@@ -11,7 +11,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use aya::Ebpf;
 use aya::maps::{Map, MapData};
 use aya_obj::Object;
-use aya_obj::generated::bpf_attach_type;
 
 use super::{Error, sys};
 
@@ -45,7 +44,7 @@ impl Programs {
     }
 
     /// Hands a program to the verifier, for one kind of attachment.
-    pub fn load(&self, symbol: &str, kind: bpf_attach_type) -> Result<OwnedFd, Error> {
+    pub fn load(&self, symbol: &str, kind: sys::Kind) -> Result<OwnedFd, Error> {
         let program = self.object.programs.get(symbol).ok_or_else(|| Error::missing(symbol))?;
         let function = self.object.functions.get(&program.function_key()).ok_or_else(|| Error::missing(symbol))?;
         let name = CString::new(symbol).map_err(|_| Error::missing(symbol))?;
@@ -56,7 +55,7 @@ impl Programs {
             size: function.func_info_rec_size,
         });
         let program = sys::Program { name: &name, license: &program.license, code: &function.instructions, types };
-        sys::load_kprobe(&program, kind).map_err(|sys::Rejected { error, log }| Error::of_load(symbol, error, log))
+        sys::load_program(&program, kind).map_err(|sys::Rejected { error, log }| Error::of_load(symbol, error, log))
     }
 }
 
@@ -65,6 +64,7 @@ fn data(map: &Map) -> Option<&MapData> {
     match map {
         Map::Array(data)
         | Map::HashMap(data)
+        | Map::LruHashMap(data)
         | Map::PerCpuArray(data)
         | Map::PerCpuHashMap(data)
         | Map::PerfEventArray(data)

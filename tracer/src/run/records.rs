@@ -28,14 +28,16 @@ pub(super) struct Records {
     more: bool,
 }
 
+/// A ring, and what tells that something has been written to it.
 #[derive(Debug)]
-struct Source {
-    ring: Ring,
+pub(super) struct Source {
+    pub ring: Ring,
     ready: AsyncFd<OwnedFd>,
 }
 
 impl Source {
-    fn new(ebpf: &mut Ebpf, name: &str) -> Result<Option<Self>, Error> {
+    /// The ring of this name, if the object has it.
+    pub fn new(ebpf: &mut Ebpf, name: &str) -> Result<Option<Self>, Error> {
         let Some(Map::RingBuf(data)) = ebpf.take_map(name) else { return Ok(None) };
         let source = Ring::new(&data).and_then(|ring| {
             let ready = sys::watch(ring.fd().try_clone()?, Interest::READABLE)?;
@@ -45,7 +47,7 @@ impl Source {
     }
 
     /// Returns when something has been written since the last look.
-    async fn written(&self) -> Result<(), Error> {
+    pub async fn written(&self) -> Result<(), Error> {
         self.ready.readable().await.map_err(Error::io("cannot wait for a ring"))?.clear_ready();
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use aya::Ebpf;
+use aya::programs::perf_event::PerfEventLink;
 use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::{RawTracePointRunOptions, TestRun};
 use tokio::io::Interest;
@@ -14,6 +15,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracer_common::loss::LOSS_KINDS;
 
 use super::Error;
+use super::attach::kprobe;
+use super::attach::sample;
 use super::attach::uprobe::{self, Places};
 use super::command::Command;
 use super::load::{Loaded, raw_tracepoint};
@@ -39,6 +42,9 @@ pub trait Sink {
 
     /// A record of the ring, header included.
     fn record(&mut self, record: &[u8], maps: &mut Maps) -> Result<Flow, Self::Error>;
+
+    /// Stacks have been sent ([`Maps::take_stacks`]): the moment to look at the processes that they are of.
+    fn stacks(&mut self, maps: &mut Maps);
 
     /// The runtime library in the kernel says something of itself; only if the object was linked to talk.
     fn diagnostic(&mut self, message: &str);
@@ -100,6 +106,8 @@ pub struct Options {
 enum Link {
     RawTracepoint(RawTracePointLink),
     Uprobe(uprobe::Link),
+    Sample(Vec<PerfEventLink>),
+    Kprobe(Vec<OwnedFd>),
 }
 
 /// What there is to say at the end.
@@ -134,16 +142,19 @@ struct Session<'a, S> {
     records: Records,
     log: Option<Log>,
     multi: BTreeMap<String, OwnedFd>,
+    many_kprobes: bool,
     links: Vec<Link>,
     plan: &'a Plan,
     sink: &'a mut S,
 }
 
 impl<'a, S: Sink> Session<'a, S> {
-    fn new(Loaded { mut ebpf, maps, multi }: Loaded, plan: &'a Plan, sink: &'a mut S) -> Result<Self, Error> {
+    fn new(loaded: Loaded, plan: &'a Plan, sink: &'a mut S) -> Result<Self, Error> {
+        let Loaded { mut ebpf, mut maps, multi, many_kprobes } = loaded;
         let records = Records::new(&mut ebpf)?;
         let log = Log::new(&mut ebpf)?;
-        Ok(Self { ebpf, maps, records, log, multi, links: Vec::new(), plan, sink })
+        maps.listen(&mut ebpf)?;
+        Ok(Self { ebpf, maps, records, log, multi, many_kprobes, links: Vec::new(), plan, sink })
     }
 
     async fn run(&mut self, options: Options) -> Result<Outcome, S::Error> {
@@ -221,6 +232,10 @@ impl<'a, S: Sink> Session<'a, S> {
                     guard?.clear_ready();
                     Event::Diagnostics
                 }
+                sent = self.maps.stacks_sent() => {
+                    sent?;
+                    Event::Stacks
+                }
                 ready = self.records.ready() => {
                     ready?;
                     Event::Records
@@ -237,6 +252,10 @@ impl<'a, S: Sink> Session<'a, S> {
                         }
                     }
                     flow
+                }
+                Event::Stacks => {
+                    self.sink.stacks(&mut self.maps);
+                    Flow::Continue
                 }
                 Event::Diagnostics => {
                     self.pass_diagnostics();
@@ -265,8 +284,12 @@ impl<'a, S: Sink> Session<'a, S> {
 
     /// Attaches a program, unless it is user space that runs it.
     fn attach_program(&mut self, program: &Program, places: &Places) -> Result<Option<Link>, Error> {
-        let Program { symbol, attach, .. } = program;
+        let Program { symbol, attach, probes } = program;
         Ok(match attach {
+            Attach::Sample(event) => {
+                let probe = probes.first().map_or("", |probe| &self.plan.probes[probe.0 as usize]);
+                Some(Link::Sample(sample::attach(&mut self.ebpf, symbol, probe, *event)?))
+            }
             Attach::Begin | Attach::End | Attach::Interval { .. } => None,
             Attach::RawTracepoint { event } => {
                 let program = raw_tracepoint(&mut self.ebpf, symbol)?;
@@ -285,6 +308,14 @@ impl<'a, S: Sink> Session<'a, S> {
                 }
                 None => uprobe::attach_perf(&mut self.ebpf, symbol, places, file, *exit, sites)?,
             })),
+            Attach::Kprobe { exit, sites } => {
+                let program = self.multi.get(symbol).ok_or_else(|| Error::missing(symbol))?;
+                let (links, refused) = kprobe::attach(program, sites, *exit, self.many_kprobes)?;
+                if !refused.is_empty() {
+                    self.sink.warning(&format!("the kernel does not let these be probed: {}", refused.join(", ")));
+                }
+                Some(Link::Kprobe(links))
+            }
         })
     }
 
@@ -363,6 +394,7 @@ impl<'a, S: Sink> Session<'a, S> {
 /// What the event loop wakes up for.
 enum Event {
     Timer,
+    Stacks,
     Diagnostics,
     Records,
 }

@@ -14,6 +14,8 @@ use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_t
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+pub mod kprobe;
+mod perf;
 mod ring;
 pub mod uprobe;
 
@@ -123,15 +125,36 @@ pub fn load_types(types: &[u8]) -> io::Result<OwnedFd> {
 /// Bytes of a verifier's log.
 const LOG_SIZE: usize = 1 << 20;
 
-/// Loads a program of type kprobe that will be attached in this way.
-pub fn load_kprobe(program: &Program<'_>, kind: bpf_attach_type) -> Result<OwnedFd, Rejected> {
+/// What a program will be attached to: the kernel wants to know it when the program is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A place in a function of the kernel.
+    Kprobe,
+    /// Many functions of the kernel.
+    KprobeMulti,
+    /// Many places in a file.
+    UprobeMulti,
+}
+
+impl Kind {
+    fn attach_type(self) -> u32 {
+        match self {
+            Self::Kprobe => 0,
+            Self::KprobeMulti => bpf_attach_type::BPF_TRACE_KPROBE_MULTI as u32,
+            Self::UprobeMulti => bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32,
+        }
+    }
+}
+
+/// Loads a program.
+pub fn load_program(program: &Program<'_>, kind: Kind) -> Result<OwnedFd, Rejected> {
     let mut log = Vec::new();
-    match load_kprobe_once(program, kind, &mut log) {
+    match load_once(program, kind, &mut log) {
         Ok(program) => Ok(program),
         // Asked for only now: writing it takes longer than all else.
         Err(_) => {
             log = vec![0; LOG_SIZE];
-            load_kprobe_once(program, kind, &mut log).map_err(|error| {
+            load_once(program, kind, &mut log).map_err(|error| {
                 let text = CStr::from_bytes_until_nul(&log).unwrap_or_default();
                 Rejected { error, log: text.to_string_lossy().into_owned() }
             })
@@ -139,16 +162,12 @@ pub fn load_kprobe(program: &Program<'_>, kind: bpf_attach_type) -> Result<Owned
     }
 }
 
-fn load_kprobe_once(
-    &Program { name, license, code, types }: &Program<'_>,
-    kind: bpf_attach_type,
-    log: &mut [u8],
-) -> io::Result<OwnedFd> {
+fn load_once(&Program { name, license, code, types }: &Program<'_>, kind: Kind, log: &mut [u8]) -> io::Result<OwnedFd> {
     let mut attr = attributes();
     // SAFETY: the member of the union that this command reads; all of its fields are integers.
     let program = unsafe { &mut attr.__bindgen_anon_3 };
     program.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
-    program.expected_attach_type = kind as u32;
+    program.expected_attach_type = kind.attach_type();
     program.insns = code.as_ptr() as u64;
     program.insn_cnt = code.len() as u32;
     program.license = license.as_ptr() as u64;
@@ -168,6 +187,19 @@ fn load_kprobe_once(
         *to = *from as libc::c_char;
     }
     bpf_fd(bpf_cmd::BPF_PROG_LOAD, &mut attr)
+}
+
+/// `r0 = 0; exit`
+const NOTHING: [bpf_insn; 2] = [instruction(0xb7), instruction(0x95)];
+
+const fn instruction(code: u8) -> bpf_insn {
+    bpf_insn {
+        code,
+        _bitfield_align_1: [],
+        _bitfield_1: aya_obj::generated::__BindgenBitfieldUnit::new([0]),
+        off: 0,
+        imm: 0,
+    }
 }
 
 /// A map whose keys and values are bytes: aya's typed maps want to know sizes when they are compiled.

@@ -1,10 +1,11 @@
 //! The machine that the script of a case is compiled for.
 //!
 //! A script may begin with comments that set it up: `// positional: a b`, `// option: name=value`, `// cpid: 42`,
-//! `// level: user`, `// cpus: 128`, `// no task storage`, `// follow forks`.
+//! `// level: user`, `// cpus: 128`, `// functions: vfs_read vfs_write`, `// no task storage`, `// follow forks`.
 
 use tracer::compile::sema::policy::Level;
 use tracer::compile::target::Target;
+use tracer::host::functions::Function;
 use tracer_common::scope::{ProcessFilter, Scope};
 
 /// A two-core machine with a recent kernel, changed as the script's first lines ask.
@@ -21,6 +22,7 @@ pub fn target(script: &str) -> Target {
         command_pid: None,
         binaries: Default::default(),
         cgroups: Default::default(),
+        kernel_functions: Vec::new(),
         allow_unsafe: false,
         level: Level::default(),
     };
@@ -35,6 +37,10 @@ pub fn target(script: &str) -> Target {
             "cpid" => target.command_pid = Some(value.parse().expect("a pid")),
             "level" => target.level = Level::ALL.into_iter().find(|level| level.name() == value).expect("a level"),
             "cpus" => target.possible_cpus = value.parse().expect("a number"),
+            "functions" => {
+                let function = |name: &str| Function { name: name.to_owned(), module: None };
+                target.kernel_functions = value.split(' ').map(function).collect();
+            }
             "no task storage" => target.task_storage = false,
             "follow forks" => target.scope.filter = ProcessFilter::Tree as u32,
             _ => {} // any other comment

@@ -11,6 +11,7 @@ fn machine() -> Facts {
             btf: true,
             unprivileged_bpf_disabled: Some(2),
             perf_event_paranoid: Some(3),
+            kprobes: true,
             ..Kernel::default()
         },
         process: Status { effective: CapabilitySet(u64::MAX), bounding: CapabilitySet(u64::MAX), ..Status::default() },
@@ -40,6 +41,12 @@ matters where the capabilities are held)
   ok       tracefs         not readable, and not needed
 
 Scripts and tools can be run here. They trace the whole machine.
+
+What their probes can be:
+  ok       tracepoint, rawtracepoint    can be attached
+  ok       uprobe, uretprobe            can be attached
+  ok       kprobe, kretprobe            can be attached
+  ok       profile, software, hardware  can be attached
 ",
         env!("CARGO_PKG_VERSION")
     );
@@ -48,6 +55,20 @@ Scripts and tools can be run here. They trace the whole machine.
     assert_eq!(checks, expected);
     assert!(levels.starts_with("\nWhat --level allows; node is the default"), "{levels}");
     assert!(levels.contains("\n  user     begin, end, interval: the memory of ctrace itself\n"), "{levels}");
+}
+
+/// Nothing else depends on it, so the machine as a whole is not blocked.
+#[test]
+fn a_kind_of_probe_that_the_kernel_has_not_is_shown() {
+    let mut facts = machine();
+    facts.kernel.kprobes = false;
+    let diagnosis = Diagnosis::new(&facts, Some(Ok("the whole machine".to_owned())));
+    assert!(diagnosis.allowed);
+    let text = diagnosis.render(Style::Text).unwrap();
+    assert!(
+        text.contains("  BLOCKED  kprobe, kretprobe            the kernel was built without CONFIG_KPROBES\n"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -171,7 +171,10 @@ fn section_type(attach: &Attach) -> &'static str {
         // User space runs them through BPF_PROG_TEST_RUN, which raw tracepoint programs allow.
         Attach::Begin | Attach::End | Attach::Interval { .. } => "raw_tp",
         Attach::RawTracepoint { .. } => "raw_tp",
+        Attach::Sample(_) => "perf_event",
         Attach::Uprobe { exit: false, .. } => "uprobe",
         Attach::Uprobe { exit: true, .. } => "uretprobe",
+        Attach::Kprobe { exit: false, .. } => "kprobe",
+        Attach::Kprobe { exit: true, .. } => "kretprobe",
     }
 }

@@ -248,6 +248,12 @@ impl<S> Insn<S> {
         if self.is_wide() { 2 } else { 1 }
     }
 
+    /// Whether it changes memory atomically.
+    pub fn is_atomic(&self) -> bool {
+        const ATOMIC: u8 = 0xc0;
+        self.class() == STX && self.code & 0xe0 == ATOMIC
+    }
+
     /// Whether it does nothing but give a value.
     pub fn is_pure(&self) -> bool {
         self.is_wide() || self.is_arithmetic() || self.class() == LDX

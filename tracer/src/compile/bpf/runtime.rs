@@ -179,6 +179,8 @@ mod tests {
         Runtime::ReserveControl,
         Runtime::Stamp,
         Runtime::RingFull,
+        Runtime::Stack,
+        Runtime::Address,
         Runtime::Lost,
     ];
 

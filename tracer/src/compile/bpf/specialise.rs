@@ -115,6 +115,10 @@ fn states(function: &Function, scope: &[u8]) -> Vec<Option<State>> {
         let mut after = joined;
         if insn.code == CALL {
             after[..=5].fill(Known::Nothing);
+        } else if insn.is_atomic() {
+            // What was in memory comes back in one of them.
+            after[usize::from(insn.src)] = Known::Nothing;
+            after[0] = Known::Nothing;
         } else if let Some(dst) = insn.defines() {
             after[usize::from(dst)] = result(insn, &joined, scope);
         }
@@ -286,6 +290,20 @@ mod tests {
         assert_eq!(symbols(&in_scope(process)), ["ct_pid_tgid"]);
         let namespace = Scope { kind: ScopeKind::PidNamespace as u32, pidns_level: 1, ..Scope::default() };
         assert_eq!(symbols(&in_scope(namespace)), ["SHOWN_NAMESPACE", "SHOWN_NAMESPACE"]);
+    }
+
+    /// An exchange gives back what was in memory, whatever was put there.
+    #[test]
+    fn what_an_atomic_operation_gives_back_is_not_known() {
+        let insn = |code: u8, registers: u8, imm: i32| {
+            let [a, b, c, d] = imm.to_le_bytes();
+            [code, registers, 0, 0, a, b, c, d]
+        };
+        // r2 = 1; r2 = xchg(*r1, r2); r0 = r2; exit
+        let code = [insn(0xb7, 2, 1), insn(0xdb, 0x21, 0xe1), insn(0xbf, 0x20, 0), insn(0x95, 0, 0)].concat();
+        let function = to_raw(&runtime::Function { code: code.clone(), references: Vec::new() });
+        let scope = Scope::default().to_bytes();
+        assert_eq!(from_raw(&specialise(function, &scope)).code, code);
     }
 
     #[test]

@@ -411,6 +411,10 @@ pub enum Runtime {
     Stamp,
     /// `ct_ring_full(size)`: counts a record that could not be reserved.
     RingFull,
+    /// `ct_stack(context, to, what)`: writes a `StackId`.
+    Stack,
+    /// `ct_address(to, address)`: the same for one address.
+    Address,
     /// `ct_lost(kind)`.
     Lost,
 }
@@ -437,6 +441,8 @@ impl Runtime {
             Self::ReserveControl => "ct_reserve_control",
             Self::Stamp => "ct_stamp",
             Self::RingFull => "ct_ring_full",
+            Self::Stack => "ct_stack",
+            Self::Address => "ct_address",
             Self::Lost => "ct_lost",
         }
     }
@@ -562,7 +568,9 @@ impl Runtime {
             | Self::Log2Index
             | Self::ReserveControl
             | Self::TextLength
+            | Self::Address
             | Self::Stamp => 2,
+            Self::Stack => 3,
             Self::LinearIndex | Self::FindText | Self::CompareBytes => 4,
         }
     }

@@ -2,7 +2,7 @@
 //! what it reads or does, which the policy is asked about.
 
 use super::check::functions::{bytes, known, net, process, refused, text};
-use super::check::{Argument, Checker, Operand, calls, naming, output};
+use super::check::{Argument, Checker, Operand, calls, naming, output, stacks};
 use super::policy::{Action, Data};
 use super::typed::{Builtin, StmtKind};
 use super::types::{COMM_SIZE, Ty};
@@ -47,6 +47,8 @@ pub enum Parameter {
     Entry,
     /// A map without a key, or any value.
     MapOrValue,
+    /// A word that is not looked up, or a number that is written out.
+    WordOrNumber,
 }
 
 /// What checks a call and gives its typed form.
@@ -172,6 +174,12 @@ static TABLE: &[Row] = &[
     row("syscall_name", &[P::Integer], 1, Data::Machine, Gives(calls::syscall_name)),
     row("strerror", &[P::Integer], 1, Data::Machine, Gives(naming::strerror)),
     row("signal_name", &[P::Integer], 1, Data::Machine, Gives(naming::signal_name)),
+    // Where it is.
+    row("ustack", &[P::WordOrNumber, P::WordOrNumber], 0, Data::UserMemory, Gives(stacks::ustack)),
+    row("kstack", &[P::WordOrNumber, P::WordOrNumber], 0, Data::KernelMemory, Gives(stacks::kstack)),
+    row("stack_len", &[P::Value], 1, Data::Machine, Gives(stacks::stack_len)),
+    row("usym", &[P::Value], 1, Data::UserMemory, Gives(stacks::usym)),
+    row("ksym", &[P::Value], 1, Data::KernelMemory, Gives(stacks::ksym)),
     // Texts.
     row("str", &[P::Value, P::Integer], 1, Data::Machine, Gives(calls::str)),
     row("strncmp", &[P::Text, P::Text, P::Number], 3, Data::Machine, Gives(calls::strncmp)),
@@ -237,26 +245,12 @@ static TABLE: &[Row] = &[
 ];
 
 /// What bpftrace has besides, and this compiler does not yet.
-const NOT_YET: &[&str] = &[
-    "ctx",
-    "debugf",
-    "func",
-    "join",
-    "kaddr",
-    "kstack",
-    "ksym",
-    "override",
-    "percpu_kaddr",
-    "stack_len",
-    "tseries",
-    "uaddr",
-    "ustack",
-    "usym",
-];
+const NOT_YET: &[&str] = &["ctx", "debugf", "func", "join", "kaddr", "override", "percpu_kaddr", "tseries", "uaddr"];
 
 /// The row of a word that is written without parentheses.
 pub fn word(name: &str) -> Option<&'static Row> {
-    function(name).filter(|row| row.parameters.is_empty() && !matches!(row.becomes, Becomes::Aggregation(_)))
+    let bare = |row: &&Row| row.parameters.first().is_none_or(|first| *first == Parameter::WordOrNumber);
+    function(name).filter(bare).filter(|row| !matches!(row.becomes, Becomes::Aggregation(_)))
 }
 
 /// The row of this name.

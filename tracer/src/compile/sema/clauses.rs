@@ -31,7 +31,7 @@ pub struct Instance<'a> {
 impl Instance<'_> {
     /// Which events of the program it is for; `sites` are sorted accordingly.
     pub fn selector(&self) -> Selector {
-        if let Event::Uprobe { .. } | Event::Usdt { .. } = self.sites[0].event {
+        if let Event::Uprobe { .. } | Event::Usdt { .. } | Event::KernelFunction { .. } = self.sites[0].event {
             return if self.sites.len() == 1 { Selector::Always } else { Selector::Cookie };
         }
         let numbers = self.sites.iter().filter_map(|site| match site.event {
@@ -133,6 +133,8 @@ enum EventKind {
     Uprobe { file: usize, exit: bool },
     /// All places that are marked in one file.
     Usdt { file: usize },
+    /// All functions of the kernel, if they are probed at their beginnings.
+    KernelFunctions { exit: bool },
     /// Anything else is only like itself.
     Other(Event),
 }
@@ -161,6 +163,10 @@ impl Needs {
                 Event::Syscall { exit, .. } => EventKind::Syscall { exit },
                 Event::Uprobe { file, exit, .. } => EventKind::Uprobe { file, exit },
                 Event::Usdt { file, .. } => EventKind::Usdt { file },
+                // Arguments by name are each function's own.
+                Event::KernelFunction { exit, offset: 0, .. } if self.fields.is_empty() => {
+                    EventKind::KernelFunctions { exit }
+                }
                 other => EventKind::Other(other),
             },
             name: self.name.then(|| site.name.clone()),

@@ -1,8 +1,10 @@
 //! The config block and declarations of maps: what a script sets for all of itself.
 
+use super::check::stacks::MODES;
 use super::proposing;
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::syntax::ast::{ConfigEntry, Expr, ExprKind, MapDeclaration, Script};
+use crate::plan::FrameStyle;
 
 /// What is set.
 #[derive(Clone, Debug)]
@@ -13,6 +15,8 @@ pub struct Settings {
     pub max_strlen: u32,
     /// Whether maps are printed when the script ends.
     pub print_maps_on_exit: bool,
+    /// How stacks are shown.
+    pub stack_style: FrameStyle,
     /// Bytes of the ring of records.
     pub ring_size: Option<u32>,
     /// Most keys of the maps that are declared, by their names with the `@`.
@@ -21,12 +25,19 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_map_keys: 4096, max_strlen: 64, print_maps_on_exit: true, ring_size: None, map_sizes: Vec::new() }
+        Self {
+            max_map_keys: 4096,
+            max_strlen: 64,
+            print_maps_on_exit: true,
+            stack_style: FrameStyle::Named,
+            ring_size: None,
+            map_sizes: Vec::new(),
+        }
     }
 }
 
 /// Settings of bpftrace that have nothing to act upon here, and why.
-const WITHOUT_EFFECT: [(&str, &str); 17] = [
+const WITHOUT_EFFECT: [(&str, &str); 16] = [
     ("cache_user_symbols", "symbols are looked up when they are printed"),
     ("cpp_demangle", "names are always demangled"),
     ("lazy_symbolication", "symbols are looked up when they are printed"),
@@ -40,14 +51,13 @@ const WITHOUT_EFFECT: [(&str, &str); 17] = [
     ("missing_probes", "a probe that is not there is always an error"),
     ("on_stack_limit", "texts and keys are always kept on the stack"),
     ("show_debug_info", "there is no debug information in what is loaded"),
-    ("stack_mode", "stacks are not recorded yet"),
     ("str_trunc_trailer", "texts that are cut off are printed as they are"),
     ("unstable_import", "nothing is imported"),
     ("use_blazesym", "there is one way to look up symbols"),
 ];
 
 /// Names of those that have an effect.
-const EFFECTIVE: [&str; 4] = ["max_map_keys", "max_strlen", "perf_rb_pages", "print_maps_on_exit"];
+const EFFECTIVE: [&str; 5] = ["max_map_keys", "max_strlen", "perf_rb_pages", "print_maps_on_exit", "stack_mode"];
 
 /// Longest text: a frame of the kernel's stack holds no more beside the rest of a program.
 const LONGEST_TEXT: u64 = 400;
@@ -85,6 +95,7 @@ impl Settings {
                 let pages: u32 = number(&entry.value, 1, 1 << 18)?;
                 self.ring_size = Some(pages.next_power_of_two() * PAGE as u32);
             }
+            "stack_mode" => self.stack_style = stack_mode(&entry.value)?,
             "print_maps_on_exit" => self.print_maps_on_exit = truth(&entry.value)?,
             _ => {
                 let Some((_, why)) = WITHOUT_EFFECT.iter().find(|(known, _)| *known == name) else {
@@ -131,6 +142,18 @@ fn number(value: &Expr, least: u64, most: u64) -> Result<u32, Diagnostic> {
         ExprKind::Integer { value, .. } if (least..=most).contains(&value) => Ok(value as u32),
         _ => Err(Diagnostic::error(value.span, format!("a number from {least} to {most} is expected here"))),
     }
+}
+
+/// A way to show stacks, as a word or as text.
+fn stack_mode(value: &Expr) -> Result<FrameStyle, Diagnostic> {
+    let (ExprKind::Identifier(word) | ExprKind::String(word)) = &value.kind else {
+        return Err(Diagnostic::error(value.span, "a way to show stacks is expected here, such as `perf`"));
+    };
+    let known = MODES.iter().find(|(known, _)| known == word);
+    known.map(|&(_, style)| style).ok_or_else(|| {
+        let error = Diagnostic::error(value.span, format!("there is no way `{word}` to show stacks"));
+        error.help(format!("there are {}", MODES.map(|(known, _)| format!("`{known}`")).join(", ")))
+    })
 }
 
 fn truth(value: &Expr) -> Result<bool, Diagnostic> {

@@ -43,7 +43,9 @@ pub fn fields(event: Event) -> Vec<(String, Field)> {
         | Event::Interval(_)
         | Event::Uprobe { .. }
         | Event::Usdt { .. }
-        | Event::RawTracepoint { .. } => Vec::new(),
+        | Event::RawTracepoint { .. }
+        | Event::Sample(_)
+        | Event::KernelFunction { .. } => Vec::new(),
         Event::AnySyscall { exit: true, .. } => vec![id, result],
         Event::AnySyscall { exit: false, raw: true } => vec![id],
         Event::AnySyscall { exit: false, raw: false } => {

@@ -52,6 +52,10 @@ pub enum ProbeKind {
     KernelEvent,
     /// Functions of programs and libraries.
     UserFunction,
+    /// `profile`, `software`, `hardware`.
+    Sample,
+    /// Functions of the kernel.
+    KernelFunction,
 }
 
 /// What a script reads.
@@ -140,8 +144,25 @@ pub const RULES: &[Rule] = &[
         "events of the kernel: kernel addresses, the arguments of raw tracepoints, and what they point to",
     ),
     change(ProbeKind::KernelEvent, "events of the kernel: running commands and sending signals, with --unsafe"),
+    rule(
+        ProbeKind::Sample,
+        Data::Machine,
+        Level::Process,
+        "samples (profile, software, hardware): that they are taken",
+    ),
+    rule(ProbeKind::Sample, Data::Identity, Level::Process, "samples: pid, tid, uid, gid, comm, cgroup"),
+    rule(ProbeKind::Sample, Data::Arguments, Level::User, "samples: registers"),
+    rule(ProbeKind::Sample, Data::UserMemory, Level::User, "samples: stacks of processes"),
+    rule(
+        ProbeKind::Sample,
+        Data::KernelMemory,
+        Level::Observe,
+        "samples: stacks of the kernel, its addresses (curtask)",
+    ),
+    change(ProbeKind::Sample, "samples: running commands and sending signals, with --unsafe"),
     change(ProbeKind::Timer, "begin, end, interval: running commands, with --unsafe"),
     change(ProbeKind::UserFunction, "functions of programs: running commands and sending signals, with --unsafe"),
+    change(ProbeKind::KernelFunction, "functions of the kernel: running commands and sending signals, with --unsafe"),
     change(ProbeKind::Syscall, "system calls: running commands and sending signals, with --unsafe"),
     rule(
         ProbeKind::UserFunction,
@@ -167,6 +188,36 @@ pub const RULES: &[Rule] = &[
         Data::KernelMemory,
         Level::Observe,
         "functions of programs: kernel addresses (curtask)",
+    ),
+    rule(
+        ProbeKind::KernelFunction,
+        Data::Machine,
+        Level::Observe,
+        "functions of the kernel: that they are called, when, how long they take",
+    ),
+    rule(
+        ProbeKind::KernelFunction,
+        Data::Identity,
+        Level::Observe,
+        "functions of the kernel: pid, tid, uid, gid, comm, cgroup of the task that runs",
+    ),
+    rule(
+        ProbeKind::KernelFunction,
+        Data::Arguments,
+        Level::Observe,
+        "functions of the kernel: arguments, results and registers as numbers",
+    ),
+    rule(
+        ProbeKind::KernelFunction,
+        Data::UserMemory,
+        Level::Observe,
+        "functions of the kernel: the memory of the process",
+    ),
+    rule(
+        ProbeKind::KernelFunction,
+        Data::KernelMemory,
+        Level::Observe,
+        "functions of the kernel: what arguments point to, kernel addresses",
     ),
 ];
 

@@ -5,7 +5,10 @@ use super::check::function;
 use super::typed::{
     BinaryOp, Builtin, Clause, Context, Expr, ExprKind, Program, Script, Selector, Stmt, StmtKind, Type, UnaryOp,
 };
-use crate::plan::{self, Aggregation, Attach, Map, MapId, Piece, Plan, ProbeId, Record, Shape, Storage, Unit, Value};
+use crate::plan::{
+    self, Aggregation, Attach, Frames, KprobeSite, Map, MapId, Piece, Plan, ProbeId, Record, Sample, Shape, Storage,
+    Unit, Value,
+};
 use std::fmt::Write;
 
 /// The whole script. Ends with a newline.
@@ -107,9 +110,21 @@ impl Printer<'_> {
                 let more = if sites.len() > 3 { ", …" } else { "" };
                 format!("{when} {file} at {}{more}", offsets.join(", "))
             }
+            Attach::Sample(Sample { event, every }) => format!("sample of {event:?}, {every:?}"),
+            Attach::Kprobe { exit, sites } => {
+                let when = if *exit { "returns from" } else { "calls of" };
+                let name = |site: &KprobeSite| match site.offset {
+                    0 => site.function.clone(),
+                    offset => format!("{}+{offset}", site.function),
+                };
+                let names: Vec<String> = sites.iter().take(3).map(name).collect();
+                let more = if sites.len() > 3 { ", …" } else { "" };
+                format!("{when} the kernel's {}{more}", names.join(", "))
+            }
         };
         let context = match program.context {
             Context::None | Context::SysEnter | Context::SysExit | Context::Words | Context::Registers => "",
+            Context::Sample => "",
             Context::FollowFork => ", following forks",
             Context::ForgetTask => ", forgetting followed tasks",
         };
@@ -243,6 +258,8 @@ impl Printer<'_> {
             ExprKind::Builtin(builtin) => builtin_name(*builtin),
             ExprKind::SyscallArgument(register) => format!("arg{register}:{}", type_name(&expr.ty)),
             ExprKind::ContextWord(word) => format!("word{word}:{}", type_name(&expr.ty)),
+            ExprKind::Stack { user, depth } => format!("stack({}, {depth})", space(*user)),
+            ExprKind::Address(address) => format!("address({})", of(address)),
             ExprKind::ReadStr { address, user, length } => {
                 let length = length.as_ref().map_or(String::new(), |length| format!(", {}", of(length)));
                 format!("text({} {}{length}):{}", space(*user), of(address), type_name(&expr.ty))
@@ -329,6 +346,10 @@ fn shape(data: &Shape) -> String {
         Shape::Buffer { size } => format!("buffer[{size}]"),
         Shape::Inet => "inet".into(),
         Shape::Mac => "mac".into(),
+        Shape::Stack(Frames { user, style }) => {
+            let whose = if *user { "ustack" } else { "kstack" };
+            format!("{whose}({})", format!("{style:?}").to_lowercase())
+        }
     }
 }
 

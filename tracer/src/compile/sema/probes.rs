@@ -1,15 +1,16 @@
 //! Probe specifications → the places they stand for: aliases resolved, wildcards expanded, names checked.
 
+use super::kprobes;
 use super::policy::ProbeKind;
-use super::proposing;
 use super::syscalls::{self, Syscall};
-use super::{uprobes, usdt, words};
+use super::{proposing, samples, uprobes, usdt, words};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 use crate::compile::target::Target;
 use crate::host::btf::TypeId;
 pub use crate::pattern::matches;
+use crate::plan::Sample;
 
 /// One place that a probe specification stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,12 +67,30 @@ pub enum Event {
         /// Which of its markers.
         marker: usize,
     },
+    /// A perf event.
+    Sample(Sample),
+    /// A place in a function of the kernel.
+    KernelFunction {
+        /// Which of the target's functions.
+        function: usize,
+        /// When it returns.
+        exit: bool,
+        /// Bytes from its beginning.
+        offset: u64,
+        /// It was named, and is not one of many that a wildcard stands for.
+        exact: bool,
+    },
 }
 
 impl Event {
     /// Whether it happens in a task that the scope may or may not cover.
     pub fn has_subject(self) -> bool {
         !matches!(self, Event::Begin | Event::End | Event::Interval(_))
+    }
+
+    /// Whether what addresses mean is the memory of the process, where nothing says otherwise.
+    pub fn in_user_memory(self) -> bool {
+        self.has_subject() && !matches!(self, Event::KernelFunction { .. } | Event::RawTracepoint { .. })
     }
 
     /// The row of the policy that it falls under.
@@ -81,40 +100,46 @@ impl Event {
             Event::AnySyscall { .. } | Event::Syscall { .. } => ProbeKind::Syscall,
             Event::RawTracepoint { .. } => ProbeKind::KernelEvent,
             Event::Uprobe { .. } | Event::Usdt { .. } => ProbeKind::UserFunction,
+            Event::Sample(_) => ProbeKind::Sample,
+            Event::KernelFunction { .. } => ProbeKind::KernelFunction,
         }
     }
 }
 
 /// Probe kinds of bpftrace's language that are refused so far, with their aliases.
-const NOT_YET: [&str; 24] = [
+const NOT_YET: [&str; 14] = [
     "asyncwatchpoint",
     "bench",
     "f",
     "fentry",
     "fexit",
     "fr",
-    "h",
-    "hardware",
     "iter",
     "it",
-    "k",
     "kfunc",
-    "kprobe",
-    "kr",
     "kretfunc",
-    "kretprobe",
-    "p",
-    "profile",
-    "s",
     "self",
-    "software",
     "test",
     "w",
     "watchpoint",
 ];
 
 /// Probe kinds that work, for proposals.
-const KINDS: [&str; 8] = ["begin", "end", "interval", "tracepoint", "rawtracepoint", "uprobe", "uretprobe", "usdt"];
+const KINDS: [&str; 13] = [
+    "begin",
+    "end",
+    "interval",
+    "tracepoint",
+    "rawtracepoint",
+    "uprobe",
+    "uretprobe",
+    "usdt",
+    "kprobe",
+    "kretprobe",
+    "profile",
+    "software",
+    "hardware",
+];
 
 /// The shortest period of an interval, in ns, as in bpftrace.
 const SHORTEST_INTERVAL: u64 = 1000;
@@ -134,6 +159,10 @@ pub fn expand(spec: &ast::ProbeSpec, target: &Target) -> Result<Vec<Site>, Diagn
         "uprobe" | "u" => uprobes::expand(spec, false, target),
         "uretprobe" | "ur" => uprobes::expand(spec, true, target),
         kind if usdt::is_kind(kind) => usdt::expand(spec, target),
+        "profile" | "p" => samples::profile(spec, rest).map(|site| vec![site]),
+        "software" | "s" => samples::software(spec, rest).map(|site| vec![site]),
+        "hardware" | "h" => samples::hardware(spec, rest).map(|site| vec![site]),
+        other if let Some(kind) = kprobes::kind(other) => kprobes::expand(spec, kind, target),
         other if NOT_YET.contains(&other) => {
             Err(Diagnostic::error(kind.span, format!("probes of kind `{other}` are not supported yet"))
                 .help(format!("supported are {}", KINDS.map(|kind| format!("`{kind}`")).join(", "))))
@@ -197,7 +226,7 @@ fn interval_of(
 }
 
 /// `5s`, `100ms` as nanoseconds.
-fn duration(text: &str) -> Option<u64> {
+pub(super) fn duration(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let unit = match &text[digits..] {
         "ns" => 1,
@@ -385,10 +414,7 @@ mod tests {
             "there is no tracepoint `syscalls:sys_enter_stat`; the kernel calls it `sys_enter_newstat`"
         );
         assert_eq!(refusal("tracepoint:syscalls:sys_enter_zz*"), "no tracepoint matches `syscalls:sys_enter_zz*`");
-        assert_eq!(
-            refusal("kprobe:vfs_read").split(';').next().unwrap(),
-            "probes of kind `kprobe` are not supported yet"
-        );
+        assert_eq!(refusal("bench:walk").split(';').next().unwrap(), "probes of kind `bench` are not supported yet");
         assert_eq!(refusal("intervall:s:1"), "there is no probe kind `intervall`; did you mean `interval`?");
         assert_eq!(refusal("interval:s:0"), "the shortest interval is 1 us");
         assert_eq!(refusal("interval:s:x"), "`x` is not the length of an interval");

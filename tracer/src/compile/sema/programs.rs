@@ -1,7 +1,7 @@
 //! Which clauses share a BPF program, and where each program is attached.
 //!
 //! All clauses at one raw tracepoint are one program, so that an event costs one call and one scope check. All `begin`
-//! clauses are one, all `end` clauses another; each `interval` is its own, since it has its own timer, and so is each clause at user-space functions, which it has all to
+//! clauses are one, all `end` clauses another; each `interval` is its own, since it has its own timer, and so is each clause at functions of programs or of the kernel, which it has all to
 //! itself.
 
 use std::collections::HashSet;
@@ -14,7 +14,8 @@ use super::usdt;
 use super::words;
 use crate::compile::target::Target;
 use crate::host::elf::usdt::Marker;
-use crate::plan::{self, Attach, ProbeId, UprobeSite};
+use crate::host::functions::Function;
+use crate::plan::{self, Attach, KprobeSite, ProbeId, UprobeSite};
 use tracer_common::scope::ProcessFilter;
 
 /// The programs, typed and in the plan, in the same order: that of their first clauses.
@@ -25,17 +26,23 @@ pub fn assemble(
 ) -> (Vec<Program>, Vec<plan::Program>) {
     let mut programs: Vec<Program> = Vec::new();
     let mut planned: Vec<plan::Program> = Vec::new();
+    // Functions of the kernel are called by interrupts, too, and these come in the midst of other programs. Among
+    // themselves such programs do not (the kernel's bpf_prog_active).
+    let (in_kernel, others): (Vec<&Instance<'_>>, Vec<&Instance<'_>>) = (instances.iter())
+        .filter(|instance| instance.sites[0].event.has_subject())
+        .partition(|instance| matches!(instance.sites[0].event, Event::KernelFunction { .. }));
+    let mixed = !in_kernel.is_empty() && !others.is_empty();
     for (instance, clause) in instances.iter().zip(clauses) {
         let event = instance.sites[0].event;
         let attach = attach(event, instance, target);
-        let shared = !matches!(attach, Attach::Interval { .. } | Attach::Uprobe { .. });
+        let shared = !matches!(attach, Attach::Interval { .. } | Attach::Uprobe { .. } | Attach::Kprobe { .. });
         let known = planned.iter().position(|program| shared && program.attach == attach);
         let at = known.unwrap_or_else(|| {
             planned.push(plan::Program { symbol: symbol(&attach, planned.len()), attach, probes: Vec::new() });
             programs.push(Program {
                 context: context(event),
                 scoped: event.has_subject(),
-                preemptible: context(event) == Context::Registers,
+                preemptible: matches!(event, Event::Uprobe { .. } | Event::Usdt { .. }) || mixed && event.has_subject(),
                 clauses: Vec::new(),
             });
             planned.len() - 1
@@ -50,6 +57,10 @@ pub fn assemble(
             body: clause.body,
             span: instance.probe.span,
         });
+    }
+    // Samples are taken in interrupts, which come between the instructions of any other program.
+    if programs.len() > 1 && programs.iter().any(|program| program.context == Context::Sample) {
+        programs.iter_mut().for_each(|program| program.preemptible = true);
     }
     if target.scope.filter == ProcessFilter::Tree as u32 {
         let follow = [
@@ -96,6 +107,21 @@ fn attach(event: Event, instance: &Instance<'_>, target: &Target) -> Attach {
             });
             Attach::Uprobe { file: file_name(file, target), exit: false, sites: sites.collect() }
         }
+        Event::Sample(sample) => Attach::Sample(sample),
+        Event::KernelFunction { exit, .. } => {
+            let sites = instance.sites.iter().zip(&instance.ids).filter_map(|(site, &probe)| match site.event {
+                Event::KernelFunction { function, offset, exact, .. } => {
+                    let Function { name, module } = &target.kernel_functions[function];
+                    let function = match module {
+                        None => name.clone(),
+                        Some(module) => format!("{module}:{name}"),
+                    };
+                    Some(KprobeSite { function, offset, probe, exact })
+                }
+                _ => None,
+            });
+            Attach::Kprobe { exit, sites: sites.collect() }
+        }
     }
 }
 
@@ -110,7 +136,8 @@ fn context(event: Event) -> Context {
         Event::AnySyscall { exit: false, .. } | Event::Syscall { exit: false, .. } => Context::SysEnter,
         Event::AnySyscall { exit: true, .. } | Event::Syscall { exit: true, .. } => Context::SysExit,
         Event::RawTracepoint { .. } => Context::Words,
-        Event::Uprobe { .. } | Event::Usdt { .. } => Context::Registers,
+        Event::Uprobe { .. } | Event::Usdt { .. } | Event::KernelFunction { .. } => Context::Registers,
+        Event::Sample(_) => Context::Sample,
     }
 }
 
@@ -121,7 +148,10 @@ fn symbol(attach: &Attach, index: usize) -> String {
         Attach::End => "end".into(),
         Attach::Interval { .. } => format!("interval_{index}"),
         Attach::RawTracepoint { event } => event.clone(),
+        Attach::Sample(_) => format!("sample_{index}"),
         Attach::Uprobe { exit: false, .. } => format!("uprobe_{index}"),
         Attach::Uprobe { exit: true, .. } => format!("uretprobe_{index}"),
+        Attach::Kprobe { exit: false, .. } => format!("kprobe_{index}"),
+        Attach::Kprobe { exit: true, .. } => format!("kretprobe_{index}"),
     }
 }

@@ -44,6 +44,8 @@ pub enum Context {
     Words,
     /// `struct pt_regs`, the registers of the process where it was stopped.
     Registers,
+    /// `struct bpf_perf_event_data`, which begins with the registers of whatever was interrupted.
+    Sample,
     /// Raw tracepoint `sched_process_fork`, where [`Clause`]s are empty and the runtime follows the traced tree. Wanted,
     /// together with [`Context::ForgetTask`], whenever the scope's process filter is `Tree`.
     FollowFork,
@@ -272,14 +274,17 @@ impl ExprKind {
             | Self::LocalAdd { .. }
             | Self::Builtin(_)
             | Self::SyscallArgument(_)
+            | Self::Stack { .. }
             | Self::ContextWord(_) => Vec::new(),
             Self::MapGet { key, .. } | Self::HasKey { key, .. } | Self::MapAdd { key, .. } => {
                 key.as_deref().into_iter().collect()
             }
             Self::ReadStr { address, length, .. } => [address].into_iter().chain(length).map(|part| &**part).collect(),
-            Self::Read { address: part, .. } | Self::Convert(part) | Self::Unary(_, part) | Self::Element(part, _) => {
-                vec![part]
-            }
+            Self::Read { address: part, .. }
+            | Self::Address(part)
+            | Self::Convert(part)
+            | Self::Unary(_, part)
+            | Self::Element(part, _) => vec![part],
             Self::OrElse(a, b) | Self::Index { base: a, index: b } => vec![a, b],
             Self::Binary(_, a, b) | Self::And(a, b) | Self::Or(a, b) | Self::StrEqual { a, b, .. } => vec![a, b],
             Self::Ternary(a, b, c) => vec![a, b, c],
@@ -341,6 +346,15 @@ pub enum ExprKind {
     SyscallArgument(u8),
     /// Word `n` of a context that begins with words ([`Context::Words`], `SysEnter`, `SysExit`).
     ContextWord(u8),
+    /// The stack here, of the process or of the kernel: a `Shape::Stack`.
+    Stack {
+        /// The process's.
+        user: bool,
+        /// Most frames.
+        depth: u32,
+    },
+    /// An address of the process as something that can be named later: a `Shape::Stack` of one frame.
+    Address(Box<Expr>),
     /// `str(address, length)`: text from the traced process's or the kernel's memory.
     ReadStr {
         /// Where.

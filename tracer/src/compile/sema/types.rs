@@ -4,7 +4,7 @@
 //! the smallest type that holds all that is assigned to it anywhere in the script; arithmetic is 64 bits wide.
 
 use super::typed;
-use crate::plan::{Bits, Member, Naming, Shape};
+use crate::plan::{Bits, FrameStyle, Frames, Member, Naming, Shape};
 use std::fmt;
 use std::sync::Arc;
 
@@ -67,6 +67,8 @@ pub enum Ty {
     Inet,
     /// A hardware address.
     Mac,
+    /// A stack, or an address of a process.
+    Stack(Frames),
     /// The arguments of a probe: `args`.
     Args,
 }
@@ -290,6 +292,7 @@ impl Ty {
             Ty::Buffer(size) => Shape::Buffer { size: *size },
             Ty::Inet => Shape::Inet,
             Ty::Mac => Shape::Mac,
+            Ty::Stack(frames) => Shape::Stack(*frames),
             Ty::Enum { of, size } => Shape::Enum { size: *size, signed: of.signed, names: of.names.clone() },
             Ty::Array(of, length) => Shape::Array { element: Box::new(of.shape()?), length: *length },
             Ty::Record(record) => {
@@ -375,10 +378,13 @@ impl fmt::Display for Ty {
                 Naming::User => "user name",
                 Naming::Cgroup { .. } => "cgroup path",
                 Naming::Time { .. } => "timestamp",
+                Naming::KernelSymbol => "kernel symbol",
             }),
             Ty::Buffer(size) => write!(f, "buffer[{size}]"),
             Ty::Inet => f.write_str("inet"),
             Ty::Mac => f.write_str("mac address"),
+            Ty::Stack(Frames { style: FrameStyle::Symbol, .. }) => f.write_str("user symbol"),
+            Ty::Stack(Frames { user, .. }) => f.write_str(if *user { "ustack" } else { "kstack" }),
             Ty::Args => f.write_str("args"),
         }
     }

@@ -162,6 +162,11 @@ fn files_meant(Mention { path, wanted }: &Mention, root: &Root) -> Vec<String> {
     mapped.filter(|file| usdt::is_meant(path, file)).collect()
 }
 
+/// What tells the build of a file from all others, if it says so.
+pub fn build_id(file: &File) -> Option<Vec<u8>> {
+    symbols::read(file, false).ok().map(|binary| binary.build_id).filter(|id| !id.is_empty())
+}
+
 fn look_at(name: &str, wanted: &[&Wanted], root: &Root) -> Result<(Binary, File), Error> {
     let (path, file) = open::find(name, root)?;
     let wrong = |reason| Error::Format { path: path.display().to_string(), reason };

@@ -16,9 +16,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use tracer_common::bucket;
+use tracer_common::stack::StackId;
 
 use super::{Error, Flow, Location, Maps, Reporter, Style, World};
-use crate::plan::{Aggregation, Map, MapId, Place, Plan, Record, Shape, Storage, Unit, Value};
+use crate::plan::{Aggregation, Frames, Map, MapId, Place, Plan, Record, Shape, Storage, Unit, Value};
 
 /// An aggregation map that is read and written as the kernel's are: partial values by CPU, emptied when drained.
 #[derive(Default)]
@@ -108,6 +109,14 @@ impl World for Made {
 
     fn time(&self, format: &str, since_boot: Option<u64>) -> String {
         since_boot.map_or_else(|| format.to_owned(), |time| format!("{format} at {time}"))
+    }
+
+    fn stack(&self, id: StackId, frames: Frames) -> String {
+        format!("\n        {} of {:?}\n", id.digest, frames.style)
+    }
+
+    fn kernel_symbol(&self, address: u64) -> String {
+        format!("function_{address}")
     }
 
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {

@@ -1,3 +1,5 @@
 //! Ways of attaching that aya 0.14 does not have, or not all of: one file a kind.
 
+pub mod kprobe;
+pub mod sample;
 pub mod uprobe;

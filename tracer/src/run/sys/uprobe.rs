@@ -2,13 +2,11 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use aya_obj::generated::{
-    BPF_F_UPROBE_MULTI_RETURN, PERF_FLAG_FD_CLOEXEC, bpf_attach_type, bpf_cmd, bpf_insn, perf_event_attr,
-};
+use aya_obj::generated::{BPF_F_UPROBE_MULTI_RETURN, bpf_attach_type, bpf_cmd};
 
-use super::{Program, attributes, bpf_fd, load_kprobe_once};
+use super::{Kind, NOTHING, Program, attributes, bpf_fd, load_once, perf};
 
 /// A place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +54,8 @@ pub fn link_uprobes(
 
 /// Whether the kernel has links to many places in a file (6.6): one to a folder is refused for what it is then.
 pub fn has_uprobe_multi() -> bool {
-    // r0 = 0; exit
-    let instruction =
-        |code| bpf_insn { code, _bitfield_align_1: [], _bitfield_1: bpf_insn::new_bitfield_1(0, 0), off: 0, imm: 0 };
-    let program = [0xb7, 0x95].map(instruction);
-    let program = Program { name: c"probe", license: c"GPL", code: &program, types: None };
-    let Ok(program) = load_kprobe_once(&program, bpf_attach_type::BPF_TRACE_UPROBE_MULTI, &mut []) else {
+    let program = Program { name: c"probe", license: c"GPL", code: &NOTHING, types: None };
+    let Ok(program) = load_once(&program, Kind::UprobeMulti, &mut []) else {
         return false;
     };
     let place = Place { offset: 0, cookie: 0, counter: 0 };
@@ -79,28 +73,9 @@ pub fn link_perf_uprobe(
     pid: Option<u32>,
 ) -> io::Result<OwnedFd> {
     let path = CString::new(path)?;
-    // SAFETY: a structure of integers, for which zero is a value.
-    let mut event: perf_event_attr = unsafe { std::mem::zeroed() };
-    event.type_ = kind;
-    event.size = size_of::<perf_event_attr>() as u32;
+    let mut event = perf::event(kind);
     event.config = u64::from(exit) | place.counter << COUNTER_SHIFT;
     event.__bindgen_anon_3.uprobe_path = path.as_ptr() as u64;
     event.__bindgen_anon_4.probe_offset = place.offset;
-    // An event belongs to a process on all CPUs, or to all processes on one; the program runs on all in both cases.
-    let (pid, cpu) = pid.map_or((-1, 0), |pid| (pid as libc::pid_t, -1));
-    // SAFETY: the kernel reads the structure and the path, both of which live on.
-    let event = unsafe {
-        let flags = PERF_FLAG_FD_CLOEXEC;
-        let fd = libc::syscall(libc::SYS_perf_event_open, &raw const event, pid, cpu, -1, flags);
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        OwnedFd::from_raw_fd(fd as i32)
-    };
-    let mut attr = attributes();
-    attr.link_create.__bindgen_anon_1.prog_fd = program.as_raw_fd() as u32;
-    attr.link_create.__bindgen_anon_2.target_fd = event.as_raw_fd() as u32;
-    attr.link_create.attach_type = bpf_attach_type::BPF_PERF_EVENT as u32;
-    attr.link_create.__bindgen_anon_3.perf_event.bpf_cookie = place.cookie;
-    bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)
+    perf::link(program, &event, pid, place.cookie)
 }

@@ -106,7 +106,11 @@ impl Lowering<'_> {
                 self.before_value(block);
                 self.value(value)
             }
-            ExprKind::Str(_) | ExprKind::Tuple(_) | ExprKind::ReadStr { .. } => {
+            ExprKind::Str(_)
+            | ExprKind::Tuple(_)
+            | ExprKind::ReadStr { .. }
+            | ExprKind::Stack { .. }
+            | ExprKind::Address(_) => {
                 unreachable!("analysis gives {:?} a type that lives in memory", expr.kind)
             }
         }

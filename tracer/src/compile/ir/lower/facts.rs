@@ -7,6 +7,7 @@ use super::{Lowering, memory::Place, number};
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Runtime, Value, Width};
 use crate::compile::sema::typed::{Builtin, Context, Register};
 use crate::plan::{MapId, Shape};
+use tracer_common::stack;
 
 /// Something that does not change while a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +107,21 @@ impl Lowering<'_> {
             }),
             Builtin::Comm => unreachable!("a text is not a number"),
         }
+    }
+
+    /// Writes what names the stack here.
+    pub(super) fn write_stack(&mut self, user: bool, depth: u32, to: Place) {
+        let what = match user {
+            true => stack::USER | u64::from(depth),
+            false => {
+                let (own, maybe) = own_frames(self.program.context, self.in_callback());
+                let spare = if maybe && depth < stack::MAX_FRAMES as u32 { stack::SPARE | 1 } else { 0 };
+                own << 16 | (u64::from(depth) + spare)
+            }
+        };
+        let context = self.b.context();
+        let (pointer, what) = (self.address(to), self.b.constant(what as i64));
+        self.b.runtime(Runtime::Stack, &[context, pointer, what]);
     }
 
     /// The cookie that the place of attachment carries.
@@ -258,6 +274,21 @@ impl Lowering<'_> {
 
     fn learn(&mut self, fact: Fact, value: Value) {
         self.facts.push(Known { fact, value, block: self.b.current() });
+    }
+}
+
+/// How many frames of the kernel's stack are of tracing itself: so many that there always are, which the kernel leaves out,
+/// and whether there may be one more, which is left out when the stack is shown.
+///
+/// In programs that are called without registers the stack begins with the function of the runtime library and the program,
+/// between which a loop has its callback and the helper. A raw tracepoint's program is called by `bpf_trace_run2` or its
+/// like, and that by `__bpf_trace_NAME`; before them is `__traceiter_NAME` if somebody else traces the same event.
+fn own_frames(context: Context, in_callback: bool) -> (u64, bool) {
+    let program = if in_callback { 4 } else { 2 };
+    match context {
+        Context::None => (program, false),
+        Context::Registers | Context::Sample => (0, false),
+        _ => (program + 2, true),
     }
 }
 

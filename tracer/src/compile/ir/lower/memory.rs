@@ -5,7 +5,7 @@
 
 use super::{Lowering, Number, facts, number, shape};
 use crate::compile::ir::fold;
-use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Value, Width};
+use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Runtime, Value, Width};
 use crate::compile::sema::typed::{Builtin, Expr, ExprKind};
 use crate::plan::Shape;
 
@@ -108,6 +108,16 @@ impl Lowering<'_> {
                 self.read_text(address, *user, length.as_deref(), to, shape.size());
             }
             ExprKind::Call(function, arguments) => self.write_call(*function, arguments, shape, to, room),
+            ExprKind::Stack { user, depth } => {
+                self.write_stack(*user, *depth, to);
+                self.zero(to, shape.size(), room);
+            }
+            ExprKind::Address(address) => {
+                let address = self.value(address);
+                let pointer = self.address(to);
+                self.b.runtime(Runtime::Address, &[pointer, address]);
+                self.zero(to, shape.size(), room);
+            }
             ExprKind::Builtin(Builtin::Comm) if self.comm_uses == 1 => {
                 self.read_comm(to);
                 self.zero(to, shape.size(), room);
@@ -366,6 +376,8 @@ fn offset_of(whole: &Shape, index: u32) -> u32 {
         }
         Shape::Record { members, .. } => members[index as usize].offset,
         Shape::Array { element, .. } => element.size() * index,
+        // As `tracer_common::stack::StackId` has it.
+        Shape::Stack(_) => 8 * index,
         _ => unreachable!("it has no parts"),
     }
 }

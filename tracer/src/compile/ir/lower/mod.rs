@@ -66,7 +66,8 @@ fn function(script: &typed::Script, target: &Target, program: &typed::Program, s
         | typed::Context::SysEnter
         | typed::Context::SysExit
         | typed::Context::Words
-        | typed::Context::Registers => None,
+        | typed::Context::Registers
+        | typed::Context::Sample => None,
     };
     if let Some(function) = whole {
         let context = lowering.b.context();
@@ -220,6 +221,7 @@ fn number(shape: &crate::plan::Shape) -> Option<Number> {
         | Shape::Record { .. }
         | Shape::Buffer { .. }
         | Shape::Inet
+        | Shape::Stack(_)
         | Shape::Mac => return None,
     };
     Some(Number { width, signed })

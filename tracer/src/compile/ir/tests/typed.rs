@@ -22,6 +22,7 @@ pub fn target() -> Target {
         command_pid: None,
         binaries: Default::default(),
         cgroups: Default::default(),
+        kernel_functions: Vec::new(),
         level: Level::default(),
         allow_unsafe: false,
     }

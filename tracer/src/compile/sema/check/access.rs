@@ -186,7 +186,7 @@ impl Checker<'_> {
     pub(super) fn read(&mut self, pointer: Operand, span: Span) -> Operand {
         let (to, user) = match &pointer.ty {
             Ty::Pointer { to, user } => ((**to).clone(), *user),
-            Ty::Int { .. } => (Ty::U64, self.event().has_subject()),
+            Ty::Int { .. } => (Ty::U64, self.event().in_user_memory()),
             Ty::Args => return pointer, // `*args`, as older scripts write it
             Ty::Unknown => return Operand::unknown(span),
             other => {

@@ -21,10 +21,18 @@ impl Checker<'_> {
         let known = self.known_arguments(event);
         match known.iter().find(|(known, _)| *known == name.text).map(|(_, field)| field.clone()) {
             Some(Field { ty, source: Source::Word(word) }) => {
-                self.allow(Data::KernelMemory, "arguments", span);
+                let value = match event {
+                    Event::KernelFunction { .. } => match self.passed_argument(word, &name.text, span) {
+                        Some(value) => value,
+                        None => return Operand::unknown(span),
+                    },
+                    _ => {
+                        self.allow(Data::KernelMemory, "arguments", span);
+                        Operand::new(Ty::U64, ExprKind::ContextWord(word), span)
+                    }
+                };
                 // Narrower values first lose what is above them, which need not be zero.
                 let bits = Ty::int(ty.size().unwrap_or(8) as u8, false);
-                let value = Operand::new(Ty::U64, ExprKind::ContextWord(word), span);
                 let value = Operand { expr: convert(value, &bits), ty: bits, literal: false };
                 Operand { expr: convert(value, &ty), ty, literal: false }
             }
@@ -52,7 +60,18 @@ impl Checker<'_> {
                 let error = proposing(error, &name.text, names.clone());
                 let listed = || names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
                 let error = match error.help.is_empty() {
-                    true if known.is_empty() => error.help("probes of this kind have no arguments"),
+                    true if known.is_empty() => error.help(match event {
+                        Event::KernelFunction { exit: true, .. } => {
+                            "arguments are gone when the function returns; keep them in a map at its `kprobe`"
+                        }
+                        Event::KernelFunction { offset: 1.., .. } => {
+                            "arguments have names at the beginning of a function only; use `reg()`"
+                        }
+                        Event::KernelFunction { .. } => {
+                            "it has none, or the kernel does not say what they are: use `arg0`, …"
+                        }
+                        _ => "probes of this kind have no arguments",
+                    }),
                     true => error.help(format!("it has {}", listed())),
                     false => error,
                 };
@@ -61,10 +80,27 @@ impl Checker<'_> {
         }
     }
 
+    /// An argument of a function that has just been called, which is in a register.
+    fn passed_argument(&mut self, word: u8, name: &str, span: Span) -> Option<Operand> {
+        match registers::ARGUMENTS.get(usize::from(word)) {
+            Some(&register) => Some(self.register(register, "arguments", span)),
+            None => {
+                let error = Diagnostic::error(span, format!("`{name}` is not in a register"));
+                self.report(error.help("the arguments behind the sixth are on the stack: `sarg0`, …"));
+                None
+            }
+        }
+    }
+
     /// What `args` has at an event.
     fn known_arguments(&mut self, event: Event) -> Vec<(String, Field)> {
         let function = match event {
             Event::RawTracepoint { function } => Some(function),
+            Event::KernelFunction { function, offset: 0, exit: false, .. } => {
+                let name = &self.target.kernel_functions[function].name;
+                let known = self.target.types.as_deref().and_then(|types| types.function(name).ok());
+                return known.map_or_else(Vec::new, |function| words::arguments(&mut self.types, function, 0));
+            }
             Event::AnySyscall { raw: true, exit } => self
                 .target
                 .types
@@ -97,18 +133,23 @@ impl Checker<'_> {
                     _ => self.context_word(index as u8, Data::KernelMemory, name, span),
                 }
             }
-            (Event::Uprobe { exit: false, .. }, index) => match registers::ARGUMENTS.get(index as usize) {
-                Some(&register) => self.register(register, &format!("`{name}`"), span),
-                None => {
-                    let error = Diagnostic::error(span, format!("`{name}` is not in a register"));
-                    self.refuse_with(error.help("the arguments behind the sixth are on the stack: `sarg0`, …"))
+            (Event::Uprobe { exit: false, .. } | Event::KernelFunction { exit: false, .. }, index) => {
+                match registers::ARGUMENTS.get(index as usize) {
+                    Some(&register) => self.register(register, &format!("`{name}`"), span),
+                    None => {
+                        let error = Diagnostic::error(span, format!("`{name}` is not in a register"));
+                        self.refuse_with(error.help("the arguments behind the sixth are on the stack: `sarg0`, …"))
+                    }
                 }
-            },
+            }
             (Event::Usdt { file, marker }, index) => {
                 self.marked_argument(usdt::marker(self.target, file, marker), index, span)
             }
-            (Event::Uprobe { exit: true, .. }, _) => self
-                .refuse(span, format!("`{name}` is gone when the function returns; keep it in a map at its `uprobe`")),
+            (event @ (Event::Uprobe { exit: true, .. } | Event::KernelFunction { exit: true, .. }), _) => {
+                let entry = if event.in_user_memory() { "uprobe" } else { "kprobe" };
+                let message = format!("`{name}` is gone when the function returns; keep it in a map at its `{entry}`");
+                self.refuse(span, message)
+            }
             _ => self
                 .refuse(span, format!("`{name}` can only be used in raw tracepoints and where functions are called")),
         }
@@ -160,14 +201,16 @@ impl Checker<'_> {
 
     /// `sarg0`, …: what the caller has put on the stack, behind the return address.
     pub(super) fn stack_argument(&mut self, name: &str, index: u32, span: Span) -> Operand {
-        if !matches!(self.event(), Event::Uprobe { exit: false, .. }) {
+        let event = self.event();
+        if !matches!(event, Event::Uprobe { exit: false, .. } | Event::KernelFunction { exit: false, .. }) {
             return self.refuse(span, format!("`{name}` can only be used where functions are called"));
         }
-        self.allow(Data::UserMemory, &format!("`{name}`"), span);
+        let user = event.in_user_memory();
+        self.allow(if user { Data::UserMemory } else { Data::KernelMemory }, &format!("`{name}`"), span);
         let stack = self.register(registers::STACK, &format!("`{name}`"), span);
         let distance = constant(&Ty::U64, 8 * (i64::from(index) + 1), span);
         let address = Box::new(binary(typed::BinaryOp::Add, stack.expr, distance, &Ty::U64, span));
-        Operand::new(Ty::U64, ExprKind::Read { address, user: true }, span)
+        Operand::new(Ty::U64, ExprKind::Read { address, user }, span)
     }
 }
 

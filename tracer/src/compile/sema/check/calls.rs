@@ -2,7 +2,7 @@
 
 use super::maps::{MapValue, UseKind};
 use super::operand::{binary, bool_literal, constant, convert, string};
-use super::{Checker, Domain, Operand};
+use super::{Checker, Domain, Operand, stacks};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::builtins::{self, Becomes, Parameter, Row};
 use crate::compile::sema::policy::Data;
@@ -25,6 +25,8 @@ pub enum Argument<'e> {
     Literal(String, Span),
     /// A variable that is assigned to.
     Variable(&'e str, Span),
+    /// A word.
+    Word(String, Span),
     /// A map.
     Map(MapId, Span),
     /// An entry of a map that has not been evaluated.
@@ -142,16 +144,25 @@ impl<'a> Checker<'a> {
                     }
                 };
             }
+            Parameter::WordOrNumber if let ast::ExprKind::Identifier(word) = &argument.kind => {
+                return Some(Argument::Word(word.clone(), span));
+            }
             Parameter::MapOrValue if self.is_aggregation_entry(argument) => {
                 let ast::ExprKind::Map { name, key } = &argument.kind else { unreachable!("an entry of a map") };
                 return Some(Argument::Entry(name, key.as_deref(), span));
             }
-            Parameter::Value | Parameter::MapOrValue | Parameter::Integer | Parameter::Text | Parameter::Number => {}
+            Parameter::Value
+            | Parameter::MapOrValue
+            | Parameter::Integer
+            | Parameter::Text
+            | Parameter::WordOrNumber
+            | Parameter::Number => {}
         }
         let operand = self.expr(argument);
         let ty = operand.ty.clone();
         if ty.is_unknown() {
-            return if parameter == Parameter::Number { None } else { Some(Argument::Value(operand)) };
+            let written_out = matches!(parameter, Parameter::Number | Parameter::WordOrNumber);
+            return if written_out { None } else { Some(Argument::Value(operand)) };
         }
         match parameter {
             Parameter::Integer if matches!(ty, Ty::Enum { .. }) => {
@@ -159,7 +170,7 @@ impl<'a> Checker<'a> {
             }
             Parameter::Integer if !ty.is_int() => wrong(self, "an integer", Some(&ty)),
             Parameter::Text if !matches!(ty, Ty::Str(_)) => wrong(self, "a text", Some(&ty)),
-            Parameter::Number => match operand.expr.kind {
+            Parameter::Number | Parameter::WordOrNumber => match operand.expr.kind {
                 ExprKind::Int(value) if operand.literal && ty.is_int() => Some(Argument::Number(value, span)),
                 _ => wrong(self, "a number that is written out", None),
             },
@@ -272,7 +283,9 @@ pub fn retval(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Op
             checker.allow(Data::Arguments, "`retval`", span);
             Operand::new(Ty::I64, ExprKind::Builtin(Builtin::SyscallResult), span)
         }
-        Event::Uprobe { exit: true, .. } => checker.register(registers::RESULT, "`retval`", span),
+        Event::Uprobe { exit: true, .. } | Event::KernelFunction { exit: true, .. } => {
+            checker.register(registers::RESULT, "`retval`", span)
+        }
         _ => checker.refuse(span, "`retval` can only be used where a system call or a function returns"),
     }
 }
@@ -280,8 +293,12 @@ pub fn retval(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Op
 /// `reg("ax")`: a register of the process.
 pub fn reg(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
     let Some(Argument::Literal(name, at)) = arguments.into_iter().next() else { return Operand::unknown(span) };
-    if !matches!(checker.event(), Event::Uprobe { .. } | Event::Usdt { .. }) {
-        return checker.refuse(span, "`reg` can only be used in functions of programs and libraries");
+    let event = checker.event();
+    let has_registers =
+        matches!(event, Event::Uprobe { .. } | Event::Usdt { .. } | Event::Sample(_) | Event::KernelFunction { .. });
+    if !has_registers {
+        let places = "functions of programs, libraries and the kernel, and in samples";
+        return checker.refuse(span, format!("`reg` can only be used in {places}"));
     }
     match registers::by_name(&name) {
         Some(register) => checker.register(register, "`reg`", span),
@@ -323,7 +340,7 @@ pub fn str(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) 
             ExprKind::Int(number) => return string(&number.to_string(), span),
             _ => unreachable!("a literal integer"),
         },
-        Ty::Int { .. } => true,
+        Ty::Int { .. } => checker.event().in_user_memory(),
         Ty::Pointer { user, .. } => *user,
         other => {
             let error = Diagnostic::error(span, "`str()` expects an address or a text");
@@ -507,11 +524,12 @@ pub fn len(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) 
         }
         Some(Argument::Value(operand)) if operand.ty.is_unknown() => Operand::unknown(span),
         Some(Argument::Value(operand)) => match operand.ty {
+            Ty::Stack(_) => stacks::frames(operand, span),
             Ty::Array(_, length) => {
                 Operand { ty: Ty::I64, expr: constant(&Ty::I64, length.into(), span), literal: true }
             }
             other => {
-                let error = Diagnostic::error(span, "`len()` expects a map or an array");
+                let error = Diagnostic::error(span, "`len()` expects a map, an array or a stack");
                 let error = error.label(format!("this is of type `{other}`"));
                 checker.refuse_with(if matches!(other, Ty::Str(_)) {
                     error.help("`strlen()` is the length of a text")

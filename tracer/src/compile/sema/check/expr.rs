@@ -295,7 +295,7 @@ impl Checker<'_> {
             }
             T::Pointer(to) => {
                 let to = self.types.pointed_to(to);
-                Some(Ty::Pointer { to: Box::new(to), user: self.event().has_subject() })
+                Some(Ty::Pointer { to: Box::new(to), user: self.event().in_user_memory() })
             }
             T::Struct(tag) => self.tagged("struct", tag, name.span),
             T::Union(tag) => self.tagged("union", tag, name.span),

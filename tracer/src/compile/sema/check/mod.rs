@@ -18,6 +18,7 @@ pub(super) mod naming;
 mod operand;
 mod operators;
 pub(super) mod output;
+pub(super) mod stacks;
 mod stmt;
 
 pub use calls::Argument;

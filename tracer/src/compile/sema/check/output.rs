@@ -228,7 +228,7 @@ pub fn print(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span
                 Vec::new()
             }
         },
-        Argument::Number(..) | Argument::Literal(..) | Argument::Variable(..) => {
+        Argument::Number(..) | Argument::Literal(..) | Argument::Variable(..) | Argument::Word(..) => {
             unreachable!("not what the row asks for")
         }
     }

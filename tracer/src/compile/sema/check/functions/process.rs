@@ -51,8 +51,8 @@ pub fn usermode(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> 
     match checker.event().kind() {
         // User space runs these itself.
         ProbeKind::Timer => known(1),
-        ProbeKind::Syscall | ProbeKind::KernelEvent => known(0),
-        ProbeKind::UserFunction => {
+        ProbeKind::Syscall | ProbeKind::KernelEvent | ProbeKind::KernelFunction => known(0),
+        ProbeKind::UserFunction | ProbeKind::Sample => {
             // The lowest two bits of the code segment say how privileged the code is: 3 is the least.
             let segment = checker.register(registers::CODE_SEGMENT, "`usermode`", span);
             let number = |value: i64| constant(&Ty::U64, value, span);

@@ -1,0 +1,92 @@
+//! Perf events: one on every CPU that is there, which the program's scope check sorts out.
+
+use std::io;
+
+use aya::Ebpf;
+use aya::programs::PerfEvent;
+use aya::programs::ProgramError;
+use aya::programs::perf_event::{
+    HardwareEvent, PerfEventConfig, PerfEventLink, PerfEventScope, SamplePolicy, SoftwareEvent,
+};
+use aya::util::online_cpus;
+
+use crate::plan::{Every, Sample, SampleEvent};
+use crate::run::{Error, load};
+
+/// Attaches a program to an event on every CPU. `probe` is what the script calls it.
+pub fn attach(ebpf: &mut Ebpf, symbol: &str, probe: &str, sample: Sample) -> Result<Vec<PerfEventLink>, Error> {
+    let program: &mut PerfEvent = load::program(ebpf, symbol)?;
+    let cpus = online_cpus().map_err(|(path, error)| Error::Cpus { path, error })?;
+    let config = config(sample.event).ok_or_else(|| Error::missing(probe))?;
+    let policy = match sample.every {
+        Every::Hertz(rate) => SamplePolicy::Frequency(rate),
+        Every::Count(count) => SamplePolicy::Period(count),
+    };
+    let attach = |cpu| -> Result<PerfEventLink, ProgramError> {
+        let link = program.attach(config, PerfEventScope::AllProcessesOneCpu { cpu }, policy, false)?;
+        program.take_link(link)
+    };
+    cpus.into_iter().map(attach).collect::<Result<_, _>>().map_err(|error| Error::AttachSample {
+        probe: probe.to_owned(),
+        why: why(errno(&error), sample),
+        error: errno(&error).map_or_else(|| error.to_string(), |errno| io::Error::from_raw_os_error(errno).to_string()),
+    })
+}
+
+/// What perf_event_open(2) returned.
+fn errno(error: &ProgramError) -> Option<i32> {
+    match error {
+        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
+        ProgramError::IOError(error) => error.raw_os_error(),
+        _ => None,
+    }
+}
+
+/// What that means here; empty if there is no more to say.
+fn why(errno: Option<i32>, sample: Sample) -> &'static str {
+    match (errno, sample.event) {
+        (Some(libc::ENOENT | libc::EOPNOTSUPP), SampleEvent::Hardware(_)) => {
+            ": the kernel has no such counter of this processor, as in most virtual machines"
+        }
+        (Some(libc::EACCES | libc::EPERM), _) => {
+            ": sampling takes CAP_PERFMON, and a seccomp profile that lets perf_event_open(2) pass"
+        }
+        (Some(libc::EINVAL), _) if matches!(sample.every, Every::Hertz(_)) => {
+            ": the rate may be above kernel.perf_event_max_sample_rate"
+        }
+        _ => "",
+    }
+}
+
+/// The event as aya names it.
+fn config(event: SampleEvent) -> Option<PerfEventConfig> {
+    const SOFTWARE: [SoftwareEvent; 11] = [
+        SoftwareEvent::CpuClock,
+        SoftwareEvent::TaskClock,
+        SoftwareEvent::PageFaults,
+        SoftwareEvent::ContextSwitches,
+        SoftwareEvent::CpuMigrations,
+        SoftwareEvent::PageFaultsMin,
+        SoftwareEvent::PageFaultsMaj,
+        SoftwareEvent::AlignmentFaults,
+        SoftwareEvent::EmulationFaults,
+        SoftwareEvent::Dummy,
+        SoftwareEvent::BpfOutput,
+    ];
+    const HARDWARE: [HardwareEvent; 10] = [
+        HardwareEvent::CpuCycles,
+        HardwareEvent::Instructions,
+        HardwareEvent::CacheReferences,
+        HardwareEvent::CacheMisses,
+        HardwareEvent::BranchInstructions,
+        HardwareEvent::BranchMisses,
+        HardwareEvent::BusCycles,
+        HardwareEvent::StalledCyclesFrontend,
+        HardwareEvent::StalledCyclesBackend,
+        HardwareEvent::RefCpuCycles,
+    ];
+    match event {
+        SampleEvent::Software(number) => SOFTWARE.get(number as usize).copied().map(PerfEventConfig::Software),
+        SampleEvent::Hardware(number) => HARDWARE.get(number as usize).copied().map(PerfEventConfig::Hardware),
+    }
+}
