@@ -63,6 +63,18 @@ pub struct KernelOffsets {
     pub cgroup_kn: u32,
     /// `kernfs_node.id`.
     pub kernfs_node_id: u32,
+    /// `task_struct.pid`.
+    pub task_pid: u32,
+    /// `task_struct.tgid`.
+    pub task_tgid: u32,
+    /// `cgroup.ancestors`, an array of pointers (from 6.1 on; 0 before, where sub-cgroups of other tasks are not seen).
+    pub cgroup_ancestors: u32,
+    /// `sock.sk_cgrp_data.cgroup`; 0 where sockets have none.
+    pub sock_cgroup: u32,
+    /// `sock.__sk_common.skc_state`.
+    pub sock_state: u32,
+    /// `sk_buff.sk`.
+    pub skb_sk: u32,
 }
 
 /// The whole configuration, the symbol `SCOPE` in the runtime's read-only data.
@@ -121,11 +133,18 @@ impl KernelOffsets {
             cgroup_level,
             cgroup_kn,
             kernfs_node_id,
+            task_pid,
+            task_tgid,
+            cgroup_ancestors,
+            sock_cgroup,
+            sock_state,
+            skb_sk,
         } = *self;
         let task = [task_thread_pid, task_group_leader, task_real_parent, task_mm];
         let pid = [pid_level, pid_numbers, upid_size, upid_nr, upid_ns, pidns_inum];
         let cgroup = [task_cgroups, css_set_dfl_cgrp, cgroup_level, cgroup_kn, kernfs_node_id];
-        task.into_iter().chain(pid).chain(cgroup)
+        let others = [task_pid, task_tgid, cgroup_ancestors, sock_cgroup, sock_state, skb_sk];
+        task.into_iter().chain(pid).chain(cgroup).chain(others)
     }
 }
 

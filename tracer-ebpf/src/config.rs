@@ -32,6 +32,12 @@ pub static SCOPE: Scope = Scope {
         cgroup_level: 0,
         cgroup_kn: 0,
         kernfs_node_id: 0,
+        task_pid: 0,
+        task_tgid: 0,
+        cgroup_ancestors: 0,
+        sock_cgroup: 0,
+        sock_state: 0,
+        skb_sk: 0,
     },
 };
 

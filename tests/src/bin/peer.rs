@@ -9,6 +9,9 @@
 //! | `signal=N` | N times SIGURG, which is ignored, to itself |
 //! | `place=N`, `guarded=N` | N times the probes (USDT) `peer:place` at two places, and `peer:guarded` if anybody listens |
 //! | `burn=N` | N milliseconds of processor time in the function `peer_burn` |
+//! | `nap=N` | sleeps N times, for 2 ms |
+//! | `touch=N` | writes to N fresh pages from address 0x7e0000000000 on, once each |
+//! | `connect=N` | N TCP connections to itself, port 47613 of 127.0.0.1 |
 //! | `name=NAME` | renames the thread |
 //! | `cgroup=NAME` | makes a cgroup below its own and moves there |
 //! | `enter=FOLDER` | moves to the cgroup of that folder |
@@ -21,9 +24,11 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use tests::markers;
@@ -89,6 +94,14 @@ fn repeat(call: &str, times: u64) -> Result<()> {
                 rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::URG)?;
             }
         }
+        "nap" => (0..times).for_each(|_| std::thread::sleep(Duration::from_millis(2))),
+        "touch" => touch(times as usize)?,
+        "connect" => {
+            let listener = TcpListener::bind(("127.0.0.1", 47613))?;
+            for _ in 0..times {
+                drop((TcpStream::connect(listener.local_addr()?)?, listener.accept()?));
+            }
+        }
         "read" => {
             let mut zero = File::open("/dev/zero")?;
             for _ in 0..times {
@@ -141,6 +154,22 @@ extern "C" fn peer_burn(milliseconds: u64) {
             round += 1;
         }
     }
+}
+
+/// Pages are small ones, so that each write is the first to its page.
+#[expect(unsafe_code, reason = "memory at an address that scripts know")]
+fn touch(pages: usize) -> Result<()> {
+    use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+    const PAGE: usize = 4096;
+    let wanted = std::ptr::without_provenance_mut::<std::ffi::c_void>(0x7e00_0000_0000);
+    let flags = MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE;
+    // SAFETY: nothing else is mapped there, or the call fails; the writes are to what it has mapped.
+    unsafe {
+        let start = mmap_anonymous(wanted, pages * PAGE, ProtFlags::READ | ProtFlags::WRITE, flags)?;
+        madvise(start, pages * PAGE, Advice::LinuxNoHugepage)?;
+        (0..pages).for_each(|page| start.cast::<u8>().add(page * PAGE).write_volatile(1));
+    }
+    Ok(())
 }
 
 fn getppid() {

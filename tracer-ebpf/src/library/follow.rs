@@ -28,6 +28,19 @@ fn mark(task: u64) {
     }
 }
 
+/// Whether the task at this address is followed.
+#[inline(always)]
+pub fn is_followed(task: kernel::Address) -> bool {
+    if TRACED.get_ptr(task as u64).is_some() {
+        return true;
+    }
+    let chosen = task::is_of_chosen_process(task);
+    if chosen {
+        mark(task as u64);
+    }
+    chosen
+}
+
 /// Whether the current task is followed.
 #[inline(always)]
 pub fn is_traced() -> bool {

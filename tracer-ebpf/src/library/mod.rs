@@ -16,6 +16,14 @@
 //! | `ct_compare_bytes(a, b, size, count) -> i64` | the first difference in the first `count` of `size` bytes, or 0 |
 //! | `ct_follow_fork(ctx) -> u64` | body of a raw tracepoint program on `sched_process_fork` |
 //! | `ct_forget_task(ctx) -> u64` | body of a raw tracepoint program on `sched_process_free` |
+//! | `ct_in_scope_of(task) -> u64` | `ct_in_scope` for any task |
+//! | `ct_task_ids(task) -> u64` | `ct_pid_tgid` for any task |
+//! | `ct_pid_number(pid) -> u64` | the number of a `struct pid` as the container sees it, or 0 |
+//! | `ct_owns_socket(sock) -> u64` | 1 if a socket belongs to the scope, else 0 |
+//! | `ct_owns_packet(skb) -> u64` | 1 if a packet belongs to a socket of the scope, else 0 |
+//! | `ct_note_request(ctx) -> u64` | body of a raw tracepoint program on `block_bio_queue` |
+//! | `ct_owns_request(bio) -> u64` | 1 if `ct_note_request` has seen the scope make the request, else 0 |
+//! | `ct_request_letters(flags) -> u64` | what a block request is, as up to 8 letters |
 //! | `ct_insert(map, key) -> i64` | makes an entry of zeros: 0, or a negative errno; an existing key is 0 |
 //! | `ct_hdr_update(*mut Hdr, v)` | adds a value to an entry of a per-CPU map |
 //! | `ct_hdr_update_atomic(*mut Hdr, v)` | the same where another program may come between |
@@ -42,6 +50,7 @@
 //! | `SEEN` | `maps` | which stacks have been sent |
 //! | `STACK_AREAS` | `maps` | where stacks are written to, on each CPU |
 //! | `TRACED` | `maps` | hash of the tasks that `ProcessFilter::Tree` follows |
+//! | `REQUESTS` | `maps` | hash of the block requests that the scope has made |
 
 mod aggregate;
 mod atomic;
@@ -51,5 +60,6 @@ mod loss;
 mod ring;
 mod scope;
 mod stack;
+mod subject;
 mod task;
 mod text;

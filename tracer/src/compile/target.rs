@@ -7,7 +7,14 @@ use super::sema::policy::Level;
 use crate::host::btf::Btf;
 use crate::host::elf::Binaries;
 use crate::host::functions::Function;
-use tracer_common::scope::Scope;
+use tracer_common::scope::{ProcessFilter, Scope, ScopeKind};
+
+impl Target {
+    /// Whether every task on the machine is in scope.
+    pub fn sees_everybody(&self) -> bool {
+        self.scope.kind == ScopeKind::Host as u32 && self.scope.filter == ProcessFilter::All as u32
+    }
+}
 
 /// What the compiler needs to know of the kernel, the scope and the command line.
 #[derive(Clone, Debug, Default)]

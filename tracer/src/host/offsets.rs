@@ -6,7 +6,10 @@ use super::btf::{Btf, BtfError, Type};
 
 /// The offsets of this kernel.
 pub fn kernel_offsets(btf: &Btf) -> Result<KernelOffsets, BtfError> {
-    let offset = |structure, path| Ok(btf.field(btf.composite(structure)?, path)?.offset());
+    let offset =
+        |structure, path| -> Result<u32, BtfError> { Ok(btf.field(btf.composite(structure)?, path)?.offset()) };
+    // What a configuration of the kernel, or an older one, does without.
+    let optional = |structure, path| offset(structure, path).unwrap_or_default();
     let numbers = btf.field(btf.composite("pid")?, "numbers")?;
     let Type::Array { element, .. } = btf.ty(btf.resolve(numbers.ty)?)? else {
         return Err(BtfError::Missing("pid.numbers as an array".to_owned()));
@@ -27,5 +30,11 @@ pub fn kernel_offsets(btf: &Btf) -> Result<KernelOffsets, BtfError> {
         cgroup_level: offset("cgroup", "level")?,
         cgroup_kn: offset("cgroup", "kn")?,
         kernfs_node_id: offset("kernfs_node", "id")?,
+        task_pid: offset("task_struct", "pid")?,
+        task_tgid: offset("task_struct", "tgid")?,
+        cgroup_ancestors: optional("cgroup", "ancestors"),
+        sock_cgroup: optional("sock", "sk_cgrp_data.cgroup"),
+        sock_state: optional("sock", "__sk_common.skc_state"),
+        skb_sk: optional("sk_buff", "sk"),
     })
 }

@@ -393,6 +393,22 @@ pub enum Runtime {
     FollowFork,
     /// `ct_forget_task(context)`: takes the mark from a task that is no more.
     ForgetTask,
+    /// `ct_in_scope_of(task) -> 0 or 1`.
+    InScopeOf,
+    /// `ct_task_ids(task) -> tgid << 32 | tid`, as the scope's pid namespace numbers them.
+    TaskIds,
+    /// `ct_pid_number(pid) -> number`, as the scope's pid namespace has it.
+    PidNumber,
+    /// `ct_owns_socket(sock) -> 0 or 1`.
+    OwnsSocket,
+    /// `ct_owns_packet(skb) -> 0 or 1`.
+    OwnsPacket,
+    /// `ct_note_request(context)`: notes a request to a block device if it is the scope's.
+    NoteRequest,
+    /// `ct_owns_request(bio) -> 0 or 1`.
+    OwnsRequest,
+    /// `ct_request_letters(flags) -> letters`.
+    RequestLetters,
     /// `ct_insert(map, key) -> 0 or -errno`: adds an empty aggregation.
     Insert,
     /// `ct_hdr_update(value, n)`: adds `n` to the `agg::Hdr` that `value` points to.
@@ -432,6 +448,14 @@ impl Runtime {
             Self::CompareBytes => "ct_compare_bytes",
             Self::FollowFork => "ct_follow_fork",
             Self::ForgetTask => "ct_forget_task",
+            Self::InScopeOf => "ct_in_scope_of",
+            Self::TaskIds => "ct_task_ids",
+            Self::PidNumber => "ct_pid_number",
+            Self::OwnsSocket => "ct_owns_socket",
+            Self::OwnsPacket => "ct_owns_packet",
+            Self::NoteRequest => "ct_note_request",
+            Self::OwnsRequest => "ct_owns_request",
+            Self::RequestLetters => "ct_request_letters",
             Self::Insert => "ct_insert",
             Self::HdrUpdate => "ct_hdr_update",
             Self::HdrUpdateAtomic => "ct_hdr_update_atomic",
@@ -561,7 +585,20 @@ impl Runtime {
     pub fn arity(self) -> usize {
         match self {
             Self::InScope | Self::PidTgid | Self::ParentPid => 0,
-            Self::SwapBytes | Self::FollowFork | Self::ForgetTask | Self::Reserve | Self::RingFull | Self::Lost => 1,
+            Self::SwapBytes
+            | Self::FollowFork
+            | Self::ForgetTask
+            | Self::InScopeOf
+            | Self::TaskIds
+            | Self::PidNumber
+            | Self::OwnsSocket
+            | Self::OwnsPacket
+            | Self::NoteRequest
+            | Self::OwnsRequest
+            | Self::RequestLetters
+            | Self::Reserve
+            | Self::RingFull
+            | Self::Lost => 1,
             Self::Insert
             | Self::HdrUpdate
             | Self::HdrUpdateAtomic
@@ -577,6 +614,17 @@ impl Runtime {
 
     /// Whether two calls in one run of a program with the same arguments give the same result and write no memory.
     pub fn is_constant(self) -> bool {
-        matches!(self, Self::InScope | Self::PidTgid | Self::SwapBytes | Self::Log2Index | Self::LinearIndex)
+        matches!(
+            self,
+            Self::InScope
+                | Self::PidTgid
+                | Self::SwapBytes
+                | Self::InScopeOf
+                | Self::TaskIds
+                | Self::PidNumber
+                | Self::RequestLetters
+                | Self::Log2Index
+                | Self::LinearIndex
+        )
     }
 }

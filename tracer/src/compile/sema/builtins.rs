@@ -263,6 +263,14 @@ pub fn is_known(name: &str) -> bool {
     NOT_YET.contains(&name)
 }
 
+/// Whether it is about the current task: who that is, what is in its memory, how it came here.
+pub fn asks_for_current(name: &str) -> bool {
+    const OTHERS: [&str; 7] = ["curtask", "kstack", "ustack", "ppid", "usermode", "uaddr", "usym"];
+    // The command's number is one the compiler knows.
+    let identity = || function(name).is_some_and(|row| row.data == Data::Identity && name != "cpid");
+    OTHERS.contains(&name) || identity()
+}
+
 /// The names of all words, for proposals.
 pub fn words() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|row| row.name).filter(|name| word(name).is_some()).chain(["args"])

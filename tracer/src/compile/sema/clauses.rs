@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::builtins;
 use super::check::numbered;
 use super::events::{self, Field};
 use super::probes::{self, Event, Site};
@@ -26,6 +27,8 @@ pub struct Instance<'a> {
     pub sites: Vec<Site>,
     /// The places' names, in the same order.
     pub ids: Vec<ProbeId>,
+    /// Whether the clause asks for the current task.
+    pub of_current: bool,
 }
 
 impl Instance<'_> {
@@ -90,7 +93,7 @@ fn split<'a>(
             _ => 0,
         });
         let ids = sites.iter().map(|site| names.id(&site.name)).collect();
-        instances.push(Instance { probe, sites, ids });
+        instances.push(Instance { probe, sites, ids, of_current: needs.current });
     }
 }
 
@@ -143,6 +146,7 @@ enum EventKind {
 #[derive(Default)]
 struct Needs {
     name: bool,
+    current: bool,
     fields: Vec<String>,
     arguments: Vec<u32>,
 }
@@ -234,6 +238,7 @@ impl Needs {
             E::Call { name, arguments } => {
                 self.name |=
                     name.text.starts_with("str") && arguments.iter().any(|argument| is_word(argument, "probe"));
+                self.current |= builtins::asks_for_current(&name.text);
                 arguments.iter().for_each(|argument| self.expr(argument));
             }
             E::Map { key, .. } => key.iter().for_each(|key| self.expr(key)),
@@ -256,7 +261,10 @@ impl Needs {
                 self.block(otherwise);
             }
             E::TypeQuery { of: ast::TypeOrExpr::Expr(of), .. } => self.expr(of),
-            E::Identifier(name) => self.arguments.extend(numbered("arg", name)),
+            E::Identifier(name) => {
+                self.arguments.extend(numbered("arg", name));
+                self.current |= builtins::asks_for_current(name);
+            }
             E::TypeQuery { .. }
             | E::Integer { .. }
             | E::String(_)

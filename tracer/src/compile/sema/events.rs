@@ -45,7 +45,8 @@ pub fn fields(event: Event) -> Vec<(String, Field)> {
         | Event::Usdt { .. }
         | Event::RawTracepoint { .. }
         | Event::Sample(_)
-        | Event::KernelFunction { .. } => Vec::new(),
+        | Event::KernelFunction { .. }
+        | Event::Tracepoint { .. } => Vec::new(),
         Event::AnySyscall { exit: true, .. } => vec![id, result],
         Event::AnySyscall { exit: false, raw: true } => vec![id],
         Event::AnySyscall { exit: false, raw: false } => {

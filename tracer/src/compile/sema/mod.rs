@@ -4,6 +4,7 @@
 //! everything that is wrong with the script.
 
 pub mod builtins;
+pub mod catalogue;
 mod check;
 mod clauses;
 mod config;
@@ -20,6 +21,7 @@ mod registers;
 mod samples;
 mod storage;
 pub mod syscalls;
+mod tracepoints;
 pub mod typed;
 mod types;
 mod unsupported;

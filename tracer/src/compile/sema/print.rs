@@ -3,7 +3,8 @@
 
 use super::check::function;
 use super::typed::{
-    BinaryOp, Builtin, Clause, Context, Expr, ExprKind, Program, Script, Selector, Stmt, StmtKind, Type, UnaryOp,
+    BinaryOp, Builtin, Clause, Context, Expr, ExprKind, Program, Question, Script, Selector, Stmt, StmtKind, Subject,
+    Type, UnaryOp,
 };
 use crate::plan::{
     self, Aggregation, Attach, Frames, KprobeSite, Map, MapId, Piece, Plan, ProbeId, Record, Sample, Shape, Storage,
@@ -126,9 +127,19 @@ impl Printer<'_> {
             Context::None | Context::SysEnter | Context::SysExit | Context::Words | Context::Registers => "",
             Context::Sample => "",
             Context::FollowFork => ", following forks",
+            Context::NoteRequest => ", noting requests",
             Context::ForgetTask => ", forgetting followed tasks",
         };
-        let scoped = if program.scoped { ", scoped" } else { "" };
+        let scoped = match program.subject {
+            Subject::Anybody => String::new(),
+            Subject::Current => ", scoped".into(),
+            Subject::Task(word) => format!(", scoped by the task in word{word}"),
+            Subject::Either(word) => format!(", scoped, or by the task in word{word}"),
+            Subject::Socket(word) => format!(", scoped by the socket in word{word}"),
+            Subject::Packet(word) => format!(", scoped by the packet in word{word}"),
+            Subject::Request { word, or_current: false, .. } => format!(", scoped by the request in word{word}"),
+            Subject::Request { word, or_current: true, .. } => format!(", scoped, or by the request in word{word}"),
+        };
         self.line(0, &format!("program {}: {attach}{scoped}{context}", planned.symbol));
         for clause in &program.clauses {
             self.clause(clause);
@@ -257,6 +268,15 @@ impl Printer<'_> {
             ExprKind::LocalAdd { local: id, delta, post } => added(&local(id), *delta, *post),
             ExprKind::Builtin(builtin) => builtin_name(*builtin),
             ExprKind::SyscallArgument(register) => format!("arg{register}:{}", type_name(&expr.ty)),
+            ExprKind::Ask(question, of_what) => {
+                let question = match question {
+                    Question::InScope => "in_scope",
+                    Question::TaskId => "task_id",
+                    Question::PidNumber => "pid_number",
+                    Question::RequestLetters => "request_letters",
+                };
+                format!("{question}({})", of(of_what))
+            }
             ExprKind::ContextWord(word) => format!("word{word}:{}", type_name(&expr.ty)),
             ExprKind::Stack { user, depth } => format!("stack({}, {depth})", space(*user)),
             ExprKind::Address(address) => format!("address({})", of(address)),

@@ -2,8 +2,8 @@
 
 use super::kprobes;
 use super::policy::ProbeKind;
-use super::syscalls::{self, Syscall};
-use super::{proposing, samples, uprobes, usdt, words};
+use super::syscalls::Syscall;
+use super::{proposing, samples, tracepoints, uprobes, usdt};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
@@ -51,6 +51,13 @@ pub enum Event {
         /// The function that stands for it in the kernel's types: see [`super::words`].
         function: TypeId,
     },
+    /// A tracepoint of the catalogue.
+    Tracepoint {
+        /// Which of the catalogue's rows.
+        row: usize,
+        /// The function that stands for its raw tracepoint in the kernel's types.
+        function: TypeId,
+    },
     /// A place in the code of a program or library.
     Uprobe {
         /// Which of the target's files.
@@ -90,7 +97,9 @@ impl Event {
 
     /// Whether what addresses mean is the memory of the process, where nothing says otherwise.
     pub fn in_user_memory(self) -> bool {
-        self.has_subject() && !matches!(self, Event::KernelFunction { .. } | Event::RawTracepoint { .. })
+        let of_kernel =
+            matches!(self, Event::KernelFunction { .. } | Event::RawTracepoint { .. } | Event::Tracepoint { .. });
+        self.has_subject() && !of_kernel
     }
 
     /// The row of the policy that it falls under.
@@ -98,7 +107,7 @@ impl Event {
         match self {
             Event::Begin | Event::End | Event::Interval(_) => ProbeKind::Timer,
             Event::AnySyscall { .. } | Event::Syscall { .. } => ProbeKind::Syscall,
-            Event::RawTracepoint { .. } => ProbeKind::KernelEvent,
+            Event::RawTracepoint { .. } | Event::Tracepoint { .. } => ProbeKind::KernelEvent,
             Event::Uprobe { .. } | Event::Usdt { .. } => ProbeKind::UserFunction,
             Event::Sample(_) => ProbeKind::Sample,
             Event::KernelFunction { .. } => ProbeKind::KernelFunction,
@@ -154,8 +163,8 @@ pub fn expand(spec: &ast::ProbeSpec, target: &Target) -> Result<Vec<Site>, Diagn
         "begin" | "BEGIN" => lone(spec, rest, "begin", Event::Begin),
         "end" | "END" => lone(spec, rest, "end", Event::End),
         "interval" | "i" => interval(spec, rest).map(|site| vec![site]),
-        "tracepoint" | "t" => tracepoint(spec, rest),
-        "rawtracepoint" | "rt" => raw_tracepoint(spec, rest, target),
+        "tracepoint" | "t" => tracepoints::expand(spec, rest, target),
+        "rawtracepoint" | "rt" => tracepoints::expand_raw(spec, rest, target),
         "uprobe" | "u" => uprobes::expand(spec, false, target),
         "uretprobe" | "ur" => uprobes::expand(spec, true, target),
         kind if usdt::is_kind(kind) => usdt::expand(spec, target),
@@ -241,118 +250,10 @@ pub(super) fn duration(text: &str) -> Option<u64> {
     text[..digits].parse::<u64>().ok()?.checked_mul(unit)
 }
 
-fn raw_tracepoint(spec: &ast::ProbeSpec, rest: &[ast::Name], target: &Target) -> Result<Vec<Site>, Diagnostic> {
-    // A kernel module may stand before the name.
-    let ([event] | [_, event]) = rest else {
-        return Err(
-            Diagnostic::error(spec.span, "a raw tracepoint needs a name").help("write `rawtracepoint:sched_switch`")
-        );
-    };
-    let site = |name: &str, happens| Site { name: format!("rawtracepoint:{name}"), event: happens, span: spec.span };
-    let syscalls = [("sys_enter", false), ("sys_exit", true)].into_iter();
-    let mut sites: Vec<Site> = syscalls
-        .filter(|(name, _)| matches(&event.text, name))
-        .map(|(name, exit)| site(name, Event::AnySyscall { exit, raw: true }))
-        .collect();
-    let Some(btf) = target.types.as_deref() else {
-        return if sites.is_empty() {
-            Err(Diagnostic::error(event.span, format!("nothing is known of the raw tracepoint `{}`", event.text))
-                .help("this kernel does not show its types (BTF); without them there are `sys_enter` and `sys_exit`"))
-        } else {
-            Ok(sites)
-        };
-    };
-    if event.text.contains('*') {
-        let known = words::raw_tracepoints(btf).into_iter();
-        let named = known.filter(|(name, _)| matches(&event.text, name) && !["sys_enter", "sys_exit"].contains(name));
-        sites.extend(named.map(|(name, function)| site(name, Event::RawTracepoint { function })));
-    } else if sites.is_empty() {
-        let function = words::raw_tracepoint(btf, &event.text);
-        sites.extend(function.map(|function| site(&event.text, Event::RawTracepoint { function })));
-    }
-    if !sites.is_empty() {
-        return Ok(sites);
-    }
-    if event.text.contains('*') {
-        return Err(Diagnostic::error(event.span, format!("no raw tracepoint matches `{}`", event.text)));
-    }
-    let error = Diagnostic::error(event.span, format!("there is no raw tracepoint `{}`", event.text));
-    let known = words::raw_tracepoints(btf);
-    Err(proposing(error, &event.text, known.iter().map(|&(name, _)| name)))
-}
-
-fn tracepoint(spec: &ast::ProbeSpec, rest: &[ast::Name]) -> Result<Vec<Site>, Diagnostic> {
-    let [category, event] = rest else {
-        return Err(Diagnostic::error(spec.span, "a tracepoint needs a category and an event")
-            .help("write `tracepoint:syscalls:sys_enter_openat`"));
-    };
-    let mut sites = Vec::new();
-    if matches(&category.text, "raw_syscalls") {
-        sites.extend(
-            [("sys_enter", false), ("sys_exit", true)].into_iter().filter(|(name, _)| matches(&event.text, name)).map(
-                |(name, exit)| Site {
-                    name: format!("tracepoint:raw_syscalls:{name}"),
-                    event: Event::AnySyscall { exit, raw: false },
-                    span: spec.span,
-                },
-            ),
-        );
-    }
-    if matches(&category.text, "syscalls") {
-        for syscall in syscalls::all() {
-            let Some(name) = syscall.tracepoint else { continue };
-            for (prefix, exit) in [("sys_enter_", false), ("sys_exit_", true)] {
-                let name = format!("{prefix}{name}");
-                if matches(&event.text, &name) {
-                    sites.push(Site {
-                        name: format!("tracepoint:syscalls:{name}"),
-                        event: Event::Syscall { exit, syscall },
-                        span: spec.span,
-                    });
-                }
-            }
-        }
-    }
-    if sites.is_empty() { Err(no_tracepoint(category, event)) } else { Ok(sites) }
-}
-
-/// Why nothing has matched, and what may have been meant.
-fn no_tracepoint(category: &ast::Name, event: &ast::Name) -> Diagnostic {
-    if !["syscalls", "raw_syscalls"].iter().any(|known| matches(&category.text, known)) {
-        let error = Diagnostic::error(
-            category.span,
-            format!("tracepoints of the category `{}` are not supported yet", category.text),
-        );
-        let error = proposing(error, &category.text, ["syscalls", "raw_syscalls"]);
-        return if error.help.is_empty() { error.help("supported are `syscalls` and `raw_syscalls`") } else { error };
-    }
-    if event.text.contains('*') {
-        return Diagnostic::error(event.span, format!("no tracepoint matches `{}:{}`", category.text, event.text));
-    }
-    let error = Diagnostic::error(event.span, format!("there is no tracepoint `{}:{}`", category.text, event.text));
-    // The manual's name of a system call whose tracepoints are called otherwise: `stat`, whose are `newstat`'s.
-    for prefix in ["sys_enter_", "sys_exit_"] {
-        let known = event.text.strip_prefix(prefix).and_then(syscalls::by_name);
-        if let Some(tracepoint) = known.and_then(|syscall| syscall.tracepoint) {
-            return error.help(format!("the kernel calls it `{prefix}{tracepoint}`"));
-        }
-        if known.is_some() {
-            return error
-                .help("the kernel has this number, but no such system call any more, and no tracepoint for it");
-        }
-    }
-    let names: Vec<String> = match category.text.as_str() {
-        "raw_syscalls" => vec!["sys_enter".into(), "sys_exit".into()],
-        _ => (syscalls::all().iter().filter_map(|syscall| syscall.tracepoint))
-            .flat_map(|name| [format!("sys_enter_{name}"), format!("sys_exit_{name}")])
-            .collect(),
-    };
-    proposing(error, &event.text, names.iter().map(String::as_str))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compile::sema::syscalls;
 
     fn spec(text: &str) -> ast::ProbeSpec {
         let fields = text.split(':').map(|field| ast::Name { text: field.into(), span: Span::default() }).collect();
@@ -421,7 +322,7 @@ mod tests {
         assert_eq!(refusal("interval:m:1").split(';').next().unwrap(), "`m` is not a unit of an interval");
         assert_eq!(
             refusal("tracepoint:sched:sched_switch").split(';').next().unwrap(),
-            "tracepoints of the category `sched` are not supported yet"
+            "nothing is known of the tracepoint `sched:sched_switch`"
         );
     }
 }

@@ -9,9 +9,8 @@ use std::collections::HashSet;
 use super::check::CheckedClause;
 use super::clauses::Instance;
 use super::probes::Event;
-use super::typed::{Clause, Context, Program};
-use super::usdt;
-use super::words;
+use super::typed::{Clause, Context, Program, Subject};
+use super::{catalogue, usdt, words};
 use crate::compile::target::Target;
 use crate::host::elf::usdt::Marker;
 use crate::host::functions::Function;
@@ -41,7 +40,7 @@ pub fn assemble(
             planned.push(plan::Program { symbol: symbol(&attach, planned.len()), attach, probes: Vec::new() });
             programs.push(Program {
                 context: context(event),
-                scoped: event.has_subject(),
+                subject: subject(event, target),
                 preemptible: matches!(event, Event::Uprobe { .. } | Event::Usdt { .. }) || mixed && event.has_subject(),
                 clauses: Vec::new(),
             });
@@ -51,6 +50,7 @@ pub fn assemble(
         planned[at].probes.extend(instance.ids.iter().filter(|id| known.insert(**id)));
         programs[at].clauses.push(Clause {
             selector: instance.selector(),
+            of_current: instance.of_current,
             probes: instance.ids.clone(),
             locals: clause.locals,
             predicate: clause.predicate,
@@ -58,27 +58,62 @@ pub fn assemble(
             span: instance.probe.span,
         });
     }
-    // Samples are taken in interrupts, which come between the instructions of any other program.
-    if programs.len() > 1 && programs.iter().any(|program| program.context == Context::Sample) {
+    // Samples are taken in interrupts, which come between the instructions of any other program; and so are many events.
+    let interrupts = |program: &Program| matches!(program.context, Context::Sample | Context::Words);
+    if programs.len() > 1 && programs.iter().any(interrupts) {
         programs.iter_mut().for_each(|program| program.preemptible = true);
     }
+    let notes_requests = programs.iter().any(|program| matches!(program.subject, Subject::Request { .. }));
+    let mut add = |symbol: &str, event: &str, context| {
+        let attach = Attach::RawTracepoint { event: event.into() };
+        planned.push(plan::Program { symbol: symbol.into(), attach, probes: Vec::new() });
+        programs.push(Program { context, subject: Subject::Anybody, preemptible: false, clauses: Vec::new() });
+    };
+    if notes_requests && !target.sees_everybody() {
+        add("note_request", "block_bio_queue", Context::NoteRequest);
+    }
     if target.scope.filter == ProcessFilter::Tree as u32 {
-        let follow = [
-            ("follow_fork", "sched_process_fork", Context::FollowFork),
-            ("forget_task", "sched_process_free", Context::ForgetTask),
-        ];
-        for (symbol, event, context) in follow {
-            let attach = Attach::RawTracepoint { event: event.into() };
-            planned.push(plan::Program { symbol: symbol.into(), attach, probes: Vec::new() });
-            programs.push(Program { context, scoped: false, preemptible: false, clauses: Vec::new() });
-        }
+        add("follow_fork", "sched_process_fork", Context::FollowFork);
+        add("forget_task", "sched_process_free", Context::ForgetTask);
     }
     (programs, planned)
 }
 
+/// Whose an event is. Where the catalogue names an argument that this kernel's raw tracepoint does not have, the current
+/// task's.
+fn subject(event: Event, target: &Target) -> Subject {
+    let function = match event {
+        Event::RawTracepoint { function } | Event::Tracepoint { function, .. } => function,
+        event if event.has_subject() => return Subject::Current,
+        _ => return Subject::Anybody,
+    };
+    let types = target.types.as_deref().expect("analysis has taken it from there");
+    let word = |argument| words::word(types, function, argument);
+    let request = |argument: &str, word, or_current| {
+        let bio = types.composite("request").and_then(|request| types.field(request, "bio"));
+        match (argument, bio) {
+            ("bio", _) => Subject::Request { word, bio: None, or_current },
+            (_, Ok(field)) => Subject::Request { word, bio: Some(field.offset()), or_current },
+            (_, Err(_)) => Subject::Current,
+        }
+    };
+    let name = words::raw_tracepoint_name(types, function).expect("analysis has found it by its name");
+    let subject = match catalogue::subject(name) {
+        catalogue::Subject::Current => None,
+        catalogue::Subject::Nobody => Some(Subject::Anybody),
+        catalogue::Subject::Task(argument) => word(argument).map(Subject::Task),
+        catalogue::Subject::Either(argument) => word(argument).map(Subject::Either),
+        catalogue::Subject::Socket(argument) => word(argument).map(Subject::Socket),
+        catalogue::Subject::Packet(argument) => word(argument).map(Subject::Packet),
+        catalogue::Subject::Request(argument) => word(argument).map(|word| request(argument, word, true)),
+        catalogue::Subject::Done(argument) => word(argument).map(|word| request(argument, word, false)),
+    };
+    subject.unwrap_or(Subject::Current)
+}
+
 fn attach(event: Event, instance: &Instance<'_>, target: &Target) -> Attach {
     match event {
-        Event::RawTracepoint { function } => {
+        Event::RawTracepoint { function } | Event::Tracepoint { function, .. } => {
             let types = target.types.as_deref().expect("analysis has taken it from there");
             let name = words::raw_tracepoint_name(types, function).expect("analysis has found it by its name");
             Attach::RawTracepoint { event: name.into() }
@@ -135,7 +170,7 @@ fn context(event: Event) -> Context {
         Event::Begin | Event::End | Event::Interval(_) => Context::None,
         Event::AnySyscall { exit: false, .. } | Event::Syscall { exit: false, .. } => Context::SysEnter,
         Event::AnySyscall { exit: true, .. } | Event::Syscall { exit: true, .. } => Context::SysExit,
-        Event::RawTracepoint { .. } => Context::Words,
+        Event::RawTracepoint { .. } | Event::Tracepoint { .. } => Context::Words,
         Event::Uprobe { .. } | Event::Usdt { .. } | Event::KernelFunction { .. } => Context::Registers,
         Event::Sample(_) => Context::Sample,
     }

@@ -22,13 +22,40 @@ pub struct Script {
 pub struct Program {
     /// How the program reaches its arguments.
     pub context: Context,
-    /// Whether events of tasks outside the scope are dropped first. Not so for begin, end and interval.
-    pub scoped: bool,
+    /// Whose its events are. Those of others than the scope's are dropped first.
+    pub subject: Subject,
     /// Whether the program may be pre-empted by another run of a program on the same CPU that updates the same per-CPU
     /// value (uprobes and the like): aggregations are then atomic.
     pub preemptible: bool,
     /// In script order. A `return` leaves its clause only.
     pub clauses: Vec<Clause>,
+}
+
+/// Whose the events of a program are. A word is that of the context; an offset is where that, or what it points to, has a
+/// pointer to a `struct bio`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Nobody's in particular: all of them count.
+    Anybody,
+    /// The current task's.
+    Current,
+    /// Those of the `struct task_struct` in this word.
+    Task(u8),
+    /// Those of the current task, and those of the `struct task_struct` in this word.
+    Either(u8),
+    /// Those of the `struct sock` in this word.
+    Socket(u8),
+    /// Those of the `struct sk_buff` in this word.
+    Packet(u8),
+    /// Those of whoever made a request to a block device.
+    Request {
+        /// A `struct bio`, or a structure that has a pointer to one.
+        word: u8,
+        /// Where that pointer is; `None` if the word is a `struct bio` itself.
+        bio: Option<u32>,
+        /// The current task's, too.
+        or_current: bool,
+    },
 }
 
 /// What a program's context pointer points to.
@@ -49,6 +76,9 @@ pub enum Context {
     /// Raw tracepoint `sched_process_fork`, where [`Clause`]s are empty and the runtime follows the traced tree. Wanted,
     /// together with [`Context::ForgetTask`], whenever the scope's process filter is `Tree`.
     FollowFork,
+    /// Raw tracepoint `block_bio_queue`, where [`Clause`]s are empty and the runtime notes the scope's requests. Wanted
+    /// whenever a program's subject is [`Subject::Request`].
+    NoteRequest,
     /// Raw tracepoint `sched_process_free`, where [`Clause`]s are empty and the runtime forgets a followed task.
     ForgetTask,
 }
@@ -60,6 +90,8 @@ pub struct Clause {
     pub selector: Selector,
     /// The probes it was written for that this program covers; one unless the selector tells them apart.
     pub probes: Vec<ProbeId>,
+    /// Whether it asks for the current task, so that it runs only where that one is in scope, whoever the event is about.
+    pub of_current: bool,
     /// Variables, parameters first.
     pub locals: Vec<Local>,
     /// The condition; the action runs when it is true.
@@ -280,7 +312,8 @@ impl ExprKind {
                 key.as_deref().into_iter().collect()
             }
             Self::ReadStr { address, length, .. } => [address].into_iter().chain(length).map(|part| &**part).collect(),
-            Self::Read { address: part, .. }
+            Self::Ask(_, part)
+            | Self::Read { address: part, .. }
             | Self::Address(part)
             | Self::Convert(part)
             | Self::Unary(_, part)
@@ -355,6 +388,8 @@ pub enum ExprKind {
     },
     /// An address of the process as something that can be named later: a `Shape::Stack` of one frame.
     Address(Box<Expr>),
+    /// What the runtime library knows of something in the kernel, given its address.
+    Ask(Question, Box<Expr>),
     /// `str(address, length)`: text from the traced process's or the kernel's memory.
     ReadStr {
         /// Where.
@@ -447,6 +482,19 @@ pub enum Builtin {
     SyscallResult,
     /// A register of the process at [`Context::Registers`], `u64`.
     Register(Register),
+}
+
+/// What can be asked of the runtime library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Question {
+    /// Whether a task is in scope, `Bool`.
+    InScope,
+    /// A task's number in the scope's pid namespace, `u32`; 0 if it has none there.
+    TaskId,
+    /// The number of a `struct pid` in that namespace, `u32`.
+    PidNumber,
+    /// What the flags of a block request mean, in letters, the first in the lowest byte, `u64`.
+    RequestLetters,
 }
 
 /// Where `struct pt_regs` keeps a register: the offset in bytes.

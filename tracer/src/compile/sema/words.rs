@@ -57,6 +57,18 @@ pub fn arguments(types: &mut Types<'_>, function: TypeId, skip: usize) -> Vec<(S
     fields
 }
 
+/// The names of a function's arguments but for the first `skip`.
+pub fn names(btf: &Btf, function: TypeId, skip: usize) -> Vec<&str> {
+    let Ok(Type::Function { prototype, .. }) = btf.ty(function) else { return Vec::new() };
+    btf.parameters(prototype).skip(skip).map(|parameter| parameter.name).collect()
+}
+
+/// The word that an argument of a raw tracepoint is.
+pub fn word(btf: &Btf, function: TypeId, argument: &str) -> Option<u8> {
+    // Arguments of raw tracepoints are one word each.
+    names(btf, function, 1).iter().position(|name| *name == argument).map(|at| at as u8)
+}
+
 /// How many words the arguments of a function but for the first `skip` take.
 pub fn count(btf: &Btf, function: TypeId, skip: usize) -> u32 {
     let Ok(Type::Function { prototype, .. }) = btf.ty(function) else { return 0 };

@@ -29,10 +29,8 @@ impl Lowering<'_> {
             ExprKind::MapAdd { map, key, delta, post } => self.map_add(*map, key.as_deref(), *delta, *post),
             ExprKind::Builtin(builtin) => self.builtin(*builtin),
             ExprKind::SyscallArgument(n) => self.syscall_argument(*n),
-            ExprKind::ContextWord(n) => {
-                let context = self.b.context();
-                self.b.load(context, 8 * i16::from(*n), Width::B8)
-            }
+            ExprKind::ContextWord(n) => self.context_word(*n),
+            ExprKind::Ask(question, of) => self.ask(*question, of),
             ExprKind::Read { address, user } => {
                 let address = self.value(address);
                 let Number { width, signed } = type_number(expr);

@@ -11,7 +11,7 @@ use tracer_common::stack;
 
 /// Something that does not change while a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fact {
+pub(super) enum Fact {
     /// Pid and tid in one.
     PidTgid,
     UidGid,
@@ -29,6 +29,10 @@ enum Fact {
     SyscallNumber,
     SyscallArgument(u8),
     ForeignCall,
+    /// Whether the current task is in scope.
+    CurrentInScope,
+    /// Whether the task in a word of the context is in scope.
+    WordInScope(u8),
     /// The address of the current task's storage in a map; there is one.
     Storage(MapId),
 }
@@ -259,7 +263,7 @@ impl Lowering<'_> {
     }
 
     /// A fact's value: the one known here, or a new one.
-    fn fact(&mut self, fact: Fact, ask: impl FnOnce(&mut Self) -> Value) -> Value {
+    pub(super) fn fact(&mut self, fact: Fact, ask: impl FnOnce(&mut Self) -> Value) -> Value {
         self.known(fact).unwrap_or_else(|| {
             let value = ask(self);
             self.learn(fact, value);

@@ -3,7 +3,8 @@
 //! In reading order: this module makes a function for each program (scope check, then its clauses one after the
 //! other); [`selector`] chooses clauses by system call; [`statement`] and [`expression`] follow the typed tree; [`loops`] makes
 //! callbacks; [`facts`] is what the kernel knows, asked for once in a run; [`memory`] writes strings, tuples and keys; [`maps`] and
-//! [`aggregation`] update maps; [`record`] sends to user space.
+//! [`aggregation`] update maps; [`record`] sends to user space;
+//! [`subject`] asks whether an event is the scope's.
 //!
 //! An expression whose value is a number becomes a [`Value`]; any other is written to a [`memory::Place`] that the
 //! consumer names, so that a string goes straight from the process's memory to the record that prints it.
@@ -18,8 +19,7 @@ mod memory;
 mod record;
 mod selector;
 mod statement;
-
-use tracer_common::scope::{ProcessFilter, ScopeKind};
+mod subject;
 
 use super::build::{Builder, Variable};
 use super::{Block, Function, Module, Runtime, SlotId, Value};
@@ -62,6 +62,7 @@ fn function(script: &typed::Script, target: &Target, program: &typed::Program, s
     let whole = match program.context {
         typed::Context::FollowFork => Some(Runtime::FollowFork),
         typed::Context::ForgetTask => Some(Runtime::ForgetTask),
+        typed::Context::NoteRequest => Some(Runtime::NoteRequest),
         typed::Context::None
         | typed::Context::SysEnter
         | typed::Context::SysExit
@@ -135,25 +136,13 @@ enum Probe {
 }
 
 impl Lowering<'_> {
-    /// Ends the program for events of others.
-    fn scope_check(&mut self) {
-        let scope = &self.target.scope;
-        let everyone = scope.kind == ScopeKind::Host as u32 && scope.filter == ProcessFilter::All as u32;
-        if !self.program.scoped || everyone {
-            return;
-        }
-        let (inside, outside) = (self.b.new_block(), self.b.new_block());
-        let in_scope = self.b.runtime(Runtime::InScope, &[]);
-        self.b.branch_if(in_scope, inside, outside);
-        self.b.fill(outside);
-        self.b.ret();
-        self.b.fill(inside);
-    }
-
     /// Runs a clause if its selector and its predicate say so, and goes on behind it.
     fn clause(&mut self, clause: &typed::Clause) {
         self.b.span = clause.span;
         self.end = self.b.new_block();
+        if clause.of_current {
+            self.only_if_current_is_in_scope();
+        }
         self.select(clause);
         self.place_locals(clause);
         self.zero_locals(clause);

@@ -32,8 +32,9 @@ pub fn target() -> Target {
 pub fn script(context: Context, maps: Vec<Map>, clauses: Vec<Clause>) -> Script {
     let attach = Attach::RawTracepoint { event: "sys_enter".into() };
     let program = plan::Program { symbol: "p".into(), attach, probes: Vec::new() };
+    let subject = if context == Context::None { Subject::Anybody } else { Subject::Current };
     Script {
-        programs: vec![Program { context, scoped: context != Context::None, preemptible: false, clauses }],
+        programs: vec![Program { context, subject, preemptible: false, clauses }],
         plan: Plan { programs: vec![program], maps, ..Plan::default() },
     }
 }
@@ -46,7 +47,15 @@ pub fn map(storage: Storage, key: Option<Shape>, value: plan::Value) -> Map {
 /// A clause for all events.
 pub fn clause(locals: Vec<Local>, predicate: Option<Expr>, body: Vec<StmtKind>) -> Clause {
     let body = body.into_iter().map(stmt).collect();
-    Clause { selector: Selector::Always, probes: vec![ProbeId(0)], locals, predicate, body, span: Span::default() }
+    Clause {
+        selector: Selector::Always,
+        probes: vec![ProbeId(0)],
+        of_current: false,
+        locals,
+        predicate,
+        body,
+        span: Span::default(),
+    }
 }
 
 /// A statement.

@@ -8,7 +8,7 @@ use crate::compile::sema::policy::Data;
 use crate::compile::sema::probes::Event;
 use crate::compile::sema::typed::{self, Builtin, ExprKind};
 use crate::compile::sema::types::Ty;
-use crate::compile::sema::{proposing, registers, usdt, words};
+use crate::compile::sema::{catalogue, proposing, registers, usdt, words};
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 use crate::host::elf::usdt::{Argument, Marker, Operand as Marked};
@@ -17,6 +17,9 @@ impl Checker<'_> {
     /// `args.name`.
     pub(super) fn argument(&mut self, name: &ast::Name, span: Span) -> Operand {
         let event = self.event();
+        if let (Event::Tracepoint { row, function }, None) = (event, self.raw) {
+            return self.field_of_event(catalogue::row(row), function, name, span);
+        }
         let site = &self.instance().sites[0].name;
         let known = self.known_arguments(event);
         match known.iter().find(|(known, _)| *known == name.text).map(|(_, field)| field.clone()) {
@@ -95,7 +98,7 @@ impl Checker<'_> {
     /// What `args` has at an event.
     fn known_arguments(&mut self, event: Event) -> Vec<(String, Field)> {
         let function = match event {
-            Event::RawTracepoint { function } => Some(function),
+            Event::RawTracepoint { function } | Event::Tracepoint { function, .. } => Some(function),
             Event::KernelFunction { function, offset: 0, exit: false, .. } => {
                 let name = &self.target.kernel_functions[function].name;
                 let known = self.target.types.as_deref().and_then(|types| types.function(name).ok());

@@ -44,6 +44,9 @@ impl<'a> Checker<'a> {
         if arguments.is_empty() && builtins::word(&name.text).is_some() {
             return self.word(&name.text, span);
         }
+        if let Some(value) = self.function_of_catalogue(&name.text, arguments, span) {
+            return value;
+        }
         let Some(row) = builtins::function(&name.text) else {
             let error = if builtins::is_known(&name.text) {
                 Diagnostic::error(name.span, format!("`{}()` is not supported yet", name.text))

@@ -11,6 +11,7 @@ mod access;
 mod args;
 pub(super) mod calls;
 mod expr;
+mod fields;
 pub(super) mod functions;
 mod loops;
 mod maps;
@@ -37,6 +38,7 @@ use crate::compile::diagnostics::{Diagnostic, Severity};
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 use crate::compile::target::Target;
+use crate::host::btf::TypeId;
 use crate::plan::{MapId, Record, RecordId};
 
 /// What checking has found out.
@@ -85,6 +87,7 @@ pub fn check(
         left: false,
         changed: false,
         counting: false,
+        raw: None,
     };
     let clauses = loop {
         let clauses = checker.pass();
@@ -128,6 +131,8 @@ pub struct Checker<'a> {
     changed: bool,
     /// Whether `@x++` and `@x += 1` widen types yet.
     counting: bool,
+    /// The raw tracepoint whose arguments `args` is about while an expression of the catalogue is checked.
+    raw: Option<TypeId>,
 }
 
 /// What is known of a variable.
@@ -237,6 +242,10 @@ impl<'a> Checker<'a> {
         if action == Action::Change && !self.target.allow_unsafe {
             let error = Diagnostic::error(span, format!("{what} changes what is traced"));
             return self.report(error.help("run with `--unsafe` to allow it"));
+        }
+        // What the catalogue reads is asked for as the field that it is.
+        if self.raw.is_some() {
+            return;
         }
         match policy::rule_for(self.event().kind(), data, action) {
             Some(rule) if rule.level <= self.target.level => {}

@@ -1,0 +1,97 @@
+//! Whether an event is the scope's, and what the runtime library knows of tasks and other things in the kernel.
+
+use super::Lowering;
+use super::facts::Fact;
+use crate::compile::ir::{BinaryOp, Runtime, Value, Width};
+use crate::compile::sema::typed::{Expr, ExprKind, Question, Subject};
+
+impl Lowering<'_> {
+    /// Ends the program for events of others.
+    pub(super) fn scope_check(&mut self) {
+        if self.target.sees_everybody() {
+            return;
+        }
+        let in_scope = match self.program.subject {
+            Subject::Anybody => return,
+            Subject::Current => self.current_in_scope(),
+            Subject::Task(word) => self.word_in_scope(word),
+            // Both are asked, for the clauses ask again for either.
+            Subject::Either(word) => {
+                let (current, task) = (self.current_in_scope(), self.word_in_scope(word));
+                self.b.binary(BinaryOp::Or, current, task)
+            }
+            Subject::Socket(word) => {
+                let socket = self.context_word(word);
+                self.b.runtime(Runtime::OwnsSocket, &[socket])
+            }
+            Subject::Packet(word) => {
+                let packet = self.context_word(word);
+                self.b.runtime(Runtime::OwnsPacket, &[packet])
+            }
+            Subject::Request { word, bio, or_current } => {
+                let mut request = self.context_word(word);
+                if let Some(offset) = bio {
+                    let address = self.b.binary_with(BinaryOp::Add, request, offset.into());
+                    request = self.read_number(address, false, Width::B8);
+                    self.release_temporaries(0);
+                }
+                let owned = self.b.runtime(Runtime::OwnsRequest, &[request]);
+                match or_current {
+                    true => {
+                        let current = self.current_in_scope();
+                        self.b.binary(BinaryOp::Or, current, owned)
+                    }
+                    false => owned,
+                }
+            }
+        };
+        let (inside, outside) = (self.b.new_block(), self.b.new_block());
+        self.b.branch_if(in_scope, inside, outside);
+        self.b.fill(outside);
+        self.b.ret();
+        self.b.fill(inside);
+    }
+
+    /// To the clause's end where the current task is none of the scope's.
+    pub(super) fn only_if_current_is_in_scope(&mut self) {
+        if self.target.sees_everybody() || matches!(self.program.subject, Subject::Anybody | Subject::Current) {
+            return;
+        }
+        let inside = self.b.new_block();
+        let in_scope = self.current_in_scope();
+        self.b.branch_if(in_scope, inside, self.end);
+        self.b.fill(inside);
+    }
+
+    /// A word of the context.
+    pub(super) fn context_word(&mut self, n: u8) -> Value {
+        let context = self.b.context();
+        self.b.load(context, 8 * i16::from(n), Width::B8)
+    }
+
+    /// The answer to a question about what an expression is the address of, or is.
+    pub(super) fn ask(&mut self, question: Question, of: &Expr) -> Value {
+        let function = match (question, &of.kind) {
+            (Question::InScope, _) if self.target.sees_everybody() => return self.b.constant(1),
+            (Question::InScope, ExprKind::ContextWord(word)) => return self.word_in_scope(*word),
+            (Question::InScope, _) => Runtime::InScopeOf,
+            (Question::TaskId, _) => Runtime::TaskIds,
+            (Question::PidNumber, _) => Runtime::PidNumber,
+            (Question::RequestLetters, _) => Runtime::RequestLetters,
+        };
+        let argument = self.value(of);
+        let answer = self.b.runtime(function, &[argument]);
+        if question == Question::TaskId { self.b.extend(answer, Width::B4, false) } else { answer }
+    }
+
+    fn current_in_scope(&mut self) -> Value {
+        self.fact(Fact::CurrentInScope, |l| l.b.runtime(Runtime::InScope, &[]))
+    }
+
+    fn word_in_scope(&mut self, word: u8) -> Value {
+        self.fact(Fact::WordInScope(word), |l| {
+            let task = l.context_word(word);
+            l.b.runtime(Runtime::InScopeOf, &[task])
+        })
+    }
+}

@@ -1,0 +1,170 @@
+//! Tracepoints: `tracepoint:CATEGORY:NAME`, `rawtracepoint:NAME` → the places they stand for.
+//!
+//! Those of system calls come from a table of their own, and become one program with a switch on the call's number. All
+//! others are raw tracepoints below: what the fields of a tracepoint are is the catalogue's to say.
+
+use super::catalogue::{self, Row};
+use super::probes::{Event, Site, matches};
+use super::{proposing, syscalls, words};
+use crate::compile::diagnostics::Diagnostic;
+use crate::compile::syntax::ast;
+use crate::compile::target::Target;
+
+/// The places of `rawtracepoint:NAME`, at least one.
+pub fn expand_raw(spec: &ast::ProbeSpec, rest: &[ast::Name], target: &Target) -> Result<Vec<Site>, Diagnostic> {
+    // A kernel module may stand before the name.
+    let ([event] | [_, event]) = rest else {
+        return Err(
+            Diagnostic::error(spec.span, "a raw tracepoint needs a name").help("write `rawtracepoint:sched_switch`")
+        );
+    };
+    let site = |name: &str, happens| Site { name: format!("rawtracepoint:{name}"), event: happens, span: spec.span };
+    let syscalls = [("sys_enter", false), ("sys_exit", true)].into_iter();
+    let mut sites: Vec<Site> = syscalls
+        .filter(|(name, _)| matches(&event.text, name))
+        .map(|(name, exit)| site(name, Event::AnySyscall { exit, raw: true }))
+        .collect();
+    let Some(btf) = target.types.as_deref() else {
+        return if sites.is_empty() {
+            Err(Diagnostic::error(event.span, format!("nothing is known of the raw tracepoint `{}`", event.text))
+                .help("this kernel does not show its types (BTF); without them there are `sys_enter` and `sys_exit`"))
+        } else {
+            Ok(sites)
+        };
+    };
+    if event.text.contains('*') {
+        let known = words::raw_tracepoints(btf).into_iter();
+        let named = known.filter(|(name, _)| {
+            matches(&event.text, name) && !["sys_enter", "sys_exit"].contains(name) && !is_nobodys(name, target)
+        });
+        sites.extend(named.map(|(name, function)| site(name, Event::RawTracepoint { function })));
+    } else if sites.is_empty() {
+        let function = words::raw_tracepoint(btf, &event.text);
+        if function.is_some() && is_nobodys(&event.text, target) {
+            return Err(nobodys(event, &format!("rawtracepoint:{}", event.text)));
+        }
+        sites.extend(function.map(|function| site(&event.text, Event::RawTracepoint { function })));
+    }
+    if !sites.is_empty() {
+        return Ok(sites);
+    }
+    if event.text.contains('*') {
+        return Err(Diagnostic::error(event.span, format!("no raw tracepoint matches `{}`", event.text)));
+    }
+    let error = Diagnostic::error(event.span, format!("there is no raw tracepoint `{}`", event.text));
+    let known = words::raw_tracepoints(btf);
+    Err(proposing(error, &event.text, known.iter().map(|&(name, _)| name)))
+}
+
+/// The places of `tracepoint:CATEGORY:NAME`, at least one.
+pub fn expand(spec: &ast::ProbeSpec, rest: &[ast::Name], target: &Target) -> Result<Vec<Site>, Diagnostic> {
+    let [category, event] = rest else {
+        return Err(Diagnostic::error(spec.span, "a tracepoint needs a category and an event")
+            .help("write `tracepoint:syscalls:sys_enter_openat`"));
+    };
+    let mut sites = Vec::new();
+    if matches(&category.text, "raw_syscalls") {
+        sites.extend(
+            [("sys_enter", false), ("sys_exit", true)].into_iter().filter(|(name, _)| matches(&event.text, name)).map(
+                |(name, exit)| Site {
+                    name: format!("tracepoint:raw_syscalls:{name}"),
+                    event: Event::AnySyscall { exit, raw: false },
+                    span: spec.span,
+                },
+            ),
+        );
+    }
+    if matches(&category.text, "syscalls") {
+        for syscall in syscalls::all() {
+            let Some(name) = syscall.tracepoint else { continue };
+            for (prefix, exit) in [("sys_enter_", false), ("sys_exit_", true)] {
+                let name = format!("{prefix}{name}");
+                if matches(&event.text, &name) {
+                    sites.push(Site {
+                        name: format!("tracepoint:syscalls:{name}"),
+                        event: Event::Syscall { exit, syscall },
+                        span: spec.span,
+                    });
+                }
+            }
+        }
+    }
+    let wildcard = [category, event].iter().any(|name| name.text.contains('*'));
+    let asked = |row: &&(usize, &Row)| matches(&category.text, row.1.category) && matches(&event.text, row.1.name);
+    for (index, row) in catalogue::all().iter().enumerate().filter(|row| asked(&row)) {
+        let Some(types) = target.types.as_deref() else {
+            return Err(Diagnostic::error(
+                event.span,
+                format!("nothing is known of the tracepoint `{}`", row.full_name()),
+            )
+            .help("this kernel does not show its types (BTF); without them there are `syscalls` and `raw_syscalls`"));
+        };
+        let Some(function) = words::raw_tracepoint(types, row.name) else { continue };
+        if is_nobodys(row.name, target) {
+            // A wildcard means those that there are here.
+            if wildcard {
+                continue;
+            }
+            return Err(nobodys(event, &row.full_name()));
+        }
+        sites.push(Site {
+            name: format!("tracepoint:{}", row.full_name()),
+            event: Event::Tracepoint { row: index, function },
+            span: spec.span,
+        });
+    }
+    if sites.is_empty() { Err(no_tracepoint(category, event, target)) } else { Ok(sites) }
+}
+
+/// Whether the events of a raw tracepoint are the machine's, and the scope is not.
+fn is_nobodys(name: &str, target: &Target) -> bool {
+    catalogue::subject(name) == catalogue::Subject::Nobody && !target.sees_everybody()
+}
+
+fn nobodys(event: &ast::Name, name: &str) -> Diagnostic {
+    Diagnostic::error(event.span, format!("`{name}` cannot be traced for a part of the machine"))
+        .label("it happens in interrupts or threads of the kernel, and belongs to no task")
+        .help("`--scope host` traces the machine")
+}
+
+/// Why nothing has matched, and what may have been meant.
+fn no_tracepoint(category: &ast::Name, event: &ast::Name, target: &Target) -> Diagnostic {
+    if [category, event].iter().any(|name| name.text.contains('*')) {
+        return Diagnostic::error(event.span, format!("no tracepoint matches `{}:{}`", category.text, event.text));
+    }
+    if target.types.as_deref().is_some_and(|types| words::raw_tracepoint(types, &event.text).is_some()) {
+        let error = Diagnostic::error(
+            event.span,
+            format!("nothing is known of the fields of the tracepoint `{}:{}`", category.text, event.text),
+        );
+        return error.help(format!("probe it by its arguments: `rawtracepoint:{}`", event.text));
+    }
+    let categories = || catalogue::all().iter().map(|row| row.category).chain(["syscalls", "raw_syscalls"]);
+    if !categories().any(|known| known == category.text) {
+        let error = Diagnostic::error(
+            category.span,
+            format!("there is no tracepoint `{}:{}`, or nothing is known of it", category.text, event.text),
+        );
+        return proposing(error, &category.text, categories());
+    }
+    let error = Diagnostic::error(event.span, format!("there is no tracepoint `{}:{}`", category.text, event.text));
+    // The manual's name of a system call whose tracepoints are called otherwise: `stat`, whose are `newstat`'s.
+    for prefix in ["sys_enter_", "sys_exit_"] {
+        let known = event.text.strip_prefix(prefix).and_then(syscalls::by_name);
+        if let Some(tracepoint) = known.and_then(|syscall| syscall.tracepoint) {
+            return error.help(format!("the kernel calls it `{prefix}{tracepoint}`"));
+        }
+        if known.is_some() {
+            return error
+                .help("the kernel has this number, but no such system call any more, and no tracepoint for it");
+        }
+    }
+    let names: Vec<String> = match category.text.as_str() {
+        "raw_syscalls" => vec!["sys_enter".into(), "sys_exit".into()],
+        "syscalls" => (syscalls::all().iter().filter_map(|syscall| syscall.tracepoint))
+            .flat_map(|name| [format!("sys_enter_{name}"), format!("sys_exit_{name}")])
+            .collect(),
+        other => (catalogue::all().iter().filter(|row| row.category == other)).map(|row| row.name.to_owned()).collect(),
+    };
+    proposing(error, &event.text, names.iter().map(String::as_str))
+}
