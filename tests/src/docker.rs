@@ -97,6 +97,12 @@ impl Docker {
         Ok(container)
     }
 
+    /// The process that a container was started with, as it is numbered here.
+    pub fn pid(&self, container: &Container<'_>) -> Result<u32> {
+        let pid = self.read(&["inspect", "--format", "{{.State.Pid}}", &container.name])?;
+        pid.parse().with_context(|| format!("docker says `{pid}` for a process"))
+    }
+
     fn answers(&self) -> bool {
         self.output(&["info"]).is_ok_and(|output| output.status.success())
     }

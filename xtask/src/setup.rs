@@ -20,8 +20,16 @@ const CARGO_FUZZ: &str = "0.13.2";
 /// What Debian has to build for BPF: a compiler, and `core` for the target.
 const DEBIAN_RUST: [&str; 2] = ["rustc-web", "libstd-rust-web-dev-bpf"];
 /// Package and program, for the tests: containers, virtual machines, and what they are checked against.
-const TEST: [(&str, &str); 5] =
-    [("docker.io", "dockerd"), ("cpio", "cpio"), ("bpftool", "bpftool"), ("strace", "strace"), ("g++", "c++")];
+const TEST: [(&str, &str); 8] = [
+    ("docker.io", "dockerd"),
+    ("cpio", "cpio"),
+    ("bpftool", "bpftool"),
+    ("strace", "strace"),
+    ("g++", "c++"),
+    ("musl-tools", "musl-gcc"),
+    ("python3", "python3"),
+    ("xz-utils", "xz"),
+];
 /// Package and program, for the measurements: the peers, and what makes a root file system for the newest bpftrace.
 const BENCH: [(&str, &str); 3] = [("strace", "strace"), ("libbpf-tools", "syscount"), ("debootstrap", "debootstrap")];
 
@@ -351,7 +359,8 @@ mod tests {
     fn building_needs_no_test_packages_and_testing_needs_only_the_missing_ones() {
         assert_eq!(shown(Purpose::Build, &debian_that_builds(), false), "nothing");
         let mut machine = Machine { rust_components: true, ..debian_that_builds() };
-        machine.packages = ["docker.io", "cpio", "strace", "g++"].map(str::to_owned).into();
+        machine.packages =
+            ["docker.io", "cpio", "strace", "g++", "musl-tools", "python3", "xz-utils"].map(str::to_owned).into();
         assert_eq!(shown(Purpose::Test, &machine, false), "apt-get -o DPkg::Lock::Timeout=300 update -q");
         assert_eq!(
             shown(Purpose::Test, &machine, true),

@@ -1,6 +1,7 @@
 //! ctrace in real Docker containers: what it is for.
 
 mod counts;
+mod functions;
 mod lifetime;
 mod privilege;
 mod scope;
@@ -24,6 +25,11 @@ const TESTS: &[(&str, Test)] = &[
     ("counts_are_those_of_strace", counts::equal_strace),
     ("a_container_sees_its_own_processes_only", scope::own_processes_only),
     ("a_sidecar_sees_the_processes_of_its_application", scope::sidecar),
+    ("malloc_is_counted_in_a_container_with_musl", functions::musl),
+    ("malloc_is_counted_in_a_container_with_glibc", functions::glibc),
+    ("functions_are_timed_in_stripped_cpp_and_rust_programs", functions::latencies),
+    ("python_names_its_functions", functions::python),
+    ("no_path_leads_out_of_a_container", functions::links),
     ("nothing_is_left_after_kill_9", lifetime::killed),
 ];
 

@@ -27,12 +27,23 @@ impl World {
 
     /// An image with a shell, the test program, and ctrace, as an application's may be.
     pub fn application(&self) -> Result<Image<'_>> {
-        self.docker.image(&[(&self.ctrace, "/bin/ctrace"), (&self.peer, "/bin/peer")], true)
+        self.image(&[])
     }
 
     /// The test program, for processes outside of containers.
     pub fn peer(&self) -> &Path {
         &self.peer
+    }
+
+    /// ctrace, for use outside of containers.
+    pub fn ctrace(&self) -> &Path {
+        &self.ctrace
+    }
+
+    /// The application's image, with other files: where they are here, and where in the image.
+    pub fn image(&self, files: &[(&Path, &str)]) -> Result<Image<'_>> {
+        let own = [(self.ctrace.as_path(), "/bin/ctrace"), (self.peer.as_path(), "/bin/peer")];
+        self.docker.image(&[&own, files].concat(), true)
     }
 
     /// An image with ctrace, and no other file.
@@ -51,14 +62,12 @@ impl World {
         }
         files.sort();
         files.dedup();
-        let own = [(self.ctrace.as_path(), "/bin/ctrace"), (self.peer.as_path(), "/bin/peer")];
-        let all: Vec<_> = own.into_iter().chain(files.iter().map(|(from, to)| (from.as_path(), to.as_str()))).collect();
-        self.docker.image(&all, true)
+        self.image(&files.iter().map(|(from, to)| (from.as_path(), to.as_str())).collect::<Vec<_>>())
     }
 }
 
 /// Files that the dynamic linker loads for a program.
-fn libraries(program: &str) -> Result<Vec<String>> {
+pub fn libraries(program: &str) -> Result<Vec<String>> {
     let listed = Command::new("ldd").arg(program).output().context("cannot run ldd")?;
     let listed = String::from_utf8(listed.stdout)?;
     Ok(listed.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned).collect())
