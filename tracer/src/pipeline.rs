@@ -246,10 +246,10 @@ fn prepare(words: &[String]) -> Result<Command> {
 /// Who is traced.
 fn find_scope(run: &Run, facts: &Facts, types: &Types, command: Option<&Command>) -> Result<Resolved> {
     let processes = match (&run.target, command) {
-        (high::Target::Pid(pid), _) => {
+        (&high::Target::Pid { pid, follow }, _) => {
             fs::metadata(format!("/proc/{pid}"))
                 .map_err(|_| high::UsageError::Other(format!("-p {pid}: there is no such process here")))?;
-            Processes::One(*pid)
+            if follow { Processes::Tree(pid) } else { Processes::One(pid) }
         }
         (high::Target::Command { only: true, .. }, Some(command)) => Processes::Tree(command.pid()),
         _ => Processes::All,
@@ -266,11 +266,13 @@ fn resolve(asked: Option<&Asked>, processes: Processes, facts: &Facts, types: &T
     Ok(scope::resolve(asked, processes, facts, &identity, offsets)?)
 }
 
-/// The programs and libraries that the script names: what is in them, and themselves.
+/// The programs and libraries that the script names, in the file system of whoever is traced: what is in them, and
+/// themselves.
 fn look(run: &Run) -> (Binaries, Places) {
-    let (root, pid) = match run.target {
-        high::Target::Pid(pid) => (Root::Process(pid), Some(pid)),
-        high::Target::All | high::Target::Command { .. } => (Root::Own, None),
+    let (root, pid) = match (&run.target, &run.scope) {
+        (&high::Target::Pid { pid, follow }, _) => (Root::Process(pid), Some(pid).filter(|_| !follow)),
+        (high::Target::All, Some(Asked::Pid(pid))) => (Root::Process(*pid), None),
+        (high::Target::All | high::Target::Command { .. }, _) => (Root::Own, None),
     };
     let (binaries, files) = elf::look(&compile::mentions(&run.source, &run.positional), &root);
     (binaries, Places { files, pid })

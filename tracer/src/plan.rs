@@ -424,6 +424,8 @@ pub enum Naming {
     },
     /// An address of the kernel: what is there, as `ksym()` shows it.
     KernelSymbol,
+    /// The index of a probe in a program or library: its function.
+    Function,
 }
 
 /// A place in the script: bytes from `start` to before `end`.

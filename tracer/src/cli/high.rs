@@ -80,7 +80,12 @@ pub enum Target {
     /// All.
     All,
     /// A running one.
-    Pid(u32),
+    Pid {
+        /// Which.
+        pid: u32,
+        /// Whether what it forks is traced, too.
+        follow: bool,
+    },
     /// A command that is started for it.
     Command {
         /// The program and its arguments.
@@ -218,6 +223,7 @@ fn run(args: LowArgs, source: Source, script_options: Vec<(String, Option<String
         script_args,
         list: _,
         pid,
+        follow,
         command,
         duration,
         interval,
@@ -236,7 +242,7 @@ fn run(args: LowArgs, source: Source, script_options: Vec<(String, Option<String
     } = args;
     let scope = scope.map(|scope| parse_scope(&scope)).transpose()?;
     let target = match (pid, command) {
-        (Some(pid), _) => Target::Pid(pid),
+        (Some(pid), _) => Target::Pid { pid, follow },
         (None, Some(command)) => Target::Command { words: command_words(&command)?, only: scope.is_none() },
         (None, None) => Target::All,
     };

@@ -44,6 +44,10 @@ pub struct LowArgs {
     #[arg(short, long, value_name = "PID", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..))]
     pub pid: Option<u32>,
 
+    /// With -p, trace what the process forks from now on as well
+    #[arg(long, requires = "pid")]
+    pub follow: bool,
+
     /// Run CMD, and trace it and what it forks until it ends; with --scope, trace all of the scope
     #[arg(short, long = "cmd", value_name = "CMD")]
     pub command: Option<String>,

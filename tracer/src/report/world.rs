@@ -84,6 +84,7 @@ impl Names<'_> {
             Naming::Signal => numbers::signal(number as i32),
             Naming::User => self.world.user(number as u32).unwrap_or_default(),
             Naming::Cgroup { hierarchies } => self.world.cgroup(number, hierarchies),
+            Naming::Function => self.probe(number).splitn(3, ':').nth(2).unwrap_or_default().to_owned(),
             Naming::KernelSymbol => self.world.kernel_symbol(number),
             Naming::Time { format } => self.world.time(format, Some(number)),
         }

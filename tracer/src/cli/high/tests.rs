@@ -37,7 +37,10 @@ fn a_tool_with_its_own_options_among_the_others() {
     assert_eq!(run.source.name, "tool:syscall-latency");
     assert_eq!(run.named, [named("failed", None), named("by-process", None)]);
     assert_eq!(run.duration, Some(Duration::from_secs(5)));
-    assert_eq!((run.target, run.output.style, run.talk), (Target::Pid(12), Style::Json, Talk::Quiet));
+    assert_eq!(
+        (run.target, run.output.style, run.talk),
+        (Target::Pid { pid: 12, follow: false }, Style::Json, Talk::Quiet)
+    );
     assert!(run.positional.is_empty());
 }
 
@@ -82,6 +85,8 @@ fn a_command_is_all_that_is_traced_unless_a_scope_is_given() {
     assert_eq!(error(&["-c", "sh 'x", "-e", "END { }"]), "-c sh 'x: a quote is not closed");
     assert_eq!(error(&["-c", " ", "-e", "END { }"]), "-c  : there is no command in it");
     assert!(error(&["-c", "true", "-p", "1", "-e", "END { }"]).contains("cannot be used with"));
+    assert_eq!(target(&["-p", "1", "--follow", "-e", "END { }"]), Target::Pid { pid: 1, follow: true });
+    assert!(error(&["--follow", "-e", "END { }"]).contains("required"));
 }
 
 #[test]

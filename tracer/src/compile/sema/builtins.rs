@@ -169,6 +169,7 @@ static TABLE: &[Row] = &[
     value("probe", Builtin::Probe, Ty::Probe, Ty::Probe, Data::Machine),
     row("probetype", &[], 0, Data::Machine, Gives(known::probetype)),
     row("retval", &[], 0, Data::Machine, Gives(calls::retval)),
+    row("func", &[], 0, Data::Machine, Gives(naming::func)),
     row("reg", &[P::Literal], 1, Data::Machine, Gives(calls::reg)),
     row("curtask", &[], 0, Data::KernelMemory, Gives(calls::curtask)),
     row("syscall_name", &[P::Integer], 1, Data::Machine, Gives(calls::syscall_name)),
@@ -245,7 +246,7 @@ static TABLE: &[Row] = &[
 ];
 
 /// What bpftrace has besides, and this compiler does not yet.
-const NOT_YET: &[&str] = &["ctx", "debugf", "func", "join", "kaddr", "override", "percpu_kaddr", "tseries", "uaddr"];
+const NOT_YET: &[&str] = &["ctx", "debugf", "join", "kaddr", "override", "percpu_kaddr", "tseries", "uaddr"];
 
 /// The row of a word that is written without parentheses.
 pub fn word(name: &str) -> Option<&'static Row> {

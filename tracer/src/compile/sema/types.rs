@@ -379,6 +379,7 @@ impl fmt::Display for Ty {
                 Naming::Cgroup { .. } => "cgroup path",
                 Naming::Time { .. } => "timestamp",
                 Naming::KernelSymbol => "kernel symbol",
+                Naming::Function => "function name",
             }),
             Ty::Buffer(size) => write!(f, "buffer[{size}]"),
             Ty::Inet => f.write_str("inet"),

@@ -1,7 +1,6 @@
 //! Libraries by their bare names, as `uprobe:libc:malloc` has them: the one that the process has mapped, or else the one
 //! that a dynamic linker would find.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileExt;
@@ -24,18 +23,47 @@ const FOLDERS: [&str; 7] = [
 pub fn find(name: &str, root: &Root) -> Option<(PathBuf, File)> {
     mapped(root)
         .into_iter()
-        .filter(|path| is_meant(name, path))
-        .find_map(|path| open_elf(path, root))
+        .filter(|mapping| is_meant(name, &mapping.path))
+        .find_map(|mapping| open_elf(mapping.path, root))
         .or_else(|| folders(root).into_iter().find_map(|folder| find_in(&folder, name, root)))
 }
 
-/// The files that a process runs code of.
-pub fn mapped(root: &Root) -> BTreeSet<PathBuf> {
-    let Root::Process(pid) = root else { return BTreeSet::new() };
+/// A file that a process runs code of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mapping {
+    /// Its path in the process's file system, or where it was before it was removed.
+    pub path: PathBuf,
+    /// Where its code is: the name of the entry in `/proc/PID/map_files`, which leads to the file itself whatever its
+    /// path leads to by now.
+    pub range: String,
+}
+
+/// The files that a process runs code of, each once, by their paths.
+pub fn mapped(root: &Root) -> Vec<Mapping> {
+    let Root::Process(pid) = root else { return Vec::new() };
     // A process that is gone, or that may not be looked at, has none; that is said where its root is opened.
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-    let code = maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|flags| flags.contains('x')));
-    code.filter_map(|line| Some(PathBuf::from(&line[line.find('/')?..]))).collect()
+    // One that has another root than ours, but our mounts, is shown with its files' paths from our root on.
+    let own_root = fs::read_link(format!("/proc/{pid}/root")).unwrap_or_default();
+    let mut mapped: Vec<Mapping> = maps.lines().filter_map(|line| mapping(line, &own_root)).collect();
+    mapped.sort();
+    mapped.dedup_by(|a, b| a.path == b.path);
+    mapped
+}
+
+/// A line of `/proc/PID/maps`, if it is of code from a file.
+fn mapping(line: &str, root: &Path) -> Option<Mapping> {
+    let mut words = line.split(' ');
+    let (range, flags) = (words.next()?, words.next()?);
+    let path = &line[line.find('/')?..];
+    let path = Path::new(path.strip_suffix(" (deleted)").unwrap_or(path));
+    // As map_files names it: without zeros in front.
+    let (start, end) = range.split_once('-')?;
+    let [start, end] = [start, end].map(|bound| u64::from_str_radix(bound, 16).ok());
+    flags.contains('x').then_some(Mapping {
+        path: path.strip_prefix(root).map_or_else(|_| path.to_owned(), |below| Path::new("/").join(below)),
+        range: format!("{:x}-{:x}", start?, end?),
+    })
 }
 
 /// Whether a file is one that a name means: whatever comes behind `.so`.
@@ -107,5 +135,19 @@ mod tests {
         let (path, _) = find(name, &Root::Process(std::process::id())).expect("our own program");
         assert_eq!(path, own);
         assert!(find("libnothing", &Root::Own).is_none());
+    }
+
+    #[test]
+    fn mappings_of_code_have_paths_in_the_process_s_root() {
+        let line = |flags: &str, path: &str| format!("00400000-00452000 {flags} 00000000 08:02 173521      {path}");
+        let found = |line: &str, root: &str| mapping(line, Path::new(root)).map(|mapping| mapping.path);
+        assert_eq!(found(&line("r-xp", "/bin/a b"), "/"), Some("/bin/a b".into()));
+        assert_eq!(found(&line("r-xp", "/bin/a (deleted)"), "/"), Some("/bin/a".into()));
+        assert_eq!(found(&line("r-xp", "/jail/bin/a"), "/jail"), Some("/bin/a".into()));
+        assert_eq!(found(&line("r-xp", "/bin/a"), "/jail"), Some("/bin/a".into()));
+        assert_eq!(found(&line("r--p", "/bin/a"), "/"), None);
+        assert_eq!(found(&line("r-xp", "[vdso]"), "/"), None);
+        let range = mapping(&line("r-xp", "/bin/a"), Path::new("/")).map(|mapping| mapping.range);
+        assert_eq!(range.as_deref(), Some("400000-452000"));
     }
 }

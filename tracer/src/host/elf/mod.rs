@@ -5,6 +5,7 @@
 //! nothing but regular files and never leaves the root, and [`symbols`] trusts no number in them.
 
 mod boundaries;
+mod debug;
 mod library;
 pub mod open;
 mod symbols;
@@ -158,7 +159,7 @@ fn files_meant(Mention { path, wanted }: &Mention, root: &Root) -> Vec<String> {
     if *wanted != Wanted::Markers || !usdt::is_pattern(path) {
         return vec![path.clone()];
     }
-    let mapped = library::mapped(root).into_iter().filter_map(|file| file.into_os_string().into_string().ok());
+    let mapped = library::mapped(root).into_iter().filter_map(|file| file.path.into_os_string().into_string().ok());
     mapped.filter(|file| usdt::is_meant(path, file)).collect()
 }
 
@@ -180,7 +181,7 @@ fn look_at(name: &str, wanted: &[&Wanted], root: &Root) -> Result<(Binary, File)
     let mut binary = Binary::default();
     if !functions.is_empty() {
         binary = symbols::read(&file, wanted_demangled(&functions)).map_err(wrong)?;
-        add_debug_file(&mut binary, wanted_demangled(&functions), root);
+        debug::add_functions(&mut binary, &file, wanted_demangled(&functions), root);
     }
     if wanted.contains(&&Wanted::Markers) {
         binary.markers = usdt::read(&file).map_err(wrong)?;
@@ -193,24 +194,6 @@ fn look_at(name: &str, wanted: &[&Wanted], root: &Root) -> Result<(Binary, File)
     }
     binary.path = path;
     Ok((binary, file))
-}
-
-/// Adds the functions that a separate file with debugging information knows, if there is one of the same build: what
-/// packages are stripped of lies there.
-fn add_debug_file(binary: &mut Binary, demangled: bool, root: &Root) {
-    let [first, rest @ ..] = &binary.build_id[..] else { return };
-    let rest: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let path = PathBuf::from(format!("/usr/lib/debug/.build-id/{first:02x}/{rest}.debug"));
-    // Most programs have none, and one that cannot be read tells as much.
-    let Some(debug) = open::open(&path, root).ok().and_then(|file| symbols::read(&file, demangled).ok()) else {
-        return;
-    };
-    if debug.build_id == binary.build_id {
-        let new = debug.functions.into_iter().filter(|function| binary.function(&function.name).is_none());
-        let new: Vec<Function> = new.collect();
-        binary.functions.extend(new);
-        binary.functions.sort_by(|a, b| a.name.cmp(&b.name));
-    }
 }
 
 /// Whether any name can only be one that has been demangled, or may be one: demangling takes its time.

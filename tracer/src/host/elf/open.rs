@@ -81,7 +81,10 @@ pub fn find(name: &str, root: &Root) -> Result<(PathBuf, File), Error> {
 /// Opens a regular file for reading.
 pub fn open(path: &Path, root: &Root) -> Result<File, Error> {
     let failed = |error: rustix::io::Errno| Error::Open { path: path.display().to_string(), error: error.into() };
-    let place = locate(path, root)?;
+    let place = match running(path, root) {
+        Some(place) => place,
+        None => locate(path, root)?,
+    };
     let status = rustix::fs::fstat(&place).map_err(failed)?;
     let what = match FileType::from_raw_mode(status.st_mode) {
         FileType::RegularFile if status.st_size > 0 => None,
@@ -99,6 +102,15 @@ pub fn open(path: &Path, root: &Root) -> Result<File, Error> {
     let own = format!("/proc/self/fd/{}", place.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     rustix::fs::openat(CWD, own, flags, Mode::empty()).map(File::from).map_err(failed)
+}
+
+/// The file that a process runs code of by this path, be it removed or replaced since: what is attached to another file
+/// of that path would never be reached. Only some may look this way (CAP_CHECKPOINT_RESTORE); it is a path like others then.
+fn running(path: &Path, root: &Root) -> Option<OwnedFd> {
+    let Root::Process(pid) = root else { return None };
+    let mapping = library::mapped(root).into_iter().find(|mapping| mapping.path == path)?;
+    let entry = format!("/proc/{pid}/map_files/{}", mapping.range);
+    rustix::fs::openat(CWD, entry, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
 /// The names of what is in a folder.

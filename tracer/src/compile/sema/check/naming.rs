@@ -3,6 +3,7 @@
 use super::calls::Argument;
 use super::operand::convert;
 use super::{Checker, Operand};
+use crate::compile::sema::probes::Event;
 use crate::compile::sema::typed::{Builtin, Expr, ExprKind};
 use crate::compile::sema::types::Ty;
 use crate::compile::source::Span;
@@ -23,6 +24,15 @@ pub fn username(_: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operan
     let uid = Expr { kind: ExprKind::Builtin(Builtin::Uid), ty: Ty::U32.typed(), span };
     let uid = Expr { kind: ExprKind::Convert(Box::new(uid)), ty: Ty::I64.typed(), span };
     of_number(Naming::User, uid, span)
+}
+
+/// `func`: the function that is called or returns, as the probe's name has it.
+pub fn func(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
+    if !matches!(checker.event(), Event::Uprobe { .. }) {
+        return checker.refuse(span, "`func` can only be used in functions of programs and libraries");
+    }
+    let probe = Expr { kind: ExprKind::Builtin(Builtin::Probe), ty: Ty::Probe.typed(), span };
+    of_number(Naming::Function, probe, span)
 }
 
 /// `cgroup_path(id)`, `cgroup_path(id, hierarchies)`.
