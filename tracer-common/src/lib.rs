@@ -10,4 +10,5 @@ pub mod identity;
 pub mod loss;
 pub mod record;
 pub mod scope;
+pub mod scratch;
 pub mod stack;

@@ -16,13 +16,22 @@ pub enum Loss {
     LoopCut = 4,
     /// The frames of a stack could not be sent.
     StackLost = 5,
+    /// All scratch memory of the CPU was in use, so an action was left out.
+    ScratchBusy = 6,
 }
 
 /// How many kinds there are: the length of the counter array.
-pub const LOSS_KINDS: usize = 6;
+pub const LOSS_KINDS: usize = 7;
 
 impl Loss {
     /// All of them, in the order of their counters.
-    pub const ALL: [Loss; LOSS_KINDS] =
-        [Loss::RingFull, Loss::MapFull, Loss::ReadFailed, Loss::StorageFull, Loss::LoopCut, Loss::StackLost];
+    pub const ALL: [Loss; LOSS_KINDS] = [
+        Loss::RingFull,
+        Loss::MapFull,
+        Loss::ReadFailed,
+        Loss::StorageFull,
+        Loss::LoopCut,
+        Loss::StackLost,
+        Loss::ScratchBusy,
+    ];
 }

@@ -494,6 +494,32 @@ impl Shape {
         }
     }
 
+    /// The layout of the value in a record. A text that may be long is a `u32` there, how many bytes it has with its NUL; the
+    /// texts themselves follow behind all else, in their order and without space between them.
+    pub fn sent(&self) -> Shape {
+        match self {
+            Self::Str { .. } if self.is_sent_behind() => Self::Int { size: 4, signed: false },
+            Self::Tuple(parts) => Self::Tuple(parts.iter().map(Self::sent).collect()),
+            other => other.clone(),
+        }
+    }
+
+    /// Whether a record holds the value behind all else, and no more of it than there is.
+    pub fn is_sent_behind(&self) -> bool {
+        /// Shorter ones are not worth the search for their ends, in bytes.
+        const SHORT: u32 = 64;
+        matches!(self, Self::Str { size } if *size > SHORT)
+    }
+
+    /// Bytes that may follow behind all else for the value.
+    pub fn sent_behind(&self) -> u32 {
+        match self {
+            Self::Str { size } if self.is_sent_behind() => *size,
+            Self::Tuple(parts) => parts.iter().map(Self::sent_behind).sum(),
+            _ => 0,
+        }
+    }
+
     /// The power of two that its address is a multiple of.
     pub fn align(&self) -> u32 {
         match self {
@@ -520,7 +546,8 @@ impl Shape {
 }
 
 /// What a record in the ring asks user space to do. Offsets are from the start of the payload, whose length is a multiple
-/// of 8; what is behind the arguments is zero.
+/// of 8; what is behind the arguments is zero. Where [`Record::is_short`] says so, long texts follow behind that (see
+/// [`Shape::sent`]).
 #[derive(Clone, Debug, Serialize)]
 pub enum Record {
     /// `printf(format, …)`: the arguments are laid out as a tuple.
@@ -623,6 +650,26 @@ pub enum Record {
     },
     /// `exit(code)`: the payload is the code, an `i64`.
     Exit,
+}
+
+impl Record {
+    /// Whether long texts are sent behind the arguments, no longer than they are. Records that must not be lost have one
+    /// size: what the ring has no room for goes to another one.
+    pub fn is_short(&self) -> bool {
+        match self {
+            Self::Printf { .. } | Self::Cat { .. } | Self::Message { .. } | Self::PrintValue { .. } => true,
+            Self::System { .. }
+            | Self::Time { .. }
+            | Self::Join { .. }
+            | Self::PrintMap { .. }
+            | Self::PrintEntry { .. }
+            | Self::PrintTable { .. }
+            | Self::Delete { .. }
+            | Self::Clear { .. }
+            | Self::Zero { .. }
+            | Self::Exit => false,
+        }
+    }
 }
 
 /// How bad something is that a script says of itself.

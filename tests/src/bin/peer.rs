@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `getppid=N`, `yield=N` | N calls of getppid, of sched_yield |
 //! | `missing=N` | N calls of openat that fail with ENOENT |
+//! | `long=N` | a call of openat with a name of N bytes, `/aaa…a`, which fails |
 //! | `read=N`, `write=N` | N reads of one byte from /dev/zero, N writes of one byte to /dev/null |
 //! | `call=N` | N calls of `peer_call(i, "call", 3, 4, 5, 6, 7)`, which returns `i * 2`, for i from 0 on |
 //! | `signal=N` | N times SIGURG, which is ignored, to itself |
@@ -101,6 +102,10 @@ fn repeat(call: &str, times: u64) -> Result<()> {
             for _ in 0..times {
                 drop((TcpStream::connect(listener.local_addr()?)?, listener.accept()?));
             }
+        }
+        "long" => {
+            let name = format!("/{}", "a".repeat(usize::try_from(times)? - 1));
+            ensure!(File::open(name).is_err(), "there is a file of that name");
         }
         "read" => {
             let mut zero = File::open("/dev/zero")?;

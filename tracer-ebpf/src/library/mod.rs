@@ -33,6 +33,8 @@
 //! | `ct_reserve_control(size, spare) -> *mut u8` | then, for one that must not be lost, room in the other ring |
 //! | `ct_stamp(record, size)` | after `ct_reserve_control`: where among the others it belongs |
 //! | `ct_ring_full(size)` | counts a record that there is no room for |
+//! | `ct_claim() -> *mut u64` | scratch memory, or null; given back by writing 0 to its first 8 bytes |
+//! | `ct_differ(a, b, words) -> u64` | 1 if two texts are different in so many words, a constant; else 0 |
 //! | `ct_stack(ctx, *mut StackId, what)` | names the stack here; sends its frames if they are new |
 //! | `ct_address(*mut StackId, n)` | the same for one address of the process |
 //! | `ct_lost(kind)` | counts a [`tracer_common::loss::Loss`] |
@@ -45,6 +47,7 @@
 //! | `GENERATIONS` | `.data` | `[u64; MAX_MAPS]`: the generation each map writes to, moved on by user space |
 //! | `EVENTS` | `maps` | the ring of records |
 //! | `CONTROL` | `maps` | the ring of records that must not be lost and that `EVENTS` had no room for |
+//! | `SCRATCH` | `maps` | array of areas, [`tracer_common::scratch::AREAS`] for each CPU; the linker says how large |
 //! | `LOSSES` | `maps` | per-CPU array of `u64`: how often each `Loss` occurred |
 //! | `STACKS` | `maps` | the ring that the frames of stacks are sent through |
 //! | `SEEN` | `maps` | which stacks have been sent |
@@ -59,6 +62,7 @@ mod follow;
 mod loss;
 mod ring;
 mod scope;
+mod scratch;
 mod stack;
 mod subject;
 mod task;

@@ -50,8 +50,7 @@ pub enum Failure {
 pub fn compile(source: &Source, target: &Target, library: &Library) -> Result<Compiled, Failure> {
     let (tree, mut warnings) = parse(source, target)?;
     let analysed = analyse(tree, target)?;
-    let module = lower(&analysed.script, target);
-    let object = generate(&module, &analysed.script.plan, target, library)?;
+    let object = generate(&analysed.script, target, library)?;
     warnings.extend(analysed.warnings);
     Ok(Compiled { object: elf::write(&object), plan: analysed.script.plan, warnings })
 }
@@ -94,10 +93,7 @@ pub enum Stage {
 pub fn emit(stage: Stage, source: &Source, target: &Target, library: &Library) -> Result<Vec<u8>, Failure> {
     let tree = || parse(source, target).map(|(tree, _)| tree);
     let script = || analyse(tree()?, target).map(|analysed| analysed.script);
-    let object = || {
-        let script = script()?;
-        generate(&lower(&script, target), &script.plan, target, library)
-    };
+    let object = || generate(&script()?, target, library);
     Ok(match stage {
         Stage::Tokens => {
             let (tokens, errors) = syntax::tokens(source);
@@ -106,7 +102,7 @@ pub fn emit(stage: Stage, source: &Source, target: &Target, library: &Library) -
         }
         Stage::Ast => syntax::print::ast(&tree()?, false).into_bytes(),
         Stage::Typed => sema::print::script(&script()?).into_bytes(),
-        Stage::Ir => lower(&script()?, target).to_string().into_bytes(),
+        Stage::Ir => lower(&script()?, target, ir::Frames::Roomy).to_string().into_bytes(),
         Stage::Bpf => bpf::disassemble(&object()?, source).into_bytes(),
         Stage::Elf => elf::write(&object()?),
         Stage::Plan => {
@@ -127,14 +123,19 @@ fn analyse(tree: ast::Script, target: &Target) -> Result<Analysed, Failure> {
     sema::analyse(&tree, target).map_err(Failure::Script)
 }
 
-fn lower(script: &typed::Script, target: &Target) -> ir::Module {
-    let mut module = ir::lower(script, target);
+fn lower(script: &typed::Script, target: &Target, frames: ir::Frames) -> ir::Module {
+    let mut module = ir::lower(script, target, frames);
     ir::optimise(&mut module);
     module
 }
 
-fn generate(module: &ir::Module, plan: &Plan, target: &Target, library: &Library) -> Result<bpf::Object, Failure> {
-    Ok(bpf::generate(module, plan, library, &target.scope)?)
+/// Programs whose frames are too small are made once more with as little in them as can be.
+fn generate(script: &typed::Script, target: &Target, library: &Library) -> Result<bpf::Object, Failure> {
+    let with = |frames| bpf::generate(&lower(script, target, frames), &script.plan, library, &target.scope);
+    match with(ir::Frames::Roomy) {
+        Err(bpf::Limit::Stack { .. }) => Ok(with(ir::Frames::Tight)?),
+        result => Ok(result?),
+    }
 }
 
 fn refuse(errors: Vec<Diagnostic>) -> Result<(), Failure> {

@@ -167,12 +167,13 @@ fn describe(loss: Loss, count: u64) -> String {
             format!("{count} times the frames of a stack could not be sent: where it was, they are missing")
         }
         Loss::LoopCut => format!("{count} loops did not finish: the kernel allows 8388608 turns"),
+        Loss::ScratchBusy => format!("lost {count} actions: scratch memory was in use"),
     }
 }
 
 impl Serialize for Losses {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let [ring_full, map_full, read_failed, storage_full, loop_cut, stack_lost] = self.0;
+        let [ring_full, map_full, read_failed, storage_full, loop_cut, stack_lost, scratch_busy] = self.0;
         let named = [
             ("ring_full", ring_full),
             ("map_full", map_full),
@@ -180,6 +181,7 @@ impl Serialize for Losses {
             ("storage_full", storage_full),
             ("loop_cut", loop_cut),
             ("stack_lost", stack_lost),
+            ("scratch_busy", scratch_busy),
         ];
         serializer.collect_map(named)
     }
@@ -227,7 +229,10 @@ impl<'p, W: Write> Reporter<'p, W> {
                 self.output(Output::Printf, &self.render(format, arguments, payload))?;
             }
             Record::Cat { format, arguments } => self.cat(&self.text(format, arguments, payload))?,
-            Record::System { format, arguments } => self.system(&self.text(format, arguments, payload))?,
+            Record::System { format, arguments } => {
+                let arguments = value::decode_parts(arguments, payload, self.names());
+                self.system(&String::from_utf8_lossy(&printf::render(format, &arguments)))?;
+            }
             Record::Message { severity, place, format, arguments } => {
                 let message = self.text(format, arguments, payload);
                 self.message(*severity, &self.world.locate(*place), &message)?;
@@ -235,7 +240,8 @@ impl<'p, W: Write> Reporter<'p, W> {
             Record::Time { format } => self.output(Output::Time, self.world.time(format, None).as_bytes())?,
             Record::Join { separator } => self.output(Output::Join, &join(payload, separator))?,
             Record::PrintValue { value } => {
-                self.write(Event::Value(&Cell::Value(Value::decode(value, payload, self.names()))))?;
+                let value = value::decode_sent(std::slice::from_ref(value), payload, self.names());
+                value.into_iter().try_for_each(|value| self.write(Event::Value(&Cell::Value(value))))?;
             }
             &Record::PrintMap { map, top, div } => {
                 self.print_map(map, Selection { top, div }, maps)?;
@@ -381,7 +387,7 @@ impl<'p, W: Write> Reporter<'p, W> {
 
     /// What a format and its arguments come to.
     fn render(&self, format: &Format, arguments: &[Shape], payload: &[u8]) -> Vec<u8> {
-        printf::render(format, &value::decode_parts(arguments, payload, self.names()))
+        printf::render(format, &value::decode_sent(arguments, payload, self.names()))
     }
 
     /// The same as a string.

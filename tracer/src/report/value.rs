@@ -159,6 +159,40 @@ pub fn decode_parts(parts: &[Shape], bytes: &[u8], names: Names<'_>) -> Vec<Valu
     Shape::offsets(parts).map(|(offset, part)| Value::decode(part, at(offset), names)).collect()
 }
 
+/// Decodes the arguments of a record that is short: see [`Shape::sent`].
+pub fn decode_sent(parts: &[Shape], bytes: &[u8], names: Names<'_>) -> Vec<Value> {
+    if parts.iter().all(|part| part.sent_behind() == 0) {
+        return decode_parts(parts, bytes, names);
+    }
+    let sent: Vec<Shape> = parts.iter().map(Shape::sent).collect();
+    let behind = Shape::Tuple(sent.clone()).size().next_multiple_of(8);
+    let mut behind = bytes.get(behind as usize..).unwrap_or_default();
+    decode_sent_parts((parts, &sent), bytes, &mut behind, names)
+}
+
+fn decode_sent_parts(
+    (parts, sent): (&[Shape], &[Shape]),
+    bytes: &[u8],
+    behind: &mut &[u8],
+    names: Names<'_>,
+) -> Vec<Value> {
+    let decode = |(part, (offset, sent)): (&Shape, (u32, &Shape))| {
+        let bytes = bytes.get(offset as usize..).unwrap_or_default();
+        match (part, sent) {
+            (Shape::Str { .. }, Shape::Int { .. }) => {
+                let (text, rest) = behind.split_at((integer(bytes, 4) as usize).min(behind.len()));
+                *behind = rest;
+                Value::decode(part, text, names)
+            }
+            (Shape::Tuple(parts), Shape::Tuple(sent)) => {
+                Value::Tuple(decode_sent_parts((parts, sent), bytes, behind, names))
+            }
+            _ => Value::decode(part, bytes, names),
+        }
+    };
+    parts.iter().zip(Shape::offsets(sent)).map(decode).collect()
+}
+
 fn decode_member(member: &Member, bytes: &[u8], names: Names<'_>) -> Value {
     let bytes = bytes.get(member.offset as usize..).unwrap_or_default();
     let Some(bits) = member.bits else { return Value::decode(&member.shape, bytes, names) };

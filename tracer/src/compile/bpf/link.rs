@@ -39,6 +39,9 @@ pub fn link<'a>(library: &Library, wanted: impl IntoIterator<Item = &'a str>) ->
     linked
 }
 
+/// The runtime's array of areas of scratch memory.
+pub const SCRATCH: &str = "SCRATCH";
+
 /// Bytes of the stack that a call of a library function takes, its callees included.
 pub fn stack_depth(library: &Library, symbol: &str) -> u32 {
     let function = &library.functions[symbol];

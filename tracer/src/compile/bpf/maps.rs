@@ -1,5 +1,8 @@
 //! How the script's maps are made in the kernel.
 
+use tracer_common::scratch::{AREAS, HEAD_SIZE};
+
+use super::runtime::Data;
 use crate::plan::{Map, MapId, Storage};
 
 /// A map of the object.
@@ -66,6 +69,18 @@ impl MapDefinition {
         }
     }
 }
+
+/// Defines the runtime's scratch memory: so many bytes in each area.
+pub fn size_scratch(areas: &mut Data, bytes: u32, cpus: u32) {
+    // Two CPUs have no cache line in common.
+    let value_size = (HEAD_SIZE as u32 + bytes).next_multiple_of(64);
+    areas.bytes[VALUE_SIZE..][..4].copy_from_slice(&value_size.to_le_bytes());
+    areas.bytes[MAX_ENTRIES..][..4].copy_from_slice(&(cpus * AREAS).to_le_bytes());
+}
+
+/// Where a `bpf_map_def` says how large a map's values are, and how many entries it has.
+const VALUE_SIZE: usize = 8;
+const MAX_ENTRIES: usize = 12;
 
 /// The symbol of a script's map.
 pub fn symbol(map: MapId) -> String {

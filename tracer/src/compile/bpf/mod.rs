@@ -93,7 +93,7 @@ pub enum Limit {
     /// The frame does not fit the kernel's stack.
     #[error(
         "`{symbol}` needs {needed} bytes of stack, of which the kernel leaves {available}; \
-         use shorter strings (config: max_strlen) or fewer of them in one action"
+         use fewer variables, or fewer loops inside each other"
     )]
     Stack {
         /// The program.
@@ -122,7 +122,10 @@ pub fn generate(module: &ir::Module, plan: &Plan, library: &Library, scope: &Sco
         .collect::<Result<Vec<_>, _>>()?;
     let code = programs.iter().flat_map(|program| program.callbacks.iter().chain([&program.code]));
     let named = code.flat_map(|code| &code.encoded.relocations).filter_map(|(_, target)| target.symbol());
-    let link::Linked { functions, data } = link::link(library, named.chain(ALWAYS));
+    let link::Linked { functions, mut data } = link::link(library, named.chain(ALWAYS));
+    if let Some(areas) = data.get_mut(link::SCRATCH) {
+        maps::size_scratch(areas, module.scratch, module.cpus);
+    }
     let maps = plan.maps.iter().enumerate().map(|(index, map)| MapDefinition::new(index, map)).collect();
     Ok(Object { programs, functions, data, maps })
 }

@@ -186,6 +186,8 @@ mod tests {
         Runtime::Reserve,
         Runtime::ReserveControl,
         Runtime::Stamp,
+        Runtime::Claim,
+        Runtime::Differ,
         Runtime::RingFull,
         Runtime::Stack,
         Runtime::Address,

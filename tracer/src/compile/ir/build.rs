@@ -178,6 +178,16 @@ impl Builder {
         self.current = None;
     }
 
+    /// Takes back a branch, to blocks that nothing else leads to: the block goes on to `then`, and a call is not made that has
+    /// decided it.
+    pub fn undo_branch(&mut self, block: Block, call: Value, then: Block, otherwise: Block) {
+        let data = &mut self.function.blocks[block.0 as usize];
+        let decided = std::mem::replace(&mut data.terminator, Terminator::Jump(target(then, &[]))).operands();
+        debug_assert!(decided.contains(&call));
+        data.insts.retain(|value| !decided.contains(value));
+        self.predecessors[otherwise.0 as usize].clear();
+    }
+
     // ---- values ----
 
     /// Appends an instruction, or finds that its value is known.
@@ -246,13 +256,23 @@ impl Builder {
     }
 
     /// Reads memory.
-    pub fn load(&mut self, pointer: Value, offset: i16, width: Width) -> Value {
+    pub fn load(&mut self, pointer: Value, offset: impl Into<i32>, width: Width) -> Value {
+        let (pointer, offset) = self.near(pointer, offset.into());
         self.inst(Inst::Load { pointer, offset, width })
     }
 
     /// Writes memory.
-    pub fn store(&mut self, pointer: Value, offset: i16, width: Width, value: Value) {
+    pub fn store(&mut self, pointer: Value, offset: impl Into<i32>, width: Width, value: Value) {
+        let (pointer, offset) = self.near(pointer, offset.into());
         self.inst(Inst::Store { pointer, offset, width, value });
+    }
+
+    /// The same place, at an offset that an instruction can say.
+    pub fn near(&mut self, pointer: Value, offset: i32) -> (Value, i16) {
+        match i16::try_from(offset) {
+            Ok(offset) => (pointer, offset),
+            Err(_) => (self.binary_with(BinaryOp::Add, pointer, offset.into()), 0),
+        }
     }
 
     /// Calls a helper of the kernel.
@@ -299,6 +319,16 @@ impl Builder {
         }
         self.function.slots.push(Slot { size });
         SlotId(self.function.slots.len() as u32 - 1)
+    }
+
+    /// Whether a slot has been released that holds so many bytes.
+    pub fn has_free_slot(&self, size: u32) -> bool {
+        self.free_slots.iter().any(|slot| self.function.slots[slot.0 as usize].size >= size)
+    }
+
+    /// Bytes of all slots.
+    pub fn slots_size(&self) -> u32 {
+        self.function.slots.iter().map(|slot| slot.size).sum()
     }
 
     /// The slot's contents are not needed any more.

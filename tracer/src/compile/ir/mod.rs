@@ -9,7 +9,7 @@
 //! * Instructions are evaluated in order. Those without [`Inst::has_effect`] may be moved, merged and dropped as long as
 //!   their operands allow; loads may not move across an effect.
 //! * Anything that is not a number (strings, tuples, keys, initial values) lives in memory: in a [`Slot`] of the frame,
-//!   in a map's value or in a record of the ring. A slot's contents are undefined until stored to; what the kernel is
+//!   in scratch memory ([`Runtime::Claim`]), in a map's value or in a record of the ring. A slot's contents are undefined until stored to; what the kernel is
 //!   given to read (a key) must be stored to in full, padding included. Strings are NUL-terminated and zero from there
 //!   to their end, so equality is equality of bytes.
 //! * `Value` 0 of a program is the context pointer, parameter 0 of the entry block, which has no other. A callback's entry
@@ -30,7 +30,7 @@ mod print;
 mod tests;
 pub mod verify;
 
-pub use lower::lower;
+pub use lower::{Frames, lower};
 pub use passes::optimise;
 
 use crate::compile::source::Span;
@@ -41,6 +41,10 @@ use crate::plan::MapId;
 pub struct Module {
     /// In the order of the plan's programs.
     pub functions: Vec<Function>,
+    /// Bytes that one of them needs of scratch memory, at most; 0 if none needs any.
+    pub scratch: u32,
+    /// How many CPUs may need it at one time.
+    pub cpus: u32,
 }
 
 /// One BPF program.
@@ -359,6 +363,7 @@ pub enum Helper {
     SendSignalThread = 117,
     Jiffies64 = 118,
     KtimeGetBootNs = 125,
+    RingbufOutput = 130,
     RingbufReserve = 131,
     RingbufSubmit = 132,
     RingbufDiscard = 133,
@@ -425,6 +430,10 @@ pub enum Runtime {
     ReserveControl,
     /// `ct_stamp(record, size)`: has to follow `ReserveControl`.
     Stamp,
+    /// `ct_differ(a, b, words) -> 0 or 1`: whether two texts are different in so many words of 8 bytes.
+    Differ,
+    /// `ct_claim() -> area or null`: scratch memory, given back by storing 8 bytes of zeros to its start.
+    Claim,
     /// `ct_ring_full(size)`: counts a record that could not be reserved.
     RingFull,
     /// `ct_stack(context, to, what)`: writes a `StackId`.
@@ -464,6 +473,8 @@ impl Runtime {
             Self::Reserve => "ct_reserve",
             Self::ReserveControl => "ct_reserve_control",
             Self::Stamp => "ct_stamp",
+            Self::Differ => "ct_differ",
+            Self::Claim => "ct_claim",
             Self::RingFull => "ct_ring_full",
             Self::Stack => "ct_stack",
             Self::Address => "ct_address",
@@ -560,7 +571,7 @@ impl Helper {
             | Self::ProbeReadKernel
             | Self::ProbeReadUserStr
             | Self::ProbeReadKernelStr => 3,
-            Self::MapUpdateElem | Self::TaskStorageGet | Self::ForEachMapElem | Self::Loop => 4,
+            Self::MapUpdateElem | Self::RingbufOutput | Self::TaskStorageGet | Self::ForEachMapElem | Self::Loop => 4,
         }
     }
 
@@ -584,7 +595,7 @@ impl Runtime {
     /// How many arguments it takes.
     pub fn arity(self) -> usize {
         match self {
-            Self::InScope | Self::PidTgid | Self::ParentPid => 0,
+            Self::InScope | Self::PidTgid | Self::ParentPid | Self::Claim => 0,
             Self::SwapBytes
             | Self::FollowFork
             | Self::ForgetTask
@@ -607,7 +618,7 @@ impl Runtime {
             | Self::TextLength
             | Self::Address
             | Self::Stamp => 2,
-            Self::Stack => 3,
+            Self::Stack | Self::Differ => 3,
             Self::LinearIndex | Self::FindText | Self::CompareBytes => 4,
         }
     }

@@ -56,7 +56,7 @@ pub enum Breach {
     /// A record whose size the verifier would not know.
     #[error("the size of {0} is not a constant")]
     RecordSize(Value),
-    /// A record that is neither submitted nor discarded on some way to the end.
+    /// A record that is neither submitted nor discarded on some way to the end, or an area that is not given back.
     #[error("{0} is still held at the end of {1}")]
     Unreleased(Value, Block),
     /// An atomic addition of 1 or 2 bytes.
@@ -96,7 +96,7 @@ pub fn check(function: &Function) -> Result<(), Breach> {
         for (position, &value) in function.block(block).insts.iter().enumerate() {
             let inst = definition(function, value);
             instruction(function, block, value, inst)?;
-            if is_reservation(inst) {
+            if is_reservation(inst) || is_claim(inst) {
                 released(function, value, (block, position + 1))?;
             }
             for operand in inst.operands() {
@@ -117,6 +117,11 @@ fn is_reservation(inst: &Inst) -> bool {
         Inst::Runtime { function: Runtime::Reserve | Runtime::ReserveControl, .. }
             | Inst::Helper { helper: Helper::RingbufReserve, .. }
     )
+}
+
+/// Whether an instruction gives an area of scratch memory, which must be given back as well.
+fn is_claim(inst: &Inst) -> bool {
+    matches!(inst, Inst::Runtime { function: Runtime::Claim, .. })
 }
 
 fn entry(function: &Function) -> Result<(), Breach> {
@@ -211,6 +216,7 @@ fn call(value: Value, arguments: &[Value], expected: usize) -> Result<(), Breach
 /// Whether a record is given back on every way from where it was reserved, but those on which it is null. On its way it
 /// may become a parameter of a block.
 fn released(function: &Function, reserved: Value, start: (Block, usize)) -> Result<(), Breach> {
+    let is_area = inst_of(function, reserved).is_some_and(is_claim);
     let mut seen = HashSet::new();
     let mut work = vec![(start, reserved)];
     while let Some(((block, from), record)) = work.pop() {
@@ -218,6 +224,7 @@ fn released(function: &Function, reserved: Value, start: (Block, usize)) -> Resu
             Some(Inst::Helper { helper: Helper::RingbufSubmit | Helper::RingbufDiscard, arguments }) => {
                 arguments.first() == Some(&record)
             }
+            Some(Inst::Store { pointer, offset: 0, .. }) => is_area && *pointer == record,
             _ => false,
         };
         let data = function.block(block);

@@ -27,7 +27,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_map_keys: 4096,
-            max_strlen: 64,
+            max_strlen: 1024,
             print_maps_on_exit: true,
             stack_style: FrameStyle::Named,
             ring_size: None,
@@ -49,7 +49,7 @@ const WITHOUT_EFFECT: [(&str, &str); 16] = [
     ("max_probes", "probes share programs, so there is no limit"),
     ("max_type_res_iterations", "types are inferred until they are settled"),
     ("missing_probes", "a probe that is not there is always an error"),
-    ("on_stack_limit", "texts and keys are always kept on the stack"),
+    ("on_stack_limit", "what is small is kept on the stack, the rest in memory of its own"),
     ("show_debug_info", "there is no debug information in what is loaded"),
     ("str_trunc_trailer", "texts that are cut off are printed as they are"),
     ("unstable_import", "nothing is imported"),
@@ -59,8 +59,8 @@ const WITHOUT_EFFECT: [(&str, &str); 16] = [
 /// Names of those that have an effect.
 const EFFECTIVE: [&str; 5] = ["max_map_keys", "max_strlen", "perf_rb_pages", "print_maps_on_exit", "stack_mode"];
 
-/// Longest text: a frame of the kernel's stack holds no more beside the rest of a program.
-const LONGEST_TEXT: u64 = 400;
+/// Longest text: some of them make up a key or a record, of which each CPU holds several at a time.
+const LONGEST_TEXT: u64 = 1 << 16;
 
 /// Most keys: more than any kernel has memory for.
 const MOST_KEYS: u64 = 1 << 24;
@@ -88,8 +88,7 @@ impl Settings {
         match name {
             "max_map_keys" => self.max_map_keys = number(&entry.value, 1, MOST_KEYS)?,
             "max_strlen" => {
-                let because = "texts are kept on the kernel's stack, which has no room for longer ones";
-                self.max_strlen = number(&entry.value, 1, LONGEST_TEXT).map_err(|error| error.help(because))?;
+                self.max_strlen = number(&entry.value, 1, LONGEST_TEXT)?;
             }
             "perf_rb_pages" => {
                 let pages: u32 = number(&entry.value, 1, 1 << 18)?;

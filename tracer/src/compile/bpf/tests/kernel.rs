@@ -36,7 +36,7 @@ fn plan(functions: &[Function], maps: Vec<Map>) -> Plan {
 /// Loads all programs; `None`, with a word about it, where this process may not.
 fn load(functions: Vec<Function>, maps: Vec<Map>) -> Option<Ebpf> {
     let plan = plan(&functions, maps);
-    let module = Module { functions };
+    let module = Module { functions, ..Module::default() };
     let object = generate(&module, &plan, &Library::quiet(), &Scope::default()).expect("within all limits");
     let source = Source { name: "test".to_owned(), text: String::new() };
     let text = disassemble(&object, &source);

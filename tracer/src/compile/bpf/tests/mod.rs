@@ -35,7 +35,7 @@ proptest! {
     #[test]
     fn the_passes_change_nothing_that_can_be_seen(choices in prop::collection::vec(any::<u32>(), 0..400)) {
         let function = random::function("random", &choices, Flavour::Interpreter);
-        let mut module = Module { functions: vec![function.clone()] };
+        let mut module = Module { functions: vec![function.clone()], ..Module::default() };
         optimise(&mut module);
         let (mut expected, mut found) = (memory(), memory());
         interpret::run(&function, &mut expected);

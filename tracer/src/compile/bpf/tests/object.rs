@@ -20,7 +20,7 @@ fn plan_of(function: &Function, maps: Vec<Map>) -> Plan {
 
 fn object(function: Function, maps: Vec<Map>, scope: &Scope) -> Result<Object, Limit> {
     let plan = plan_of(&function, maps);
-    generate(&Module { functions: vec![function] }, &plan, &Library::quiet(), scope)
+    generate(&Module { functions: vec![function], ..Module::default() }, &plan, &Library::quiet(), scope)
 }
 
 fn map(storage: Storage, key: Option<Shape>, value: Value) -> Map {

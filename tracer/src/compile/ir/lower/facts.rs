@@ -107,7 +107,7 @@ impl Lowering<'_> {
             }
             Builtin::Register(register) => self.fact(Fact::Register(register), |l| {
                 let context = l.b.context();
-                l.b.load(context, register.0.into(), Width::B8)
+                l.b.load(context, register.0, Width::B8)
             }),
             Builtin::Comm => unreachable!("a text is not a number"),
         }

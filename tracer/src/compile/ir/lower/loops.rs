@@ -9,12 +9,14 @@
 //! | 0 to 7 | the context pointer |
 //! | 8 to 15 | how the innermost loop that has ended did so: [`Ended`] |
 //! | 16 to 23 | the index of the clause's probe, where that is not the same for all events |
-//! | 24 on | the variables that a loop of the clause names; each number takes 8 bytes |
+//! | 24 to 31 | the address of the clause's scratch memory, where a callback uses it |
+//! | 32 on | the variables that a loop of the clause names; each number takes 8 bytes |
 //!
 //! The verifier follows numbers through the frame. It must not: told that `$i` starts with 0 and is compared with 1000, it would
 //! go through a thousand turns instead of one. So a number that is read is added to a zero that the verifier does not know.
 
 use super::memory::Place;
+use super::scratch::Memory;
 use super::{Local, Lowering, Probe, number, shape};
 use crate::compile::ir::build::Builder;
 use crate::compile::ir::{BinaryOp, Block, CallbackId, CompareOp, Helper, Inst, SlotId, Value, Width};
@@ -28,7 +30,8 @@ const MAX_TURNS: i64 = 1 << 23;
 const CONTEXT: i16 = 0;
 const ENDED: i16 = 8;
 const PROBE: i16 = 16;
-const LOCALS: u32 = 24;
+const SCRATCH: i16 = 24;
+const LOCALS: u32 = 32;
 
 /// How a loop has ended.
 #[derive(Clone, Copy)]
@@ -83,13 +86,14 @@ impl Lowering<'_> {
             let shape = shape(&local.ty);
             let is_shared = in_loop(&clause.body, LocalId(index as u32));
             locals.push(match number(shape) {
-                _ if is_shared => {
+                Some(_) if !is_shared => Local::Number(self.b.variable()),
+                None if self.is_large(shape.size()) => Local::Memory(self.allocate_scratch(shape.size())),
+                None if !is_shared => Local::Memory(Memory::Slot(self.b.slot(shape.size()))),
+                _ => {
                     let offset = size;
                     size += shape.size().next_multiple_of(8);
                     Local::Shared(offset as i16)
                 }
-                Some(_) => Local::Number(self.b.variable()),
-                None => Local::Memory(self.b.slot(shape.size())),
             });
         }
         self.locals = locals;
@@ -109,8 +113,8 @@ impl Lowering<'_> {
     /// Forgets the clause's variables.
     pub(super) fn release_locals(&mut self) {
         for local in std::mem::take(&mut self.locals) {
-            if let Local::Memory(slot) = local {
-                self.b.release(slot);
+            if let Local::Memory(memory) = local {
+                self.release(memory);
             }
         }
         if let Shared::Slot(slot) = std::mem::replace(&mut self.shared, Shared::None) {
@@ -135,8 +139,8 @@ impl Lowering<'_> {
     /// The place of a variable that is in memory.
     pub(super) fn local_place(&mut self, local: LocalId) -> Place {
         match self.locals[local.0 as usize] {
-            Local::Memory(slot) => Place { pointer: self.b.slot_address(slot), offset: 0 },
-            Local::Shared(offset) => Place { pointer: self.shared(), offset },
+            Local::Memory(memory) => self.memory_place(memory),
+            Local::Shared(offset) => Place { pointer: self.shared(), offset: offset.into() },
             Local::Number(_) => unreachable!("a number is not in memory"),
         }
     }
@@ -207,6 +211,7 @@ impl Lowering<'_> {
                 l.b.stop();
             }
         });
+        self.share_scratch();
         let turns = self.b.constant(MAX_TURNS);
         let callback = self.b.inst(Inst::CallbackAddress(callback));
         let (frame, flags) = (self.shared(), self.b.constant(0));
@@ -248,6 +253,7 @@ impl Lowering<'_> {
                 l.b.stop();
             }
         });
+        self.share_scratch();
         let map = self.b.map(map);
         let callback = self.b.inst(Inst::CallbackAddress(callback));
         let (frame, flags) = (self.shared(), self.b.constant(0));
@@ -265,6 +271,13 @@ impl Lowering<'_> {
         let callback = self.b.inst(Inst::CallbackAddress(CallbackId(self.callbacks.len() as u32 - 1)));
         let (map, nothing, flags) = (self.b.map(map), self.b.constant(0), self.b.constant(0));
         self.b.helper(Helper::ForEachMapElem, &[map, callback, nothing, flags])
+    }
+
+    /// Lets callbacks know where scratch memory is, if they use it.
+    fn share_scratch(&mut self) {
+        if let Some(base) = self.area.base.filter(|_| self.area.called_back && !self.in_callback()) {
+            self.write_shared(SCRATCH, base);
+        }
     }
 
     /// Leaves the clause if the loop did; otherwise gives how it has ended.
@@ -302,6 +315,8 @@ impl Lowering<'_> {
 
         let context = self.b.load(frame, CONTEXT, Width::B8);
         self.b.set_context(context);
+        let base = self.area.base.map(|_| self.b.load(frame, SCRATCH, Width::B8));
+        let base = std::mem::replace(&mut self.area.base, base);
         fill(self);
         self.b.fill(end);
         if self.b.reachable() {
@@ -309,6 +324,7 @@ impl Lowering<'_> {
             self.b.stop();
         }
 
+        self.area.base = base;
         self.probe = probe;
         self.shared = shared;
         self.end = outer_end;
@@ -333,6 +349,11 @@ impl Lowering<'_> {
 
 fn is_loop(stmt: &Stmt) -> bool {
     matches!(stmt.kind, StmtKind::Loop { .. } | StmtKind::ForEach { .. })
+}
+
+/// Whether a clause has loops.
+pub(super) fn has_loops(clause: &Clause) -> bool {
+    has_loop(&clause.body)
 }
 
 fn has_loop(block: &[Stmt]) -> bool {

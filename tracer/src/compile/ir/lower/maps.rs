@@ -228,7 +228,8 @@ impl Lowering<'_> {
         // There is no narrower atomic addition; what runs over into the bytes behind a small value is never looked at.
         let width = self.plain_number(map).width.max(Width::B4);
         let delta = self.b.constant(delta);
-        self.b.inst(Inst::AtomicAdd { pointer: place.pointer, offset: place.offset, width, value: delta });
+        let (pointer, offset) = self.b.near(place.pointer, place.offset);
+        self.b.inst(Inst::AtomicAdd { pointer, offset, width, value: delta });
     }
 
     /// `delete(@x[key])`.

@@ -15,13 +15,13 @@ pub(super) struct Place {
     /// The start of a slot, a map's value or a record.
     pub pointer: Value,
     /// Bytes from there.
-    pub offset: i16,
+    pub offset: i32,
 }
 
 impl Place {
     /// The place so many bytes on.
     pub fn at(self, bytes: u32) -> Place {
-        Place { pointer: self.pointer, offset: self.offset + bytes as i16 }
+        Place { pointer: self.pointer, offset: self.offset + bytes as i32 }
     }
 
     /// The widest access at `position`, not longer than what is left up to `end`.
@@ -34,12 +34,15 @@ impl Place {
     }
 }
 
+/// What is longer is zeroed and copied by a helper, in bytes: a call takes as long as some sixteen instructions.
+const UNROLLED: u32 = 128;
+
 impl Lowering<'_> {
     /// Memory until the end of the statement.
     pub(super) fn temporary(&mut self, size: u32) -> Place {
-        let slot = self.b.slot(size);
-        self.temporaries.push(slot);
-        Place { pointer: self.b.slot_address(slot), offset: 0 }
+        let memory = self.allocate(size);
+        self.temporaries.push(memory);
+        self.memory_place(memory)
     }
 
     /// The address of a place, for helpers.
@@ -49,6 +52,13 @@ impl Lowering<'_> {
 
     /// Writes zeros from `from` to `to`.
     pub(super) fn zero(&mut self, place: Place, from: u32, to: u32) {
+        if to.saturating_sub(from) > UNROLLED {
+            // Where nothing can be read, the helper fills with zeros; nothing can be read at address 0, and it sees that at once.
+            let (pointer, size) = (self.address(place.at(from)), self.b.constant((to - from).into()));
+            let nowhere = self.b.constant(0);
+            self.b.helper(Helper::ProbeReadKernel, &[pointer, size, nowhere]);
+            return;
+        }
         let mut position = from;
         while position < to {
             let width = place.width(position, to);
@@ -60,6 +70,12 @@ impl Lowering<'_> {
 
     /// Copies so many bytes.
     pub(super) fn copy(&mut self, from: Place, to: Place, size: u32) {
+        if size > UNROLLED {
+            let (from, to, size) = (self.address(from), self.address(to), self.b.constant(size.into()));
+            // What is ours can be read.
+            self.b.helper(Helper::ProbeReadKernel, &[to, size, from]);
+            return;
+        }
         let mut position = 0;
         while position < size {
             let width = from.width(position, size).min(to.width(position, size));
@@ -105,7 +121,8 @@ impl Lowering<'_> {
             ExprKind::ReadStr { address, user, length } => {
                 let address = self.value(address);
                 self.zero(to, 0, room);
-                self.read_text(address, *user, length.as_deref(), to, shape.size());
+                let result = self.read_text(address, *user, length.as_deref(), to, shape.size());
+                self.count_failed_read(result);
             }
             ExprKind::Call(function, arguments) => self.write_call(*function, arguments, shape, to, room),
             ExprKind::Stack { user, depth } => {
@@ -240,9 +257,11 @@ impl Lowering<'_> {
     }
 
     fn write_text(&mut self, text: &str, to: Place, size: u32) {
+        let end = (text.len() as u32).next_multiple_of(8).min(size);
+        self.zero(to, end, size);
         let mut position = 0;
-        while position < size {
-            let width = to.width(position, size);
+        while position < end {
+            let width = to.width(position, end);
             let word = self.b.constant(word(text.as_bytes(), position, width));
             self.b.store(to.pointer, to.at(position).offset, width, word);
             position += width.bytes();
@@ -281,8 +300,15 @@ impl Lowering<'_> {
         }
     }
 
-    /// `str(address, length)`. The helper writes the text and its NUL; the rest is zero already.
-    fn read_text(&mut self, address: Value, user: bool, length: Option<&Expr>, to: Place, size: u32) {
+    /// `str(address, length)`. The helper writes the text and its NUL. The result is how many bytes that are, or an error.
+    pub(super) fn read_text(
+        &mut self,
+        address: Value,
+        user: bool,
+        length: Option<&Expr>,
+        to: Place,
+        size: u32,
+    ) -> Value {
         let whole = self.b.constant(size.into());
         let limit = match length {
             None => whole,
@@ -293,8 +319,7 @@ impl Lowering<'_> {
         };
         let pointer = self.address(to);
         let helper = if user { Helper::ProbeReadUserStr } else { Helper::ProbeReadKernelStr };
-        let result = self.b.helper(helper, &[pointer, limit, address]);
-        self.count_failed_read(result);
+        self.b.helper(helper, &[pointer, limit, address])
     }
 
     /// The smaller of two unsigned numbers.
@@ -323,8 +348,13 @@ impl Lowering<'_> {
         equal: Block,
         different: Block,
     ) {
-        let (a_size, b_size) = (shape(&a.ty).size(), shape(&b.ty).size());
+        let size = |text: &Text<'_>, expr: &Expr| match text {
+            Text::Literal(bytes) => bytes.len() as u32 + 1,
+            Text::Memory(_) => shape(&expr.ty).size(),
+        };
+        let (a_expr, b_expr) = (a, b);
         let (a, b) = (self.text(a), self.text(b));
+        let (a_size, b_size) = (size(&a, a_expr), size(&b, b_expr));
         let both = a_size.min(b_size);
         let mut end = length.map_or(both, |length| length.min(both));
         if length.is_none_or(|length| length >= both) {
@@ -335,6 +365,14 @@ impl Lowering<'_> {
             };
         }
         let mut position = 0;
+        if let (Text::Memory(a), Text::Memory(b), true) = (&a, &b, end > UNROLLED) {
+            let (a, b, words) = (self.address(*a), self.address(*b), self.b.constant((end / 8).into()));
+            let differ = self.b.runtime(Runtime::Differ, &[a, b, words]);
+            position = end / 8 * 8;
+            let same = self.b.new_block();
+            self.b.branch_if(differ, different, same);
+            self.b.fill(same);
+        }
         while position < end {
             let width = a.width(position, end).min(b.width(position, end));
             let (x, y) = (self.text_word(&a, position, width), self.text_word(&b, position, width));
@@ -345,7 +383,7 @@ impl Lowering<'_> {
                 self.b.fill(next);
             }
         }
-        if end == 0 {
+        if self.b.reachable() {
             self.b.jump(equal, &[]);
         }
     }

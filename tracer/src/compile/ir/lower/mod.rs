@@ -2,7 +2,7 @@
 //!
 //! In reading order: this module makes a function for each program (scope check, then its clauses one after the
 //! other); [`selector`] chooses clauses by system call; [`statement`] and [`expression`] follow the typed tree; [`loops`] makes
-//! callbacks; [`facts`] is what the kernel knows, asked for once in a run; [`memory`] writes strings, tuples and keys; [`maps`] and
+//! callbacks; [`scratch`] finds memory; [`facts`] is what the kernel knows, asked for once in a run; [`memory`] writes strings, tuples and keys; [`maps`] and
 //! [`aggregation`] update maps; [`record`] sends to user space;
 //! [`subject`] asks whether an event is the scope's.
 //!
@@ -17,6 +17,7 @@ mod loops;
 mod maps;
 mod memory;
 mod record;
+mod scratch;
 mod selector;
 mod statement;
 mod subject;
@@ -26,20 +27,33 @@ use super::{Block, Function, Module, Runtime, SlotId, Value};
 use crate::compile::sema::typed;
 use crate::compile::target::Target;
 use crate::plan::{Map, MapId, ProbeId};
+pub use scratch::Frames;
+use scratch::Memory;
 
 /// A function for each program.
-pub fn lower(script: &typed::Script, target: &Target) -> Module {
+pub fn lower(script: &typed::Script, target: &Target, frames: Frames) -> Module {
+    let mut scratch = 0;
     let symbols = script.plan.programs.iter().map(|program| program.symbol.clone());
     let functions = script
         .programs
         .iter()
         .zip(symbols)
-        .map(|(program, symbol)| function(script, target, program, symbol))
+        .map(|(program, symbol)| {
+            let (function, needed) = function(script, target, frames, (program, symbol));
+            scratch = scratch.max(needed);
+            function
+        })
         .collect();
-    Module { functions }
+    Module { functions, scratch, cpus: target.possible_cpus.max(1) }
 }
 
-fn function(script: &typed::Script, target: &Target, program: &typed::Program, symbol: String) -> Function {
+/// A program's function, and how much scratch memory it needs.
+fn function(
+    script: &typed::Script,
+    target: &Target,
+    frames: Frames,
+    (program, symbol): (&typed::Program, String),
+) -> (Function, u32) {
     let mut lowering = Lowering {
         b: Builder::new(symbol.clone()),
         symbol,
@@ -53,6 +67,9 @@ fn function(script: &typed::Script, target: &Target, program: &typed::Program, s
         comm_slot: None,
         locals: Vec::new(),
         temporaries: Vec::new(),
+        frames,
+        calls_back: program.clauses.iter().any(loops::has_loops),
+        area: scratch::Area::default(),
         probe: Probe::Fixed(ProbeId(0)),
         shared: loops::Shared::None,
         exits: None,
@@ -78,7 +95,8 @@ fn function(script: &typed::Script, target: &Target, program: &typed::Program, s
         lowering.clause(clause);
     }
     lowering.b.ret();
-    Function { callbacks: lowering.callbacks, ..lowering.b.finish() }
+    let needed = lowering.area.most;
+    (Function { callbacks: lowering.callbacks, ..lowering.b.finish() }, needed)
 }
 
 /// A function being made, and what the statement at hand refers to.
@@ -101,8 +119,14 @@ struct Lowering<'a> {
     comm_slot: Option<SlotId>,
     /// The clause's variables.
     locals: Vec<Local>,
-    /// Slots to release after the statement.
-    temporaries: Vec<SlotId>,
+    /// Memory to release after the statement.
+    temporaries: Vec<Memory>,
+    /// How much memory is found in frames.
+    frames: Frames,
+    /// Whether a clause of the program has loops.
+    calls_back: bool,
+    /// Scratch memory.
+    area: scratch::Area,
     /// The clause's probe.
     probe: Probe,
     /// What callbacks have in common with the program.
@@ -119,7 +143,7 @@ enum Local {
     /// Numbers.
     Number(Variable),
     /// The rest.
-    Memory(SlotId),
+    Memory(Memory),
     /// Either, where a loop names it: so far into the shared frame.
     Shared(i16),
 }
@@ -139,25 +163,38 @@ impl Lowering<'_> {
     /// Runs a clause if its selector and its predicate say so, and goes on behind it.
     fn clause(&mut self, clause: &typed::Clause) {
         self.b.span = clause.span;
-        self.end = self.b.new_block();
+        let behind = self.b.new_block();
+        self.end = behind;
         if clause.of_current {
             self.only_if_current_is_in_scope();
         }
         self.select(clause);
         self.place_locals(clause);
-        self.zero_locals(clause);
+        let early = self.predicate_is_large(clause);
+        if early {
+            self.begin_claim();
+        }
+        self.zero_locals(clause, early);
         if let Some(predicate) = &clause.predicate {
             let body = self.b.new_block();
             self.condition(predicate, body, self.end);
             self.release_temporaries(0);
             self.b.fill(body);
         }
+        if !early && self.b.reachable() {
+            self.begin_claim();
+            self.zero_scratch_locals(clause);
+        }
         self.block(&clause.body);
         if self.b.reachable() {
             self.b.jump(self.end, &[]);
         }
         self.release_locals();
-        self.b.fill(self.end);
+        if self.end != behind {
+            self.b.fill(self.end);
+            self.end_claim(behind);
+        }
+        self.b.fill(behind);
     }
 
     fn map(&self, map: MapId) -> &Map {
@@ -175,8 +212,8 @@ impl Lowering<'_> {
     }
 
     fn release_temporaries(&mut self, keep: usize) {
-        for slot in self.temporaries.drain(keep..) {
-            self.b.release(slot);
+        for memory in self.temporaries.split_off(keep) {
+            self.release(memory);
         }
     }
 }

@@ -3,14 +3,18 @@
 //! The payload is written straight into the record. Between reserving and submitting nothing leaves the clause, so the
 //! verifier finds no way on which the reference is lost; and numbers are computed before the record is asked for, so
 //! that what they do (`@x++`) is done even when the ring is full.
+//!
+//! A record with long texts is made in scratch memory and copied into the ring when it is known how long they are: what a
+//! reader has to go through is what was read, not what might have been.
 
 use super::memory::{Place, rooms};
 use super::{Lowering, Number, number, shape};
 use tracer_common::record::{CONTROL_SIZE, STAMP_SIZE};
 
-use crate::compile::ir::{Block, CompareOp, Helper, Inst, MapRef, Runtime, Value, Width};
+use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Inst, MapRef, Runtime, Value, Width};
 use crate::compile::sema::typed::{Expr, ExprKind};
 use crate::plan::{Record, RecordId, Shape};
+use tracer_common::loss::Loss;
 
 /// An argument on its way into a record.
 enum Argument<'a> {
@@ -19,6 +23,14 @@ enum Argument<'a> {
     Memory(Place),
     /// Still to be evaluated, into the record.
     Later(&'a Expr),
+}
+
+/// The long texts of a record.
+struct Behind {
+    /// The start of the record.
+    pointer: Value,
+    /// How far it goes so far.
+    end: Value,
 }
 
 impl Lowering<'_> {
@@ -40,14 +52,18 @@ impl Lowering<'_> {
             })
             .collect();
         let probe = self.probe();
+        let kind = &self.script.plan.records[record.0 as usize];
+        if kind.is_short() && shapes.iter().any(|shape| shape.sent_behind() > 0) {
+            return self.emit_short(record, arguments, &shapes, probe);
+        }
 
         let size = self.b.constant((head + payload).into());
         let (write, done) = (self.b.new_block(), self.b.new_block());
-        let pointer = self.reserve(size, control_spare(&self.script.plan.records[record.0 as usize]), write, done);
+        let pointer = self.reserve(size, control_spare(kind), write, done);
         let id = self.b.constant(record.0.into());
         self.b.store(pointer, 0, Width::B4, id);
         self.b.store(pointer, 4, Width::B4, probe);
-        let place = Place { pointer, offset: head as i16 };
+        let place = Place { pointer, offset: head as i32 };
         for (argument, (shape, (offset, end))) in arguments.into_iter().zip(shapes.iter().zip(rooms(&shapes, payload)))
         {
             let (to, room) = (place.at(offset), end - offset);
@@ -64,6 +80,110 @@ impl Lowering<'_> {
         self.b.helper(Helper::RingbufSubmit, &[pointer, flags]);
         self.b.jump(done, &[]);
         self.b.fill(done);
+    }
+
+    /// Sends a record with long texts: they stand behind the other arguments, which have their lengths in their places.
+    fn emit_short(&mut self, record: RecordId, arguments: Vec<Argument<'_>>, shapes: &[Shape], probe: Value) {
+        let head = tracer_common::record::HEADER_SIZE as u32;
+        let sent: Vec<Shape> = shapes.iter().map(Shape::sent).collect();
+        let payload = Shape::Tuple(sent.clone()).size().next_multiple_of(8);
+        let most = head + payload + shapes.iter().map(Shape::sent_behind).sum::<u32>();
+        let memory = self.allocate_scratch(most);
+        self.temporaries.push(memory);
+        let whole = self.memory_place(memory);
+        let id = self.b.constant(record.0.into());
+        self.b.store(whole.pointer, 0, Width::B4, id);
+        self.b.store(whole.pointer, 4, Width::B4, probe);
+        let mut behind = Behind { pointer: whole.pointer, end: self.b.constant((head + payload).into()) };
+        let place = whole.at(head);
+        for (argument, (shape, (offset, end))) in arguments.into_iter().zip(shapes.iter().zip(rooms(&sent, payload))) {
+            let (to, room) = (place.at(offset), end - offset);
+            match argument {
+                Argument::Number(value, number) => self.store(value, number, to, room),
+                Argument::Memory(from) => self.send(from, shape, to, room, &mut behind),
+                Argument::Later(expr) => self.send_expr(expr, to, room, &mut behind),
+            }
+        }
+        let ring = self.b.inst(Inst::MapReference(MapRef::Runtime("EVENTS")));
+        let flags = self.b.constant(0);
+        let result = self.b.helper(Helper::RingbufOutput, &[ring, whole.pointer, behind.end, flags]);
+        let (full, done) = (self.b.new_cold_block(), self.b.new_block());
+        self.b.branch_if(result, full, done);
+        self.b.fill(full);
+        let size = self.b.constant(most.into());
+        self.b.runtime(Runtime::RingFull, &[size]);
+        self.b.jump(done, &[]);
+        self.b.fill(done);
+    }
+
+    /// Evaluates an argument into a record with long texts.
+    fn send_expr(&mut self, expr: &Expr, to: Place, room: u32, behind: &mut Behind) {
+        let shape = shape(&expr.ty);
+        match &expr.kind {
+            _ if shape.sent_behind() == 0 => self.write(expr, to, room),
+            ExprKind::ReadStr { address, user, length } => {
+                let address = self.value(address);
+                let place = self.behind(behind);
+                let length = self.read_text(address, *user, length.as_deref(), place, shape.size());
+                self.sent_behind(length, shape.size(), to, room, behind);
+            }
+            ExprKind::Tuple(parts) => {
+                let sent: Vec<Shape> = parts.iter().map(|part| super::shape(&part.ty).sent()).collect();
+                for (part, (offset, end)) in parts.iter().zip(rooms(&sent, room)) {
+                    self.send_expr(part, to.at(offset), end - offset, behind);
+                }
+            }
+            _ => {
+                let from = self.place(expr);
+                self.send(from, shape, to, room, behind);
+            }
+        }
+    }
+
+    /// Copies an argument into a record with long texts.
+    fn send(&mut self, from: Place, shape: &Shape, to: Place, room: u32, behind: &mut Behind) {
+        match shape {
+            _ if shape.sent_behind() == 0 => {
+                self.copy(from, to, shape.size());
+                self.zero(to, shape.size(), room);
+            }
+            Shape::Tuple(parts) => {
+                let sent: Vec<Shape> = parts.iter().map(Shape::sent).collect();
+                let own: Vec<(u32, &Shape)> = Shape::offsets(parts).collect();
+                for ((own, part), (offset, end)) in own.into_iter().zip(rooms(&sent, room)) {
+                    self.send(from.at(own), part, to.at(offset), end - offset, behind);
+                }
+            }
+            _ => {
+                let (from, place) = (self.address(from), self.behind(behind));
+                let (pointer, size) = (self.address(place), self.b.constant(shape.size().into()));
+                let length = self.b.helper(Helper::ProbeReadKernelStr, &[pointer, size, from]);
+                self.sent_behind(length, shape.size(), to, room, behind);
+            }
+        }
+    }
+
+    /// Where the next long text goes.
+    fn behind(&mut self, behind: &Behind) -> Place {
+        let pointer = self.b.binary(BinaryOp::Add, behind.pointer, behind.end);
+        Place { pointer, offset: 0 }
+    }
+
+    /// A text is there, of so many bytes, at most `size`, or, if that is an error, none.
+    fn sent_behind(&mut self, length: Value, size: u32, to: Place, room: u32, behind: &mut Behind) {
+        let (there, failed, done) = (self.b.new_block(), self.b.new_cold_block(), self.b.new_block());
+        let known = self.b.parameter(done);
+        let size = self.b.constant(size.into());
+        self.b.branch(CompareOp::ULe, length, size, there, failed);
+        self.b.fill(failed);
+        self.lost(Loss::ReadFailed);
+        let none = self.b.constant(0);
+        self.b.jump(done, &[none]);
+        self.b.fill(there);
+        self.b.jump(done, &[length]);
+        self.b.fill(done);
+        self.store(known, Number { width: Width::B4, signed: false }, to, room);
+        behind.end = self.b.binary(BinaryOp::Add, behind.end, known);
     }
 
     /// Goes on in `write` with room for a record, or, having counted the loss, in `done`.

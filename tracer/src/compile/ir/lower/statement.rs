@@ -1,6 +1,6 @@
 //! Statements.
 
-use super::{Local, Lowering, memory::Place, number, shape};
+use super::{Local, Lowering, number, scratch::Memory, shape};
 use crate::compile::sema::typed::{Builtin, Clause, Expr, ExprKind, LocalId, Stmt, StmtKind};
 
 impl Lowering<'_> {
@@ -95,8 +95,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// Variables start as zero. Those in memory that the body begins with assigning to need not be written twice.
-    pub(super) fn zero_locals(&mut self, clause: &Clause) {
+    /// Variables start as zero. Those in scratch memory are left for [`Self::zero_scratch_locals`] until there is some.
+    pub(super) fn zero_locals(&mut self, clause: &Clause, scratch: bool) {
         for (index, local) in clause.locals.iter().enumerate() {
             let id = LocalId(index as u32);
             match self.locals[index] {
@@ -108,17 +108,30 @@ impl Lowering<'_> {
                     let place = self.local_place(id);
                     self.zero(place, 0, shape(&local.ty).size().next_multiple_of(8));
                 }
-                Local::Memory(slot) => {
-                    let assigned_first = clause.predicate.as_ref().is_none_or(|predicate| !mentions(predicate, id))
-                        && clause.body.iter().find(|statement| names(statement, id)).is_none_or(
-                            |first| matches!(&first.kind, StmtKind::SetLocal(set, value) if *set == id && !mentions(value, id)),
-                        );
-                    if !assigned_first {
-                        let place = Place { pointer: self.b.slot_address(slot), offset: 0 };
-                        self.zero(place, 0, shape(&local.ty).size());
-                    }
-                }
+                Local::Memory(Memory::Scratch(_)) if !scratch => {}
+                Local::Memory(memory) => self.zero_memory_local(clause, id, memory),
             }
+        }
+    }
+
+    /// The rest of the variables.
+    pub(super) fn zero_scratch_locals(&mut self, clause: &Clause) {
+        for index in 0..clause.locals.len() {
+            if let Local::Memory(memory @ Memory::Scratch(_)) = self.locals[index] {
+                self.zero_memory_local(clause, LocalId(index as u32), memory);
+            }
+        }
+    }
+
+    /// One that the body begins with assigning to need not be written twice.
+    fn zero_memory_local(&mut self, clause: &Clause, id: LocalId, memory: Memory) {
+        let assigned_first = clause.predicate.as_ref().is_none_or(|predicate| !mentions(predicate, id))
+            && clause.body.iter().find(|statement| names(statement, id)).is_none_or(
+                |first| matches!(&first.kind, StmtKind::SetLocal(set, value) if *set == id && !mentions(value, id)),
+            );
+        if !assigned_first {
+            let place = self.memory_place(memory);
+            self.zero(place, 0, shape(&clause.locals[id.0 as usize].ty).size());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The arithmetic of typed programs, on numbers: what is emitted folds, so the result shows what it computes.
 
 use super::typed::*;
-use crate::compile::ir::{Inst, fold, lower};
+use crate::compile::ir::{Frames, Inst, fold, lower};
 use crate::compile::sema::typed::*;
 use crate::plan::{MapId, Shape, Storage, Value};
 
@@ -33,10 +33,12 @@ fn meant(number: i64, shape: &Shape) -> i128 {
 fn stored(expr: Expr, shape: &Shape) -> i64 {
     let set = StmtKind::SetMap { map: MapId(0), key: None, value: expr };
     let map = map(Storage::Hash, None, Value::Plain(shape.clone()));
-    let module = lower(&script(Context::None, vec![map], vec![clause(vec![], None, vec![set])]), &target());
+    let module =
+        lower(&script(Context::None, vec![map], vec![clause(vec![], None, vec![set])]), &target(), Frames::Roomy);
     let function = &module.functions[0];
     let inst = |value: crate::compile::ir::Value| function.values[value.0 as usize].inst.clone();
-    let mut stores = function.blocks[0].insts.iter().filter_map(|&value| match inst(value) {
+    let all = function.blocks.iter().flat_map(|block| &block.insts);
+    let mut stores = all.filter_map(|&value| match inst(value) {
         Some(Inst::Store { value, .. }) => inst(value),
         _ => None,
     });

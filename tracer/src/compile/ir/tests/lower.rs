@@ -4,7 +4,7 @@ use tracer_common::scope::Scope;
 
 use super::assert_text;
 use super::typed::*;
-use crate::compile::ir::{lower, optimise};
+use crate::compile::ir::{Frames, lower, optimise};
 use crate::compile::sema::typed::*;
 use crate::compile::target::Target;
 use crate::plan::{Aggregation, MapId, ProbeId, Record, RecordId, Shape, Storage, Value};
@@ -14,7 +14,7 @@ fn assert_ir(script: &Script, expected: &str) {
 }
 
 fn assert_ir_for(script: &Script, target: &Target, expected: &str) {
-    let mut module = lower(script, target);
+    let mut module = lower(script, target, Frames::Roomy);
     optimise(&mut module);
     assert_text(&module.to_string(), expected);
 }

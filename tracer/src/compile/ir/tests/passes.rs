@@ -5,7 +5,7 @@ use crate::compile::ir::build::Builder;
 use crate::compile::ir::{BinaryOp, CompareOp, Function, Helper, Module, Runtime, optimise, verify};
 
 fn optimised(function: Function) -> String {
-    let mut module = Module { functions: vec![function] };
+    let mut module = Module { functions: vec![function], ..Module::default() };
     optimise(&mut module);
     assert_eq!(verify::verify(&module), Ok(()));
     module.to_string()
