@@ -68,7 +68,7 @@ impl Lowering<'_> {
     /// The same for the current task's storage, which stays where it is once it has been found.
     fn task_storage(&mut self, map: MapId, flags: i64, missing: Block) -> Place {
         let pointer = self.known_storage(map).unwrap_or_else(|| {
-            let task = self.b.helper(Helper::GetCurrentTaskBtf, &[]);
+            let task = self.task();
             let (reference, initial, flags) = (self.b.map(map), self.b.constant(0), self.b.constant(flags));
             let pointer = self.b.helper(Helper::TaskStorageGet, &[reference, task, initial, flags]);
             let found = self.b.new_block();
