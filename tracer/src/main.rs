@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use tracer::cli::{self, high::UsageError};
-use tracer::pipeline::{self, ScriptError};
+use tracer::pipeline::{self, Rejection, ScriptError};
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
@@ -16,9 +16,10 @@ fn main() -> ExitCode {
         // It knows where it goes: help and version are no failure, and go to stdout.
         usage.exit();
     }
-    match error.downcast_ref::<ScriptError>() {
-        Some(findings) => cli::say(&findings.to_string()),
-        None => cli::say(&format!("ctrace: {error:#}")),
+    // What points into the script has its form already.
+    match error.is::<ScriptError>() || error.is::<Rejection>() {
+        true => cli::say(&error.to_string()),
+        false => cli::say(&format!("ctrace: {error:#}")),
     }
     pipeline::status_of(&error).into()
 }

@@ -1,6 +1,7 @@
 //! The whole story: command line → facts → privilege → scope → compile → load → run → report. The only module that names
 //! every stage.
 
+mod rejection;
 mod telling;
 mod world;
 
@@ -41,6 +42,7 @@ use crate::report::{Losses, Meta, Reporter, Style, Summary};
 use crate::run::attach::uprobe::Places;
 use crate::run::command::Command;
 use crate::run::{self, Loaded, Options, Outcome, Reason};
+pub use rejection::Rejection;
 use telling::{Contents, Silence, Telling};
 use world::Here;
 
@@ -97,14 +99,18 @@ fn trace(run: &Run) -> Result<Status> {
     let (binaries, places) = look(run);
     let target = target(run, &facts, scope, types.ok(), command.as_ref(), binaries);
     let compiled = compile::compile(&run.source, &target, &library(run));
-    let Compiled { object, plan, warnings } = compiled.map_err(|failure| script_error(failure, &run.source))?;
+    let Compiled { object, plan, places: origins, warnings } =
+        compiled.map_err(|failure| script_error(failure, &run.source))?;
     refused?;
     let kinds: Vec<Kind> = plan.programs.iter().filter_map(|program| kind(&program.attach)).collect();
     privilege::probes::check(&kinds, &facts)?;
     say(run, &render(&warnings, &run.source));
     say(run, &format!("scope: {description}"));
 
-    let loaded = run::load(&object, &plan)?;
+    let loaded = run::load(&object, &plan).map_err(|error| {
+        let render = |findings: &[Diagnostic]| render(findings, &run.source);
+        rejection::shown(error, &plan, &origins, run.talk == Talk::Verbose, render)
+    })?;
     if run.dry_run {
         let options = Options { duration: Some(Duration::ZERO), places, ..Options::default() };
         run::run(loaded, &plan, options, &mut Silence)?;

@@ -20,7 +20,7 @@ use crate::plan::Plan;
 use bpf::runtime::Library;
 use diagnostics::Diagnostic;
 use sema::{Analysed, typed};
-use source::Source;
+use source::{Source, Span};
 use syntax::ast;
 use target::Target;
 
@@ -31,6 +31,8 @@ pub struct Compiled {
     pub object: Vec<u8>,
     /// Everything else that the run half is told.
     pub plan: Plan,
+    /// Where in the script the plan's programs come from, in their order: the first probe of each.
+    pub places: Vec<Span>,
     /// What is likely not meant.
     pub warnings: Vec<Diagnostic>,
 }
@@ -52,7 +54,9 @@ pub fn compile(source: &Source, target: &Target, library: &Library) -> Result<Co
     let analysed = analyse(tree, target)?;
     let object = generate(&analysed.script, target, library)?;
     warnings.extend(analysed.warnings);
-    Ok(Compiled { object: elf::write(&object), plan: analysed.script.plan, warnings })
+    let Analysed { script: typed::Script { programs, plan }, .. } = analysed;
+    let place = |program: &typed::Program| program.clauses.first().map_or_else(Span::default, |clause| clause.span);
+    Ok(Compiled { object: elf::write(&object), plan, places: programs.iter().map(place).collect(), warnings })
 }
 
 /// What a script wants to know of files, so far as it can be read.

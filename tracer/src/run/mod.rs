@@ -45,10 +45,7 @@ pub use session::{Flow, Options, Outcome, Reason, Sink, run};
 #[derive(Debug, Error)]
 pub enum Error {
     /// The verifier does not accept a program: a defect of ours, whatever the script.
-    #[error(
-        "the kernel's verifier rejects program {program} ({error}); this is a defect of ctrace, please report it with \
-         the script and this log:\n{log}"
-    )]
+    #[error("the kernel's verifier rejects program {program} ({error}); this is a defect of ctrace, please report it")]
     Verifier {
         /// The program's symbol.
         program: String,

@@ -3,6 +3,7 @@
 //! In: both, as they are. Out: [`Ty`]s. A structure that is pointed to is known by its name or number only, and looked
 //! into when a member is asked for; one that is a value is laid out whole.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -26,6 +27,11 @@ pub struct Types<'a> {
     enums: HashMap<String, Arc<Enumeration>>,
     /// Of the script.
     enumerators: HashMap<String, (Arc<Enumeration>, i64)>,
+    /// What has been asked of the kernel's types by name, and the answers: it goes through all of them, and a wildcard asks
+    /// the same for each of hundreds of probes.
+    found: RefCell<HashMap<String, Option<TypeId>>>,
+    /// The same for enumerators.
+    found_enumerators: HashMap<String, Option<(TypeId, i64)>>,
 }
 
 impl<'a> Types<'a> {
@@ -37,6 +43,8 @@ impl<'a> Types<'a> {
             records: HashMap::new(),
             enums: HashMap::new(),
             enumerators: HashMap::new(),
+            found: RefCell::default(),
+            found_enumerators: HashMap::new(),
         };
         let errors = definitions.iter().filter_map(|definition| types.define(definition).err()).collect();
         (types, errors)
@@ -233,11 +241,12 @@ impl<'a> Types<'a> {
     /// The kernel's type of this name.
     fn find(&self, name: &str) -> Option<TypeId> {
         let btf = self.btf?;
-        match name.split_once(' ') {
+        let look = || match name.split_once(' ') {
             Some(("struct" | "union", tag)) => btf.composite(tag).ok(),
             Some(("enum", tag)) => btf.enumeration(tag).ok(),
             _ => btf.typedef(name).ok(),
-        }
+        };
+        *self.found.borrow_mut().entry(name.to_owned()).or_insert_with(look)
     }
 
     /// Where a member of a structure lies, and of what type it is; anonymous members are looked into.
@@ -274,7 +283,12 @@ impl<'a> Types<'a> {
         if let Some((of, value)) = self.enumerators.get(name) {
             return Some((Ty::Enum { of: of.clone(), size: 8 }, *value));
         }
-        let (id, value) = self.btf?.enumerator(name)?;
+        let btf = self.btf?;
+        let found = match self.found_enumerators.get(name) {
+            Some(&found) => found,
+            None => *self.found_enumerators.entry(name.to_owned()).or_insert(btf.enumerator(name)),
+        };
+        let (id, value) = found?;
         match self.of_btf(id, 0)? {
             Ty::Enum { of, .. } => Some((Ty::Enum { of, size: 8 }, value)),
             _ => None,

@@ -1,0 +1,79 @@
+//! A program that the kernel's verifier does not accept: a defect of ours, whatever the script. The user is shown what it
+//! is about, not the verifier's log, which is for us: `-v` adds it.
+
+use thiserror::Error;
+
+use crate::compile::diagnostics::Diagnostic;
+use crate::compile::source::Span;
+use crate::plan::Plan;
+use crate::run;
+
+/// What is said of it.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct Rejection(String);
+
+/// The error of a load as it is shown; `places` are those of the plan's programs in the script, `render` makes text of what
+/// is found.
+pub fn shown(
+    error: run::Error,
+    plan: &Plan,
+    places: &[Span],
+    verbose: bool,
+    render: impl Fn(&[Diagnostic]) -> String,
+) -> anyhow::Error {
+    let run::Error::Verifier { program, error, log } = error else { return error.into() };
+    let number = plan.programs.iter().position(|candidate| candidate.symbol == program);
+    let place = number.and_then(|number| places.get(number)).copied().unwrap_or_default();
+    let finding = Diagnostic::error(place, format!("the kernel's verifier does not accept this ({error})"))
+        .label("what this was made into")
+        .help("this is a defect of ctrace, not of the script: please report it, with the script and what `-v` says");
+    let mut text = render(&[finding]);
+    if verbose {
+        text += &format!("\n\n{program}:\n{}", log.trim_end());
+    }
+    Rejection(text).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::compile::diagnostics::render_all;
+    use crate::compile::source::Source;
+    use crate::plan::{Attach, Program};
+
+    fn shown_to(verbose: bool) -> String {
+        let source = Source { name: "a.bt".to_owned(), text: "BEGIN { }\nEND { exit(); }\n".to_owned() };
+        let program = |symbol: &str, attach| Program { symbol: symbol.to_owned(), attach, probes: Vec::new() };
+        let plan =
+            Plan { programs: vec![program("begin", Attach::Begin), program("end", Attach::End)], ..Plan::default() };
+        let error = run::Error::Verifier {
+            program: "end".to_owned(),
+            error: io::Error::from_raw_os_error(13),
+            log: "0: (bf) r0 = r9\nR9 !read_ok\n".to_owned(),
+        };
+        let render = |findings: &[Diagnostic]| render_all(findings, &source, false);
+        shown(error, &plan, &[Span::new(0, 9), Span::new(10, 13)], verbose, render).to_string()
+    }
+
+    #[test]
+    fn the_user_sees_the_place_and_not_the_log() {
+        let text = shown_to(false);
+        assert!(text.contains("--> a.bt:2:1") && text.contains("a defect of ctrace"), "{text}");
+        assert!(!text.contains("R9"), "{text}");
+    }
+
+    #[test]
+    fn whoever_asks_is_shown_the_log_too() {
+        assert!(shown_to(true).ends_with("end:\n0: (bf) r0 = r9\nR9 !read_ok"), "{}", shown_to(true));
+    }
+
+    #[test]
+    fn other_errors_are_left_alone() {
+        let error = run::Error::Missing { name: "end".to_owned() };
+        let shown = shown(error, &Plan::default(), &[], false, |_| unreachable!("nothing is found in the script"));
+        assert_eq!(shown.to_string(), "the object has no end");
+    }
+}
