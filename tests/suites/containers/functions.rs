@@ -4,10 +4,10 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
-use tests::docker::Image;
+use anyhow::{Context, Result, bail, ensure};
+use tests::docker::{Container, Image};
 use tests::process::NOTIFY;
 
 use crate::world::{PRIVILEGED, World, exec, libraries, stderr};
@@ -54,21 +54,60 @@ fn counts_malloc(world: &World, image: &Image<'_>, programs: &Programs, library:
     let malloc = address(&shared, "malloc")?;
     let [app_pid, other_pid] = [&app, &other].map(|container| world.docker.pid(container));
     let (app_pid, other_pid) = (app_pid?, other_pid?);
-    let environment = format!("{NOTIFY}=1");
-    let mut ctrace = app.exec_with(&["--env", &environment], &["ctrace", "-p", "1", "-e", COUNT]);
-    let mut ctrace = ctrace.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let mut output = BufReader::new(ctrace.stdout.take().context("no output")?);
-    let mut line = String::new();
-    output.read_line(&mut line)?;
+    let ctrace = Attached::new(&app, &["-p", "1", "-e", COUNT])?;
     let patched = (is_patched(app_pid, library, malloc)?, is_patched(other_pid, library, malloc)?);
     world.docker.read(&["kill", "--signal", "USR1", &app.name])?;
-    let mut rest = String::new();
-    output.read_to_string(&mut rest)?;
-    let ended = ctrace.wait_with_output()?;
-    ensure!(line.contains(NOTIFY), "{line}{rest}{}", stderr(&ended));
+    let counted = ctrace.output()?;
     ensure!(patched == (true, false), "the code of (the process of `-p`, another container's) is patched: {patched:?}");
-    ensure!(rest.trim() == "@: 100", "expected 100 calls of a process, got {rest}");
+    ensure!(counted == "@: 100", "expected 100 calls of a process, got {counted}");
     Ok(())
+}
+
+/// With `--follow`, what a process starts is traced, too: functions and probes (USDT) of another program, and that one is
+/// told that somebody listens.
+pub fn follow(world: &World) -> Result<()> {
+    let image = world.application()?;
+    let start = "trap 'peer call=5 guarded=5' USR1; while :; do sleep 1000 & wait; done";
+    let app = world.docker.run(PRIVILEGED, &image, &["sh", "-c", start])?;
+    let script = "uprobe:/bin/peer:peer_call { @calls = count(); } usdt:/bin/peer:guarded { @guarded = count(); }
+                  usdt:/bin/peer:guarded / arg0 == 4 / { exit(); }";
+    let ctrace = Attached::new(&app, &["-p", "1", "--follow", "-e", script])?;
+    world.docker.read(&["kill", "--signal", "USR1", &app.name])?;
+    let counted = ctrace.output()?;
+    ensure!(counted == "@calls: 5\n@guarded: 5", "expected 5 calls of each, got {counted}");
+    Ok(())
+}
+
+/// ctrace in a container, attached.
+struct Attached {
+    process: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Attached {
+    /// Starts it, and waits until it is attached.
+    fn new(app: &Container<'_>, arguments: &[&str]) -> Result<Self> {
+        let environment = format!("{NOTIFY}=1");
+        let mut process = app.exec_with(&["--env", &environment], &[&["ctrace"], arguments].concat());
+        let mut process = process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut output = BufReader::new(process.stdout.take().context("no output")?);
+        let mut line = String::new();
+        output.read_line(&mut line)?;
+        if line.trim() != NOTIFY {
+            let ended = process.wait_with_output()?;
+            bail!("ctrace is not attached: {line}{}", stderr(&ended));
+        }
+        Ok(Self { process, output })
+    }
+
+    /// What it prints until it ends by itself.
+    fn output(mut self) -> Result<String> {
+        let mut printed = String::new();
+        self.output.read_to_string(&mut printed)?;
+        let ended = self.process.wait_with_output()?;
+        ensure!(ended.status.success(), "ctrace ended with {}:\n{}", ended.status, stderr(&ended));
+        Ok(printed.trim().to_owned())
+    }
 }
 
 /// The time that a function takes, in programs of several languages and with symbols in several places.

@@ -27,6 +27,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a_sidecar_sees_the_processes_of_its_application", scope::sidecar),
     ("malloc_is_counted_in_a_container_with_musl", functions::musl),
     ("malloc_is_counted_in_a_container_with_glibc", functions::glibc),
+    ("what_a_process_starts_is_followed", functions::follow),
     ("functions_are_timed_in_stripped_cpp_and_rust_programs", functions::latencies),
     ("python_names_its_functions", functions::python),
     ("no_path_leads_out_of_a_container", functions::links),

@@ -169,3 +169,32 @@ fn no_function(at: &ast::Name, path: &ast::Name, name: &str, binary: &Binary) ->
         binary.functions.iter().map(|function| function.demangled.as_deref().unwrap_or(&function.name)),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::source::Span;
+    use crate::host::elf::Segment;
+
+    /// What is said of a specification in a program of one function, made by the Go compiler.
+    fn said(text: &str) -> Result<Vec<String>, String> {
+        let function =
+            Function { name: "main.main".into(), demangled: None, address: 0x1010, size: 16, indirect: false };
+        let code = vec![Segment { address: 0x1000, offset: 0, size: 0x100 }];
+        let binary = Binary { path: "/go".into(), functions: vec![function], code, go: true, ..Binary::default() };
+        let target = Target { binaries: [("/go".to_owned(), Ok(binary))].into(), ..Target::default() };
+        let fields = text.split(':').map(|field| ast::Name { text: field.into(), span: Span::default() }).collect();
+        let spec = ast::ProbeSpec { fields, span: Span::default() };
+        let sites = expand(&spec, kind(&spec.fields[0].text) == Some(true), &target);
+        sites.map(|sites| sites.into_iter().map(|site| site.name).collect()).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn functions_of_go_are_probed_where_they_are_called_and_not_where_they_return() {
+        assert_eq!(said("uprobe:/go:main.main"), Ok(vec!["uprobe:/go:main.main".to_owned()]));
+        assert_eq!(
+            said("uretprobe:/go:main.main").unwrap_err(),
+            "/go is a Go program: its functions cannot be probed where they return"
+        );
+    }
+}
