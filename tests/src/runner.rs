@@ -62,7 +62,8 @@ impl Runner {
         outcome.with_context(|| format!("with this on stderr:\n{}", ended.stderr))
     }
 
-    fn execute(&self, case: &Case) -> Result<Ended> {
+    /// Runs the case and says how it ended; nothing is judged.
+    pub fn execute(&self, case: &Case) -> Result<Ended> {
         let deadline = Instant::now() + if self.bpftrace.is_some() { bpftrace::LIMIT } else { LIMIT };
         let scope = Cgroup::new("case")?;
         let beside = Cgroup::new("neighbour")?;

@@ -15,8 +15,11 @@ use tests::case::{self, Case};
 use tests::differences::{self, Differences};
 use tests::programs;
 use tests::runner::Runner;
-use tracer::compile::source::Source;
-use tracer::compile::syntax;
+
+#[path = "common/predicate.rs"]
+mod predicate;
+
+use predicate::with_predicate;
 
 /// How often a case is tried again under bpftrace.
 const RETRIES: usize = 3;
@@ -96,29 +99,4 @@ impl Pair {
 
 fn failed(error: &anyhow::Error) -> Failed {
     format!("{error:#}").into()
-}
-
-/// Adds a predicate to every probe that fires for whoever comes by. A script with errors stays as it is: both refuse it.
-fn with_predicate(text: &str, predicate: &str) -> String {
-    let parsed = syntax::parse(&Source { name: "case".to_owned(), text: text.to_owned() });
-    let mut insertions = Vec::new();
-    if parsed.errors.is_empty() {
-        for probe in &parsed.script.probes {
-            let by_itself = |kind: &str| ["begin", "end", "interval", "i", "self", "test", "bench"].contains(&kind);
-            if probe.specs.iter().all(|spec| by_itself(&spec.fields[0].text.to_lowercase())) {
-                continue;
-            }
-            match &probe.predicate {
-                Some(condition) => {
-                    insertions.push((condition.span.range().start, format!("{predicate} && (")));
-                    insertions.push((condition.span.range().end, ")".to_owned()));
-                }
-                None => insertions.push((probe.body.span.range().start, format!("/{predicate}/ "))),
-            }
-        }
-    }
-    let mut text = text.to_owned();
-    insertions.sort_by_key(|(place, _)| std::cmp::Reverse(*place));
-    insertions.iter().for_each(|(place, what)| text.insert_str(*place, what));
-    text
 }

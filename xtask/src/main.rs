@@ -12,6 +12,7 @@ mod fuzz;
 mod initramfs;
 mod kernels;
 mod machine;
+mod published;
 mod qemu;
 mod setup;
 mod shell;

@@ -47,6 +47,8 @@ pub struct Suites {
     pub generated: PathBuf,
     /// The cases, under bpftrace too.
     pub compare: PathBuf,
+    /// The scripts of bpftrace's packages.
+    pub published: PathBuf,
     /// Docker containers.
     pub containers: PathBuf,
 }
@@ -57,7 +59,7 @@ impl Suites {
         let ctrace = if debug { dist::build_debug()? } else { dist::build()? };
         let mut build = dist::static_cargo("build", &dist::host_triple()?);
         build.args(["--package", "tests", "--bins"]);
-        for suite in ["cases", "generated", "compare", "containers"] {
+        for suite in ["cases", "generated", "compare", "published", "containers"] {
             build.args(["--test", suite]);
         }
         build.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
@@ -73,6 +75,7 @@ impl Suites {
             cases: program("cases")?,
             generated: program("generated")?,
             compare: program("compare")?,
+            published: program("published")?,
             containers: program("containers")?,
         })
     }

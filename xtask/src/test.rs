@@ -15,7 +15,7 @@ use crate::kernels::Series;
 use crate::setup::{self, Purpose};
 use crate::suites::{Generation, Suites};
 use crate::tally::Tally;
-use crate::{fuzz, shell};
+use crate::{fuzz, published, shell};
 
 /// How many seconds the fuzzer looks for scripts that the compiler cannot stand.
 const FUZZING: u32 = 30;
@@ -45,6 +45,8 @@ enum Kind {
     Unit,
     /// Script cases on this machine's kernel
     Cases,
+    /// The scripts of bpftrace's packages, on this machine's kernel
+    Published,
     /// Scripts that are made up, on this machine's kernel
     Generated,
     /// The compiler, on what a fuzzer makes up, for half a minute
@@ -75,7 +77,8 @@ pub fn main(args: &Args) -> Result<()> {
         println!("== {kind:?}: {} s", start.elapsed().as_secs());
     }
     if [Kind::Cases, Kind::Kernels].iter().all(|kind| kinds.contains(kind)) {
-        let never_run: Vec<String> = tally.never_run().into_iter().map(str::to_owned).collect();
+        let never_run: Vec<String> =
+            tally.never_run().into_iter().filter(|name| !published::is_script(name)).map(str::to_owned).collect();
         never_run.into_iter().for_each(|case| tally.fail(format!("{case}: no kernel could run it")));
     }
     println!();
@@ -102,9 +105,14 @@ impl Kind {
         let root = || shell::read(Command::new("id").arg("-u")).is_ok_and(|id| id.trim_end() == "0");
         match self {
             Self::Lint | Self::Unit | Self::Fuzz => None,
-            Self::Cases | Self::Generated | Self::Containers if !root() => Some("it needs root".to_owned()),
+            Self::Cases | Self::Published | Self::Generated | Self::Containers if !root() => {
+                Some("it needs root".to_owned())
+            }
             Self::Kernels if shell::find("apt-get").is_none() => Some("it needs apt, for Debian's kernels".to_owned()),
-            Self::Cases | Self::Generated | Self::Containers | Self::Kernels => None,
+            Self::Published if shell::find("apt-get").is_none() => {
+                Some("it needs apt, for bpftrace's scripts".to_owned())
+            }
+            Self::Cases | Self::Published | Self::Generated | Self::Containers | Self::Kernels => None,
         }
     }
 
@@ -126,6 +134,11 @@ impl Kind {
             Self::Cases => {
                 let suites = Suites::build(*debug)?;
                 harness("cases", suites.command(&suites.cases).arg(filter), tally)
+            }
+            Self::Published => {
+                let suites = Suites::build(*debug)?;
+                let mut command = suites.command(&suites.published);
+                harness("published", command.env("PUBLISHED", published::folder()?).arg(filter), tally)
             }
             Self::Generated => {
                 let suites = Suites::build(*debug)?;

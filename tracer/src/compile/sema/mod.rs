@@ -8,6 +8,7 @@ pub mod catalogue;
 mod check;
 mod clauses;
 mod config;
+mod constants;
 mod ctypes;
 mod events;
 mod format;

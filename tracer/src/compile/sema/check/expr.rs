@@ -6,6 +6,7 @@ use super::Checker;
 use super::operand::{Operand, bool_literal, constant, convert, integer, negated, string, truth, truth_value};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::builtins::{self, Becomes};
+use crate::compile::sema::constants;
 use crate::compile::sema::policy::Data;
 use crate::compile::sema::proposing;
 use crate::compile::sema::typed::{self, Builtin, ExprKind, Register};
@@ -114,6 +115,9 @@ impl Checker<'_> {
         let Some(row) = builtins::word(name) else {
             if let Some((ty, value)) = self.types.enumerator(name) {
                 return Operand { literal: true, ..Operand::new(ty, ExprKind::Int(value), span) };
+            }
+            if let Some(value) = constants::value(name) {
+                return integer(value as u64, span);
             }
             let error = if builtins::is_known(name) {
                 Diagnostic::error(span, format!("`{name}` is not supported yet"))
