@@ -17,7 +17,7 @@ use thiserror::Error;
 use tracer_common::loss::Loss;
 
 use crate::cli::high::{self, Request, Run, Talk};
-use crate::cli::list;
+use crate::cli::list::{self, Wanted};
 use crate::cli::output::Output;
 use crate::cli::script::TOOLS;
 use crate::cli::status::Status;
@@ -214,7 +214,9 @@ fn list(pattern: Option<&str>, arguments: bool, pid: Option<u32>) -> Result<Stat
         return list_usdt(pattern, arguments, &root);
     }
     let Some((provider, mention, function)) = pattern.and_then(uprobes::pattern) else {
-        return print(list::lines(pattern, arguments).as_bytes());
+        // Without the kernel's types fewer are known.
+        let types = Btf::of_kernel().ok();
+        return print(list::lines(Wanted { pattern, arguments }, types.as_ref()).as_bytes());
     };
     let (binaries, _) = elf::look(std::slice::from_ref(&mention), &root);
     let binary = binaries.into_values().next().context("one file was looked at")?.map_err(high::UsageError::Other)?;

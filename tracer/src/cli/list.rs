@@ -1,26 +1,85 @@
 //! `ctrace -l`: the probes there are, with `-v` their arguments.
+//!
+//! Every kind of probe has a function below that gives its rows: names as a script would have them, and arguments as C
+//! declares them. Nothing here needs tracefs or a privilege. What is listed can be probed; what tracefs knows besides is not.
 
+use crate::compile::sema::catalogue::{self, Member};
+use crate::compile::sema::samples::{Counter, HARDWARE, SOFTWARE};
 use crate::compile::sema::syscalls::{self, Syscall};
+use crate::compile::sema::words;
+use crate::host::btf::{Btf, TypeId};
 use crate::host::elf::usdt::{Argument, Marker};
 use crate::host::elf::{Binary, Function};
+use crate::host::functions;
 use crate::pattern::matches;
 
-/// A probe, as a script would name it, and its arguments as C would declare them.
-struct Probe {
-    name: String,
-    arguments: Vec<String>,
+/// What a list is wanted of.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'w> {
+    /// `*` stands for anything; all of them if there is none.
+    pub pattern: Option<&'w str>,
+    /// With their arguments.
+    pub arguments: bool,
 }
 
-/// The lines for the probes that `pattern` matches, `*` standing for anything; all of them if there is none.
-pub fn lines(pattern: Option<&str>, arguments: bool) -> String {
-    let mut text = String::new();
-    for probe in probes().filter(|probe| pattern.is_none_or(|pattern| matches(pattern, &probe.name))) {
-        text += &probe.name;
-        text.push('\n');
-        for argument in probe.arguments.iter().filter(|_| arguments) {
-            text += &format!("    {argument}\n");
-        }
+/// A probe, as a script would name it, and its arguments as C would declare them, if they are asked for.
+struct Probe<'b> {
+    name: String,
+    arguments: Box<dyn FnOnce() -> Vec<String> + 'b>,
+}
+
+impl<'b> Probe<'b> {
+    fn new(name: String, arguments: impl FnOnce() -> Vec<String> + 'b) -> Self {
+        Self { name, arguments: Box::new(arguments) }
     }
+
+    fn bare(name: String) -> Self {
+        Self::new(name, Vec::new)
+    }
+}
+
+impl Wanted<'_> {
+    fn matches(self, name: &str) -> bool {
+        self.pattern.is_none_or(|pattern| matches(pattern, name))
+    }
+
+    /// Whether probes of a kind can be among them.
+    fn may_be(self, kind: &str) -> bool {
+        self.pattern.is_none_or(|pattern| match pattern.split_once(':') {
+            Some((wanted, _)) => matches(wanted, kind),
+            None => pattern.contains('*') || pattern == kind,
+        })
+    }
+}
+
+/// The lines for what is wanted, of all kinds but those that are in files.
+pub fn lines(wanted: Wanted<'_>, types: Option<&Btf>) -> String {
+    let mut text = String::new();
+    let mut add = |kind: &str, probes: &mut dyn Iterator<Item = Probe<'_>>| {
+        if !wanted.may_be(kind) {
+            return;
+        }
+        for probe in probes.filter(|probe| wanted.matches(&probe.name)) {
+            text += &probe.name;
+            text.push('\n');
+            if wanted.arguments {
+                (probe.arguments)().iter().for_each(|argument| text += &format!("    {argument}\n"));
+            }
+        }
+    };
+    add("begin", &mut ["begin"].into_iter().map(|name| Probe::bare(name.to_owned())));
+    add("end", &mut ["end"].into_iter().map(|name| Probe::bare(name.to_owned())));
+    add("hardware", &mut counters("hardware", &HARDWARE).into_iter());
+    add("interval", &mut clocks("interval"));
+    add("kprobe", &mut kernel_functions("kprobe", wanted, types).into_iter());
+    // As many again as there are kprobes, of the same names: only where they are asked for.
+    if wanted.pattern.is_some_and(|pattern| pattern.starts_with("kretprobe:")) {
+        add("kretprobe", &mut kernel_functions("kretprobe", wanted, types).into_iter());
+    }
+    add("profile", &mut clocks("profile"));
+    add("rawtracepoint", &mut raw_tracepoints(types).into_iter());
+    add("software", &mut counters("software", &SOFTWARE).into_iter());
+    add("tracepoint", &mut tracepoints(types).into_iter());
     text
 }
 
@@ -48,37 +107,102 @@ pub fn markers(markers: &[(String, &Marker)], arguments: bool) -> String {
     text
 }
 
-fn probes() -> impl Iterator<Item = Probe> {
-    let plain = ["begin", "end", "interval:hz", "interval:ms", "interval:s", "interval:us"];
-    let raw = [
-        ("rawtracepoint:sys_enter", ["struct pt_regs * regs", "long id"]),
-        ("rawtracepoint:sys_exit", ["struct pt_regs * regs", "long ret"]),
-        ("tracepoint:raw_syscalls:sys_enter", ["long id", "unsigned long args[6]"]),
-        ("tracepoint:raw_syscalls:sys_exit", ["long id", "long ret"]),
-    ];
-    let plain = plain.into_iter().map(|name| Probe { name: name.to_owned(), arguments: Vec::new() });
-    let raw = raw
-        .into_iter()
-        .map(|(name, arguments)| Probe { name: name.to_owned(), arguments: arguments.map(str::to_owned).to_vec() });
-    plain.chain(raw).chain(syscalls::all().iter().flat_map(of_syscall))
+/// A number is wanted behind the second colon.
+fn clocks<'b>(kind: &str) -> impl Iterator<Item = Probe<'b>> {
+    ["hz", "ms", "s", "us"].into_iter().map(move |unit| Probe::bare(format!("{kind}:{unit}:")))
 }
 
-fn of_syscall(syscall: &Syscall) -> Vec<Probe> {
+fn counters<'b>(kind: &str, counters: &[Counter]) -> Vec<Probe<'b>> {
+    let mut names: Vec<&str> =
+        counters.iter().flat_map(|counter| [counter.name].into_iter().chain(counter.alias)).collect();
+    names.sort_unstable();
+    names.into_iter().map(|name| Probe::bare(format!("{kind}:{name}:"))).collect()
+}
+
+/// The kernel's functions, with the arguments that the kernel's types give them.
+fn kernel_functions<'b>(kind: &str, wanted: Wanted<'_>, types: Option<&'b Btf>) -> Vec<Probe<'b>> {
+    // There are tens of thousands.
+    if !wanted.may_be(kind) {
+        return Vec::new();
+    }
+    let mut names: Vec<String> = functions::probeable(types).into_iter().map(|function| function.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let probe = |name: String| {
+        let full = format!("{kind}:{name}");
+        let typed = kind == "kprobe";
+        Probe::new(full, move || match types {
+            Some(types) if typed => types.function(&name).map_or_else(|_| Vec::new(), |id| parameters(types, id, 0)),
+            _ => Vec::new(),
+        })
+    };
+    names.into_iter().map(probe).collect()
+}
+
+/// All raw tracepoints that the kernel's types tell of.
+fn raw_tracepoints(types: Option<&Btf>) -> Vec<Probe<'_>> {
+    let Some(types) = types else {
+        let syscalls =
+            [("sys_enter", ["struct pt_regs * regs", "long id"]), ("sys_exit", ["struct pt_regs * regs", "long ret"])];
+        let probe = |(name, arguments): (&str, [&'static str; 2])| {
+            Probe::new(format!("rawtracepoint:{name}"), move || arguments.map(str::to_owned).to_vec())
+        };
+        return syscalls.into_iter().map(probe).collect();
+    };
+    let probe = |(name, function)| Probe::new(format!("rawtracepoint:{name}"), move || parameters(types, function, 1));
+    words::raw_tracepoints(types).into_iter().map(probe).collect()
+}
+
+/// The parameters of a function but for the first `skip`.
+fn parameters(types: &Btf, function: TypeId, skip: usize) -> Vec<String> {
+    let parameters = words::parameters(types, function, skip).into_iter();
+    parameters.map(|parameter| types.declaration(parameter.ty, parameter.name)).collect()
+}
+
+/// The tracepoints of the catalogue that this kernel has, and those of system calls.
+fn tracepoints(types: Option<&Btf>) -> Vec<Probe<'_>> {
+    let mut probes = Vec::new();
+    if let Some(types) = types {
+        let there = words::raw_tracepoints(types);
+        let is_there = |name: &str| there.binary_search_by_key(&name, |&(known, _)| known).is_ok();
+        for row in catalogue::all().iter().filter(|row| is_there(row.name)) {
+            let declared = move |member: Member<'_>| match member.text {
+                true => format!("__data_loc char[] {}", member.name),
+                false => types.declaration(member.ty, member.name),
+            };
+            let fields = move || row.members(types).into_iter().map(declared).collect();
+            probes.push(Probe::new(format!("tracepoint:{}", row.full_name()), fields));
+        }
+    }
+    let raw = [("sys_enter", ["long id", "unsigned long args[6]"]), ("sys_exit", ["long id", "long ret"])];
+    probes.extend(raw.into_iter().map(|(name, arguments)| {
+        Probe::new(format!("tracepoint:raw_syscalls:{name}"), move || arguments.map(str::to_owned).to_vec())
+    }));
+    probes.extend(syscalls::all().iter().flat_map(of_syscall));
+    probes.sort_by(|a, b| a.name.cmp(&b.name));
+    probes
+}
+
+fn of_syscall<'b>(syscall: &'static Syscall) -> Vec<Probe<'b>> {
     let Some(name) = syscall.tracepoint else { return Vec::new() };
-    let number = "int __syscall_nr".to_owned();
-    let parameters = syscall.parameters().map(|parameter| format!("{} {}", parameter.ty, parameter.name));
+    let number = || "int __syscall_nr".to_owned();
+    let entered = move || {
+        let parameters = syscall.parameters().map(|parameter| format!("{} {}", parameter.ty, parameter.name));
+        [number()].into_iter().chain(parameters).collect()
+    };
     vec![
-        Probe {
-            name: format!("tracepoint:syscalls:sys_enter_{name}"),
-            arguments: [number.clone()].into_iter().chain(parameters).collect(),
-        },
-        Probe { name: format!("tracepoint:syscalls:sys_exit_{name}"), arguments: vec![number, "long ret".to_owned()] },
+        Probe::new(format!("tracepoint:syscalls:sys_enter_{name}"), entered),
+        Probe::new(format!("tracepoint:syscalls:sys_exit_{name}"), move || vec![number(), "long ret".to_owned()]),
     ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn listed(pattern: &str, arguments: bool) -> String {
+        lines(Wanted { pattern: Some(pattern), arguments }, None)
+    }
 
     #[test]
     fn a_system_call_with_its_arguments() {
@@ -90,7 +214,15 @@ tracepoint:syscalls:sys_enter_openat
     int flags
     umode_t mode
 ";
-        assert_eq!(lines(Some("tracepoint:*:sys_enter_openat"), true), expected);
-        assert_eq!(lines(Some("*raw_syscalls:sys_exit"), false), "tracepoint:raw_syscalls:sys_exit\n");
+        assert_eq!(listed("tracepoint:*:sys_enter_openat", true), expected);
+        assert_eq!(listed("*raw_syscalls:sys_exit", false), "tracepoint:raw_syscalls:sys_exit\n");
+    }
+
+    #[test]
+    fn clocks_and_counters_want_a_number() {
+        assert_eq!(listed("interval:*", false), "interval:hz:\ninterval:ms:\ninterval:s:\ninterval:us:\n");
+        assert_eq!(listed("software:c*", false).lines().next(), Some("software:context-switches:"));
+        assert_eq!(listed("*:faults:", false), "software:faults:\n");
+        assert_eq!(listed("begin", true), "begin\n");
     }
 }

@@ -6,6 +6,8 @@
 //!
 //! The format is in the kernel's Documentation/bpf/btf.rst and include/uapi/linux/btf.h.
 
+mod declare;
+
 use std::path::Path;
 use std::{fs, io};
 

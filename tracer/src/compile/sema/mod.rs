@@ -19,7 +19,7 @@ pub mod print;
 mod probes;
 mod programs;
 mod registers;
-mod samples;
+pub mod samples;
 mod storage;
 pub mod syscalls;
 mod tracepoints;

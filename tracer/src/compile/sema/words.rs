@@ -6,7 +6,7 @@
 use super::ctypes::Types;
 use super::events::{Field, Source};
 use super::types::Ty;
-use crate::host::btf::{Btf, Type, TypeId};
+use crate::host::btf::{Btf, Named, Type, TypeId};
 
 /// Before the name of a raw tracepoint: the function that calls its programs. (The `typedef btf_trace_NAME`, which the
 /// kernel goes by, has the types of the arguments, but not their names.)
@@ -57,10 +57,17 @@ pub fn arguments(types: &mut Types<'_>, function: TypeId, skip: usize) -> Vec<(S
     fields
 }
 
+/// The parameters of a function but for the first `skip`.
+pub fn parameters(btf: &Btf, function: TypeId, skip: usize) -> Vec<Named<'_>> {
+    match btf.ty(function) {
+        Ok(Type::Function { prototype, .. }) => btf.parameters(prototype).skip(skip).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// The names of a function's arguments but for the first `skip`.
 pub fn names(btf: &Btf, function: TypeId, skip: usize) -> Vec<&str> {
-    let Ok(Type::Function { prototype, .. }) = btf.ty(function) else { return Vec::new() };
-    btf.parameters(prototype).skip(skip).map(|parameter| parameter.name).collect()
+    parameters(btf, function, skip).into_iter().map(|parameter| parameter.name).collect()
 }
 
 /// The word that an argument of a raw tracepoint is.
