@@ -5,10 +5,14 @@
 //! address itself; what cannot be read is not in scope.
 
 use aya_ebpf::{macros::map, maps::LruHashMap, programs::RawTracePointContext};
-use tracer_common::scope::{ProcessFilter, ScopeKind};
+use tracer_common::{
+    loss::Loss,
+    scope::{ProcessFilter, ScopeKind},
+};
 
 use super::{
     follow,
+    loss::ct_lost,
     scope::ct_in_scope,
     task::{self, read},
 };
@@ -101,8 +105,10 @@ static REQUESTS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(MAX_REQUESTS
 pub extern "C" fn ct_note_request(ctx: *mut core::ffi::c_void) -> u64 {
     let bio: u64 = RawTracePointContext::new(ctx).arg(0);
     if ct_in_scope() != 0 {
-        // It always fits: the oldest goes.
-        let _ = REQUESTS.insert(bio, 0, 0);
+        // It fits, for the oldest goes; but the map may be locked by what is interrupted here.
+        if REQUESTS.insert(bio, 0, 0).is_err() {
+            ct_lost(Loss::MapFull as u32);
+        }
     } else {
         // Memory is used again: the address may still be known from a request before.
         let _ = REQUESTS.remove(bio);
