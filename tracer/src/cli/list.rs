@@ -45,9 +45,11 @@ impl Wanted<'_> {
 
     /// Whether probes of a kind can be among them.
     fn may_be(self, kind: &str) -> bool {
-        self.pattern.is_none_or(|pattern| match pattern.split_once(':') {
-            Some((wanted, _)) => matches(wanted, kind),
-            None => pattern.contains('*') || pattern == kind,
+        // A `*` may stand for more than the kind.
+        self.pattern.is_none_or(|pattern| match pattern.find([':', '*']) {
+            Some(at) if pattern[at..].starts_with('*') => kind.starts_with(&pattern[..at]),
+            Some(at) => pattern[..at] == *kind,
+            None => pattern == kind,
         })
     }
 }
