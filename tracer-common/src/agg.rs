@@ -30,7 +30,8 @@ pub struct Count {
 
 /// `sum(n)`, `avg(n)`, `min(n)`, `max(n)` and `stats(n)`.
 ///
-/// `min` and `max` mean nothing while `count` is 0; each aggregation maintains only the fields it reports.
+/// `min` and `max` mean nothing while `count` is 0; each aggregation maintains only the fields it reports. The one that
+/// `min(n)` and `max(n)` maintain holds a [`rank`], so that the larger one always stays and 0 is as good as nothing.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -42,6 +43,18 @@ pub struct Stats {
     pub min: u64,
     /// The largest, in the argument's signedness.
     pub max: u64,
+}
+
+/// What is compared in the place of a number, unsigned: of what `max(n)` has seen the largest stays, and of what `min(n)` has
+/// seen, `smallest`, the smallest has the largest rank. 0 is the rank of a number that none is behind.
+pub const fn rank(number: u64, signed: bool, smallest: bool) -> u64 {
+    number ^ rank_mask(signed, smallest)
+}
+
+/// What makes a number its rank, by exclusive or, and a rank its number.
+pub const fn rank_mask(signed: bool, smallest: bool) -> u64 {
+    let sign = if signed { 1 << 63 } else { 0 };
+    if smallest { !sign } else { sign }
 }
 
 /// `hist(n, k)` and `lhist(n, min, max, step)`: this head, then a `u64` for each bucket.

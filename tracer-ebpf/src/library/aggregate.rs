@@ -112,6 +112,26 @@ pub unsafe extern "C" fn ct_hdr_update_atomic(hdr: *mut Hdr, value: u64) {
     }
 }
 
+/// How often others, each with a larger number than the one before, may come between a look and an exchange.
+const MAX_RAISES: u32 = 64;
+
+/// Puts `number` in the place of what `cell` holds if that is smaller, also where another program writes to it meanwhile.
+///
+/// # Safety
+/// `cell` points to a field of a map's value; the verifier sees to it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn ct_raise(cell: *mut u64, number: u64) {
+    for _ in 0..MAX_RAISES {
+        // SAFETY: as above.
+        let held = unsafe { cell.read_volatile() };
+        // SAFETY: as above.
+        if number <= held || unsafe { compare_exchange(cell, held, number) } == held {
+            break;
+        }
+    }
+}
+
 /// The bucket of a signed `value` in a power-of-two histogram of 2^`bits` buckets per power.
 #[unsafe(no_mangle)]
 #[inline(never)]

@@ -33,6 +33,7 @@
 //! | `ct_reserve_control(size, spare) -> *mut u8` | then, for one that must not be lost, room in the other ring |
 //! | `ct_stamp(record, size)` | after `ct_reserve_control`: where among the others it belongs |
 //! | `ct_ring_full(size)` | counts a record that there is no room for |
+//! | `ct_raise(*mut u64, n)` | puts `n` in the place of a smaller number, whoever comes between |
 //! | `ct_claim() -> *mut u64` | scratch memory, or null; given back by writing 0 to its first 8 bytes |
 //! | `ct_differ(a, b, words) -> u64` | 1 if two texts are different in so many words, a constant; else 0 |
 //! | `ct_stack(ctx, *mut StackId, what)` | names the stack here; sends its frames if they are new |

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Buf;
+use tracer_common::agg;
 
 use crate::plan::{Aggregation, Map, MapId, Plan, Value};
 
@@ -98,7 +99,11 @@ impl Accumulator {
     fn add(&mut self, aggregation: Aggregation, partial: &[u64]) {
         let (figures, counts) = partial.split_at(partial.len() - self.counts.len());
         let figures = match *figures {
-            [count, total, min, max] => Totals { count, total, min, max },
+            [count, total, min, max] => match aggregation {
+                Aggregation::Min { signed } => Totals { count, total, min: agg::rank(min, signed, true), max: 0 },
+                Aggregation::Max { signed } => Totals { count, total, min: 0, max: agg::rank(max, signed, false) },
+                _ => Totals { count, total, min, max },
+            },
             _ => Totals { count: partial[0], ..Totals::default() },
         };
         self.totals.add(figures, aggregation.signed());

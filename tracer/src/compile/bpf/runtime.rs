@@ -186,6 +186,7 @@ mod tests {
         Runtime::Reserve,
         Runtime::ReserveControl,
         Runtime::Stamp,
+        Runtime::Raise,
         Runtime::Claim,
         Runtime::Differ,
         Runtime::RingFull,

@@ -432,6 +432,8 @@ pub enum Runtime {
     Stamp,
     /// `ct_differ(a, b, words) -> 0 or 1`: whether two texts are different in so many words of 8 bytes.
     Differ,
+    /// `ct_raise(cell, n)`: puts `n` in the place of a smaller number, whoever comes between.
+    Raise,
     /// `ct_claim() -> area or null`: scratch memory, given back by storing 8 bytes of zeros to its start.
     Claim,
     /// `ct_ring_full(size)`: counts a record that could not be reserved.
@@ -474,6 +476,7 @@ impl Runtime {
             Self::ReserveControl => "ct_reserve_control",
             Self::Stamp => "ct_stamp",
             Self::Differ => "ct_differ",
+            Self::Raise => "ct_raise",
             Self::Claim => "ct_claim",
             Self::RingFull => "ct_ring_full",
             Self::Stack => "ct_stack",
@@ -613,6 +616,7 @@ impl Runtime {
             Self::Insert
             | Self::HdrUpdate
             | Self::HdrUpdateAtomic
+            | Self::Raise
             | Self::Log2Index
             | Self::ReserveControl
             | Self::TextLength

@@ -15,8 +15,8 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use tracer_common::bucket;
 use tracer_common::stack::StackId;
+use tracer_common::{agg, bucket};
 
 use super::{Error, Flow, Location, Maps, Reporter, Style, World};
 use crate::plan::{Aggregation, Frames, Map, MapId, Place, Plan, Record, Shape, Storage, Unit, Value};
@@ -47,6 +47,8 @@ impl Kernel {
             Aggregation::Linear { min, max, step } => {
                 partial[1 + bucket::linear_index(value, min, max, step) as usize] += 1;
             }
+            Aggregation::Min { signed } => partial[2] = partial[2].max(agg::rank(number, signed, true)),
+            Aggregation::Max { signed } => partial[3] = partial[3].max(agg::rank(number, signed, false)),
             _ => {
                 let less = |a: u64, b: u64| if kind.signed() { (a as i64) < b as i64 } else { a < b };
                 partial[1] = partial[1].wrapping_add(number);

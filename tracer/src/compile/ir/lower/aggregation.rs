@@ -2,7 +2,7 @@
 //!
 //! The lookups are in the generated code, with the map a constant, so that the kernel inlines them.
 
-use tracer_common::agg::{HistHead, Stats};
+use tracer_common::agg::{self, HistHead, Stats};
 use tracer_common::bucket;
 use tracer_common::loss::Loss;
 
@@ -132,13 +132,11 @@ impl Lowering<'_> {
                 self.increase(update, field::COUNT, weight);
             }
             Aggregation::Min { signed } => {
-                let less = if signed { CompareOp::SLt } else { CompareOp::ULt };
-                self.replace_if(update.value, field::MIN, argument(), less);
+                self.raise(update, field::MIN, argument(), agg::rank_mask(signed, true));
                 self.increase(update, field::COUNT, weight);
             }
             Aggregation::Max { signed } => {
-                let greater = if signed { CompareOp::SGt } else { CompareOp::UGt };
-                self.replace_if(update.value, field::MAX, argument(), greater);
+                self.raise(update, field::MAX, argument(), agg::rank_mask(signed, false));
                 self.increase(update, field::COUNT, weight);
             }
             Aggregation::Hist { bits } => {
@@ -170,16 +168,19 @@ impl Lowering<'_> {
         self.b.store(value, offset, Width::B8, after);
     }
 
-    /// Puts a number into a field if the value is empty or the relation to what is there holds.
-    fn replace_if(&mut self, value: Value, offset: i16, number: Value, relation: CompareOp) {
-        let (compare, replace, done) = (self.b.new_block(), self.b.new_block(), self.b.new_block());
-        let count = self.b.load(value, field::COUNT, Width::B8);
-        self.b.branch_if(count, compare, replace);
-        self.b.fill(compare);
-        let held = self.b.load(value, offset, Width::B8);
-        self.b.branch(relation, number, held, replace, done);
+    /// Puts the rank of a number into a field if it is larger than what is there.
+    fn raise(&mut self, update: &Update, offset: i16, number: Value, mask: u64) {
+        let rank = self.b.binary_with(BinaryOp::Xor, number, mask as i64);
+        if update.atomic {
+            let field = self.b.binary_with(BinaryOp::Add, update.value, offset.into());
+            self.b.runtime(Runtime::Raise, &[field, rank]);
+            return;
+        }
+        let (replace, done) = (self.b.new_block(), self.b.new_block());
+        let held = self.b.load(update.value, offset, Width::B8);
+        self.b.branch(CompareOp::UGt, rank, held, replace, done);
         self.b.fill(replace);
-        self.b.store(value, offset, Width::B8, number);
+        self.b.store(update.value, offset, Width::B8, rank);
         self.b.jump(done, &[]);
         self.b.fill(done);
     }
