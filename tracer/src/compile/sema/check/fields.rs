@@ -27,7 +27,7 @@ impl Checker<'_> {
         let Some(types) = self.types.btf() else {
             return self.refuse(span, "this kernel does not show its types");
         };
-        let members = row.members(types);
+        let members = self.members.entry(row.name).or_insert_with(|| row.members(types)).clone();
         let Some(member) = members.iter().find(|member| member.name == name.text) else {
             let error =
                 Diagnostic::error(name.span, format!("`tracepoint:{}` has no field `{}`", row.full_name(), name.text));

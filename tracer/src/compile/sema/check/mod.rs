@@ -27,6 +27,9 @@ pub use expr::numbered;
 pub use maps::{Domain, MapState, MapValue, Use, UseKind, function};
 pub use operand::Operand;
 
+use std::collections::HashMap;
+
+use super::catalogue::Member;
 use super::clauses::Instance;
 use super::config::Settings;
 use super::ctypes::Types;
@@ -88,6 +91,7 @@ pub fn check(
         changed: false,
         counting: false,
         raw: None,
+        members: HashMap::new(),
     };
     let clauses = loop {
         let clauses = checker.pass();
@@ -133,6 +137,8 @@ pub struct Checker<'a> {
     counting: bool,
     /// The raw tracepoint whose arguments `args` is about while an expression of the catalogue is checked.
     raw: Option<TypeId>,
+    /// The fields of the catalogue's events that have been asked for: to find them takes a look at all of the kernel's types.
+    members: HashMap<&'static str, Vec<Member<'a>>>,
 }
 
 /// What is known of a variable.
