@@ -10,6 +10,7 @@
 //! - [`bpftrace`]: bpftrace in the place of ctrace, for comparison
 //! - [`differences`]: which cases bpftrace runs otherwise, and why
 //! - [`generate`]: scripts made up from random choices, and what they must print
+//! - [`privileges`]: the table of what may be attached where, as cases
 //! - [`docker`]: a daemon, images and containers, removed when their guards are
 //! - [`markers`]: probes (USDT) of the test program
 //! - [`programs`]: where ctrace and the test programs lie
@@ -23,6 +24,7 @@ pub mod expect;
 pub mod generate;
 pub mod markers;
 pub mod needs;
+pub mod privileges;
 pub mod process;
 pub mod programs;
 pub mod runner;

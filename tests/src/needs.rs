@@ -1,4 +1,4 @@
-//! What a case may need of the machine: `kernel >= 6.6`, `kprobes`, `no kprobes`, `fentry`, `tracefs`, `program dash`.
+//! What a case may need of the machine: `kernel >= 6.6`, `kprobes`, `no kprobes`, `fentry`, `no fentry`, `tracefs`, `program dash`.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -16,6 +16,8 @@ pub enum Need {
     NoKprobes,
     /// Trampolines at the entry and exit of kernel functions.
     Fentry,
+    /// A kernel without such trampolines.
+    NoFentry,
     /// The tracing file system, mounted and readable.
     Tracefs,
     /// A machine whose kernel cannot count what its processor does, as most virtual ones.
@@ -33,6 +35,7 @@ impl Need {
             "kprobes" => Self::Kprobes,
             "no kprobes" => Self::NoKprobes,
             "fentry" => Self::Fentry,
+            "no fentry" => Self::NoFentry,
             "tracefs" => Self::Tracefs,
             "no hardware counters" => Self::NoCounters,
             _ => match text.split_once(' ') {
@@ -67,6 +70,9 @@ impl Need {
                 .map(|error| format!("needs fentry, and ftrace's list of functions says: {error}")),
             Self::NoCounters => (Path::new("/sys/bus/event_source/devices/cpu").exists())
                 .then(|| "needs a machine without hardware counters".to_owned()),
+            Self::NoFentry => {
+                Self::Fentry.unmet().is_none().then(|| "needs a kernel without fentry, and this one has it".to_owned())
+            }
             Self::Tracefs => fs::read_dir(format!("{TRACING}/events"))
                 .err()
                 .map(|error| format!("needs tracefs, and {TRACING}/events says: {error}")),

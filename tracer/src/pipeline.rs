@@ -83,7 +83,7 @@ pub fn status_of(error: &anyhow::Error) -> Status {
 
 /// Runs a script.
 fn trace(run: &Run) -> Result<Status> {
-    let facts = Facts::gather()?;
+    let mut facts = Facts::gather()?;
     let command = match &run.target {
         high::Target::Command { words, .. } if !run.dry_run => Some(prepare(words)?),
         _ => None,
@@ -103,6 +103,9 @@ fn trace(run: &Run) -> Result<Status> {
         compiled.map_err(|failure| script_error(failure, &run.source))?;
     refused?;
     let kinds: Vec<Kind> = plan.programs.iter().filter_map(|program| kind(&program.attach)).collect();
+    if kinds.iter().any(|kind| *kind != Kind::Tracepoint) {
+        facts.try_probes(plan.programs.iter().find_map(|program| called(&program.attach)));
+    }
     privilege::probes::check(&kinds, &facts)?;
     say(run, &render(&warnings, &run.source));
     say(run, &format!("scope: {description}"));
@@ -119,6 +122,14 @@ fn trace(run: &Run) -> Result<Status> {
     report(run, &facts, &plan, loaded, command, description, places)
 }
 
+/// The first function, by its number, whose calls or returns a place of attachment is.
+fn called(attach: &Attach) -> Option<u32> {
+    match attach {
+        Attach::Fentry { sites, .. } => sites.first().map(|site| site.ty),
+        _ => None,
+    }
+}
+
 /// What a place of attachment asks for; nothing if it is user space that runs the program.
 fn kind(attach: &Attach) -> Option<Kind> {
     Some(match attach {
@@ -126,6 +137,7 @@ fn kind(attach: &Attach) -> Option<Kind> {
         Attach::RawTracepoint { .. } => Kind::Tracepoint,
         Attach::Uprobe { .. } => Kind::Uprobe,
         Attach::Kprobe { .. } => Kind::Kprobe,
+        Attach::Fentry { .. } => Kind::Fentry,
         Attach::Sample(_) => Kind::Sample,
     })
 }
@@ -196,10 +208,12 @@ fn emit(run: &Run, stage: Stage) -> Result<Status> {
 
 /// Says what may be traced here.
 fn doctor(style: Style) -> Result<Status> {
-    let facts = Facts::gather()?;
+    let mut facts = Facts::gather()?;
+    let types = Btf::of_kernel().map(Arc::new);
+    // Any function will do; this one is everywhere.
+    facts.try_probes(types.as_ref().ok().and_then(|types| types.function("vfs_read").ok()).map(|function| function.0));
     let scope = privilege::check(&facts).is_ok().then(|| {
-        let resolved = resolve(None, Processes::All, &facts, &Btf::of_kernel().map(Arc::new))
-            .map_err(|error| format!("{error:#}"))?;
+        let resolved = resolve(None, Processes::All, &facts, &types).map_err(|error| format!("{error:#}"))?;
         Ok(resolved.description)
     });
     let diagnosis = Diagnosis::new(&facts, scope);

@@ -84,6 +84,13 @@ pub enum Attach {
         /// The places, each once. Either all are at the beginning of their functions, or there is one.
         sites: Vec<KprobeSite>,
     },
+    /// Calls or returns of functions of the kernel. The kernel takes a copy of the program for each.
+    Fentry {
+        /// Returns, and not calls.
+        exit: bool,
+        /// The functions, each once.
+        sites: Vec<FentrySite>,
+    },
 }
 
 /// What is counted, and how often a program runs for it.
@@ -111,6 +118,20 @@ pub enum Every {
     Hertz(u64),
     /// Each time that so many have been counted; of clocks, ns.
     Count(u64),
+}
+
+/// A function of the kernel whose calls or returns are traced. If there are several, the program finds its probe's index
+/// in the cookie.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FentrySite {
+    /// The function.
+    pub function: String,
+    /// Its number among the kernel's types.
+    pub ty: u32,
+    /// Whose function it is.
+    pub probe: ProbeId,
+    /// It is not one of many that a wildcard stands for: if the kernel refuses it, the script cannot be run.
+    pub exact: bool,
 }
 
 /// A place in a function of the kernel. The program finds its probe's index in the cookie of the place.

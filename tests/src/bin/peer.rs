@@ -16,6 +16,7 @@
 //! | `name=NAME` | renames the thread |
 //! | `cgroup=NAME` | makes a cgroup below its own and moves there |
 //! | `enter=FOLDER` | moves to the cgroup of that folder |
+//! | `only=CAP,…` | gives up all capabilities but these (`bpf`, `perfmon`, `sys_admin`) for what it becomes next; `only=` gives up all |
 //! | `exec` | becomes the command that the rest is |
 //! | `thread` | runs the rest in another thread |
 //! | `fork`, `fork=N` | runs the rest in another process, in N of them one after the other, and waits for each |
@@ -30,6 +31,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use rustix::thread::CapabilitySet;
 
 use anyhow::{Context, Result, bail, ensure};
 use tests::markers;
@@ -57,12 +60,31 @@ fn run(steps: &[String]) -> Result<()> {
         None if step == "busy" => busy()?,
         None if step == "hold" => hold()?,
         None => bail!("unknown step `{step}`"),
+        Some(("only", kept)) => keep_only(kept)?,
         Some(("name", name)) => rustix::thread::set_name(&CString::new(name)?)?,
         Some(("cgroup", name)) => enter_below(name)?,
         Some(("enter", folder)) => fs::write(format!("{folder}/cgroup.procs"), std::process::id().to_string())?,
         Some((call, times)) => repeat(call, times.parse().context("not a number of calls")?)?,
     }
     run(rest)
+}
+
+/// Root's programs have the capabilities that are in the bounding set.
+fn keep_only(kept: &str) -> Result<()> {
+    // include/uapi/linux/capability.h
+    let number = |name: &str| match name {
+        "sys_admin" => Ok(21),
+        "perfmon" => Ok(38),
+        "bpf" => Ok(39),
+        _ => bail!("unknown capability `{name}`"),
+    };
+    let kept: Vec<u32> = kept.split(',').filter(|name| !name.is_empty()).map(number).collect::<Result<_>>()?;
+    let last: u32 = fs::read_to_string("/proc/sys/kernel/cap_last_cap")?.trim().parse()?;
+    for capability in (0..=last).filter(|capability| !kept.contains(capability)) {
+        rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << capability))
+            .with_context(|| format!("cannot drop capability {capability}"))?;
+    }
+    Ok(())
 }
 
 fn fork(times: u64, steps: &[String]) -> Result<()> {

@@ -7,6 +7,8 @@ use super::facts::{Facts, Runtime};
 pub enum Remedy {
     /// The container gets CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN.
     Capabilities,
+    /// The container gets CAP_SYS_ADMIN, or the machine's setting is changed.
+    PerfEvents,
     /// A seccomp filter that lets bpf(2) pass.
     Seccomp,
     /// The machine's user namespace.
@@ -23,6 +25,8 @@ pub enum Remedy {
     KernelTypes,
     /// The kernel is built with kprobes.
     Kprobes,
+    /// The kernel is built with trampolines at its functions.
+    Fentry,
     /// Another kernel.
     Kernel,
 }
@@ -64,8 +68,16 @@ fn on_the_machine(remedy: Remedy) -> Option<&'static str> {
         }
         Remedy::Lockdown => "The machine has to be booted with lockdown=integrity or without lockdown.",
         Remedy::KernelTypes => "The machine needs a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions do.",
+        Remedy::PerfEvents => {
+            "On the machine: sysctl kernel.perf_event_paranoid=2; or with CAP_SYS_ADMIN: docker run --cap-add SYS_ADMIN …, \
+             in Kubernetes capabilities: {add: [\"SYS_ADMIN\"]} in the securityContext of the container."
+        }
         Remedy::Kprobes => {
             "The machine needs a kernel built with CONFIG_KPROBES=y and CONFIG_KPROBE_EVENTS=y, as distributions do."
+        }
+        Remedy::Fentry => {
+            "The machine needs a kernel built with CONFIG_FUNCTION_TRACER=y and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS=y, \
+             and that is not told to leave its code as it is; `kprobe` and `kretprobe` may do."
         }
         Remedy::Kernel => {
             "The machine needs a kernel of 5.12 or later with CONFIG_BPF_SYSCALL=y and CONFIG_BPF_EVENTS=y."

@@ -123,6 +123,21 @@ pub struct Trial {
     pub map: Answer,
     /// To loading a tracing program.
     pub program: Answer,
+    /// What was tried for single kinds of probes; `None` where none of these is asked for.
+    pub probes: Option<ProbeTrial>,
+}
+
+/// What the kernel answered to harmless tries of what single kinds of probes take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProbeTrial {
+    /// To making a perf event for all processes.
+    pub perf: Answer,
+    /// One link can hold many places in a file, and no perf event is wanted for that.
+    pub many_uprobes: bool,
+    /// One link can hold many functions of the kernel.
+    pub many_kprobes: bool,
+    /// To loading a program for calls of a function of the kernel; `None` where no function is known.
+    pub fentry: Option<Answer>,
 }
 
 /// Success, or an error number.
@@ -194,8 +209,20 @@ impl Facts {
                 call: Answer::of(sys::try_call()),
                 map: Answer::of(sys::try_map()),
                 program: Answer::of(sys::try_program()),
+                probes: None,
             },
         })
+    }
+
+    /// Tries, besides, what single kinds of probes take. `function` is the number of a function of the kernel among its
+    /// types, if one is known: whether its calls can be traced by trampolines.
+    pub fn try_probes(&mut self, function: Option<u32>) {
+        self.trial.probes = Some(ProbeTrial {
+            perf: Answer::of(sys::perf::try_event()),
+            many_uprobes: sys::uprobe::has_uprobe_multi(),
+            many_kprobes: sys::kprobe::has_kprobe_multi(),
+            fentry: function.map(|function| Answer::of(sys::fentry::try_load(function))),
+        });
     }
 
     /// Whether namespaces or cgroups say that this process is in a container.

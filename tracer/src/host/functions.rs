@@ -5,10 +5,10 @@
 //! addresses. The symbols that are known not to be functions that are called are left out; what the kernel refuses in
 //! spite of that is found when it is attached to.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 
-use super::btf::Btf;
+use super::btf::{Btf, TypeId};
 use super::names::matches;
 
 /// Where ftrace lists what it can be attached to.
@@ -37,6 +37,8 @@ pub struct Function {
     pub name: String,
     /// The module that it is in; `None` for the kernel itself.
     pub module: Option<String>,
+    /// Its type, if the kernel describes it (BTF).
+    pub ty: Option<TypeId>,
 }
 
 impl Function {
@@ -66,7 +68,7 @@ pub fn look(mentions: &[Mention], types: Option<&Btf>) -> Vec<Function> {
     let has_type = |name: &str| types.is_some_and(|types| types.function(name).is_ok());
     let (known, mut unknown): (Vec<&Mention>, Vec<&Mention>) =
         mentions.iter().partition(|mention| mention.is_exact() && has_type(&mention.function));
-    found.extend(known.iter().map(|mention| Function { name: mention.function.clone(), module: None }));
+    found.extend(known.iter().map(|mention| Function { name: mention.function.clone(), module: None, ty: None }));
 
     let mut add = |unknown: &mut Vec<&Mention>, functions: Vec<Function>| {
         let meant = |mention: &Mention, function: &Function| mention.means(&function.name, function.module.as_deref());
@@ -84,7 +86,17 @@ pub fn look(mentions: &[Mention], types: Option<&Btf>) -> Vec<Function> {
     if !unknown.is_empty() {
         add(&mut unknown, fs::read_to_string(SYMBOLS).map(|text| symbols(&text)).unwrap_or_default());
     }
-    found.into_iter().collect()
+    describe(found.into_iter().collect(), types)
+}
+
+/// The same with their types, as far as the kernel describes them.
+fn describe(mut functions: Vec<Function>, types: Option<&Btf>) -> Vec<Function> {
+    let Some(types) = types else { return functions };
+    let known: HashMap<&str, TypeId> = if functions.is_empty() { HashMap::new() } else { types.functions().collect() };
+    for function in functions.iter_mut().filter(|function| function.module.is_none()) {
+        function.ty = known.get(function.name.as_str()).copied();
+    }
+    functions
 }
 
 /// All functions that can be probed, as far as that can be told from here.
@@ -132,10 +144,10 @@ fn symbols(text: &str) -> Vec<Function> {
 /// `NAME` or `NAME [MODULE]`.
 fn named(line: &str) -> Function {
     match line.split_once(' ') {
-        None => Function { name: line.to_owned(), module: None },
+        None => Function { name: line.to_owned(), module: None, ty: None },
         Some((name, module)) => {
             let module = module.trim().trim_start_matches('[').trim_end_matches(']');
-            Function { name: name.to_owned(), module: Some(module.to_owned()) }
+            Function { name: name.to_owned(), module: Some(module.to_owned()), ty: None }
         }
     }
 }
@@ -145,7 +157,7 @@ mod tests {
     use super::*;
 
     fn function(name: &str, module: Option<&str>) -> Function {
-        Function { name: name.to_owned(), module: module.map(str::to_owned) }
+        Function { name: name.to_owned(), module: module.map(str::to_owned), ty: None }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use aya::programs::{PerfEvent, Program, ProgramError, RawTracePoint, UProbe};
 use aya::{Ebpf, EbpfLoader};
 
-use super::attach::kprobe;
+use super::attach::{fentry, kprobe};
 use super::maps::Maps;
 use super::multi::Programs;
 use super::{Error, sys};
@@ -22,6 +22,8 @@ pub struct Loaded {
     pub(super) multi: BTreeMap<String, OwnedFd>,
     /// Whether one link holds many functions of the kernel.
     pub(super) many_kprobes: bool,
+    /// Programs at calls and returns of the kernel's functions, by their symbols: one for each function.
+    pub(super) calls: BTreeMap<String, Vec<Option<OwnedFd>>>,
 }
 
 /// Loads the object of a plan. The script begins now: `START_TIME` of the runtime library is set to this moment.
@@ -34,11 +36,13 @@ pub fn load(object: &[u8], plan: &Plan) -> Result<Loaded, Error> {
     }
     let mut ebpf = loader.load(object)?;
     let mut multi = BTreeMap::new();
+    let mut calls = BTreeMap::new();
     let has_uprobes = plan.programs.iter().any(|program| matches!(program.attach, Attach::Uprobe { .. }));
     let many_uprobes = has_uprobes && sys::uprobe::has_uprobe_multi();
     let has_kprobes = plan.programs.iter().any(|program| matches!(program.attach, Attach::Kprobe { .. }));
     let many_kprobes = has_kprobes && sys::kprobe::has_kprobe_multi();
-    let by_hand = match many_uprobes || has_kprobes {
+    let has_calls = plan.programs.iter().any(|program| matches!(program.attach, Attach::Fentry { .. }));
+    let by_hand = match many_uprobes || has_kprobes || has_calls {
         true => Some(Programs::new(object, &ebpf)?),
         false => None,
     };
@@ -51,7 +55,10 @@ pub fn load(object: &[u8], plan: &Plan) -> Result<Loaded, Error> {
                 let kind = kprobe::kind(sites, many_kprobes);
                 multi.insert(symbol.clone(), programs.load(symbol, kind)?);
             }
-            (Attach::Kprobe { .. }, None) => unreachable!("the object was read for it"),
+            (Attach::Fentry { exit, sites }, Some(programs)) => {
+                calls.insert(symbol.clone(), fentry::load(programs, symbol, *exit, sites)?);
+            }
+            (Attach::Kprobe { .. } | Attach::Fentry { .. }, None) => unreachable!("the object was read for it"),
             (Attach::Uprobe { .. }, _) => {
                 let program: &mut UProbe = program(&mut ebpf, symbol)?;
                 program.load().map_err(|error| rejected(symbol, error))?;
@@ -66,7 +73,7 @@ pub fn load(object: &[u8], plan: &Plan) -> Result<Loaded, Error> {
         }
     }
     let maps = Maps::new(&ebpf, plan)?;
-    Ok(Loaded { ebpf, maps, multi, many_kprobes })
+    Ok(Loaded { ebpf, maps, multi, many_kprobes, calls })
 }
 
 /// aya's loader, for objects that need nothing of the kernel's BTF.

@@ -15,9 +15,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracer_common::loss::LOSS_KINDS;
 
 use super::Error;
-use super::attach::kprobe;
 use super::attach::sample;
 use super::attach::uprobe::{self, Places};
+use super::attach::{fentry, kprobe};
 use super::command::Command;
 use super::load::{Loaded, raw_tracepoint};
 use super::log::Log;
@@ -108,6 +108,7 @@ enum Link {
     Uprobe(uprobe::Link),
     Sample(Vec<PerfEventLink>),
     Kprobe(Vec<OwnedFd>),
+    Fentry(Vec<OwnedFd>),
 }
 
 /// What there is to say at the end.
@@ -143,6 +144,7 @@ struct Session<'a, S> {
     log: Option<Log>,
     multi: BTreeMap<String, OwnedFd>,
     many_kprobes: bool,
+    calls: BTreeMap<String, Vec<Option<OwnedFd>>>,
     links: Vec<Link>,
     plan: &'a Plan,
     sink: &'a mut S,
@@ -150,11 +152,11 @@ struct Session<'a, S> {
 
 impl<'a, S: Sink> Session<'a, S> {
     fn new(loaded: Loaded, plan: &'a Plan, sink: &'a mut S) -> Result<Self, Error> {
-        let Loaded { mut ebpf, mut maps, multi, many_kprobes } = loaded;
+        let Loaded { mut ebpf, mut maps, multi, many_kprobes, calls } = loaded;
         let records = Records::new(&mut ebpf)?;
         let log = Log::new(&mut ebpf)?;
         maps.listen(&mut ebpf)?;
-        Ok(Self { ebpf, maps, records, log, multi, many_kprobes, links: Vec::new(), plan, sink })
+        Ok(Self { ebpf, maps, records, log, multi, many_kprobes, calls, links: Vec::new(), plan, sink })
     }
 
     async fn run(&mut self, options: Options) -> Result<Outcome, S::Error> {
@@ -308,6 +310,14 @@ impl<'a, S: Sink> Session<'a, S> {
                 }
                 None => uprobe::attach_perf(&mut self.ebpf, symbol, places, file, *exit, sites)?,
             })),
+            Attach::Fentry { exit, sites } => {
+                let programs = self.calls.get(symbol).ok_or_else(|| Error::missing(symbol))?;
+                let (links, refused) = fentry::attach(programs, *exit, sites)?;
+                if !refused.is_empty() {
+                    self.sink.warning(&format!("the kernel does not let these be traced: {}", refused.join(", ")));
+                }
+                Some(Link::Fentry(links))
+            }
             Attach::Kprobe { exit, sites } => {
                 let program = self.multi.get(symbol).ok_or_else(|| Error::missing(symbol))?;
                 let (links, refused) = kprobe::attach(program, sites, *exit, self.many_kprobes)?;

@@ -14,8 +14,9 @@ use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_t
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+pub mod fentry;
 pub mod kprobe;
-mod perf;
+pub mod perf;
 mod ring;
 pub mod uprobe;
 
@@ -134,6 +135,10 @@ pub enum Kind {
     KprobeMulti,
     /// Many places in a file.
     UprobeMulti,
+    /// Calls of the function of the kernel with this number among its types.
+    Fentry(u32),
+    /// Its returns.
+    Fexit(u32),
 }
 
 impl Kind {
@@ -142,6 +147,23 @@ impl Kind {
             Self::Kprobe => 0,
             Self::KprobeMulti => bpf_attach_type::BPF_TRACE_KPROBE_MULTI as u32,
             Self::UprobeMulti => bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32,
+            Self::Fentry(_) => bpf_attach_type::BPF_TRACE_FENTRY as u32,
+            Self::Fexit(_) => bpf_attach_type::BPF_TRACE_FEXIT as u32,
+        }
+    }
+
+    fn program_type(self) -> bpf_prog_type {
+        match self {
+            Self::Kprobe | Self::KprobeMulti | Self::UprobeMulti => bpf_prog_type::BPF_PROG_TYPE_KPROBE,
+            Self::Fentry(_) | Self::Fexit(_) => bpf_prog_type::BPF_PROG_TYPE_TRACING,
+        }
+    }
+
+    /// The number of the function, among the kernel's types, that the program is for.
+    fn function(self) -> u32 {
+        match self {
+            Self::Kprobe | Self::KprobeMulti | Self::UprobeMulti => 0,
+            Self::Fentry(function) | Self::Fexit(function) => function,
         }
     }
 }
@@ -166,7 +188,8 @@ fn load_once(&Program { name, license, code, types }: &Program<'_>, kind: Kind, 
     let mut attr = attributes();
     // SAFETY: the member of the union that this command reads; all of its fields are integers.
     let program = unsafe { &mut attr.__bindgen_anon_3 };
-    program.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
+    program.prog_type = kind.program_type() as u32;
+    program.attach_btf_id = kind.function();
     program.expected_attach_type = kind.attach_type();
     program.insns = code.as_ptr() as u64;
     program.insn_cnt = code.len() as u32;

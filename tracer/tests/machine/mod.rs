@@ -38,7 +38,7 @@ pub fn target(script: &str) -> Target {
             "level" => target.level = Level::ALL.into_iter().find(|level| level.name() == value).expect("a level"),
             "cpus" => target.possible_cpus = value.parse().expect("a number"),
             "functions" => {
-                let function = |name: &str| Function { name: name.to_owned(), module: None };
+                let function = |name: &str| Function { name: name.to_owned(), module: None, ty: None };
                 target.kernel_functions = value.split(' ').map(function).collect();
             }
             "no task storage" => target.task_storage = false,

@@ -46,6 +46,7 @@ What their probes can be:
   ok       tracepoint, rawtracepoint    can be attached
   ok       uprobe, uretprobe            can be attached
   ok       kprobe, kretprobe            can be attached
+  ok       fentry, fexit                can be attached
   ok       profile, software, hardware  can be attached
 ",
         env!("CARGO_PKG_VERSION")

@@ -179,5 +179,7 @@ fn section_type(attach: &Attach) -> &'static str {
         Attach::Uprobe { exit: true, .. } => "uretprobe",
         Attach::Kprobe { exit: false, .. } => "kprobe",
         Attach::Kprobe { exit: true, .. } => "kretprobe",
+        Attach::Fentry { exit: false, .. } => "fentry",
+        Attach::Fentry { exit: true, .. } => "fexit",
     }
 }

@@ -34,7 +34,9 @@ pub struct Instance<'a> {
 impl Instance<'_> {
     /// Which events of the program it is for; `sites` are sorted accordingly.
     pub fn selector(&self) -> Selector {
-        if let Event::Uprobe { .. } | Event::Usdt { .. } | Event::KernelFunction { .. } = self.sites[0].event {
+        if let Event::Uprobe { .. } | Event::Usdt { .. } | Event::KernelFunction { .. } | Event::KernelCall { .. } =
+            self.sites[0].event
+        {
             return if self.sites.len() == 1 { Selector::Always } else { Selector::Cookie };
         }
         let numbers = self.sites.iter().filter_map(|site| match site.event {
@@ -138,6 +140,8 @@ enum EventKind {
     Usdt { file: usize },
     /// All functions of the kernel, if they are probed at their beginnings.
     KernelFunctions { exit: bool },
+    /// All calls of functions of the kernel.
+    KernelCalls,
     /// Anything else is only like itself.
     Other(Event),
 }
@@ -171,6 +175,8 @@ impl Needs {
                 Event::KernelFunction { exit, offset: 0, .. } if self.fields.is_empty() => {
                     EventKind::KernelFunctions { exit }
                 }
+                // So is what a function returns.
+                Event::KernelCall { exit: false, .. } if self.fields.is_empty() => EventKind::KernelCalls,
                 other => EventKind::Other(other),
             },
             name: self.name.then(|| site.name.clone()),

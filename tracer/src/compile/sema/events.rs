@@ -46,6 +46,7 @@ pub fn fields(event: Event) -> Vec<(String, Field)> {
         | Event::RawTracepoint { .. }
         | Event::Sample(_)
         | Event::KernelFunction { .. }
+        | Event::KernelCall { .. }
         | Event::Tracepoint { .. } => Vec::new(),
         Event::AnySyscall { exit: true, .. } => vec![id, result],
         Event::AnySyscall { exit: false, raw: true } => vec![id],

@@ -1,4 +1,5 @@
-//! Probes in functions of the kernel: `kprobe:FUNCTION`, `kprobe:MODULE:FUNCTION`, `…+OFFSET`, and `kretprobe`.
+//! Probes in functions of the kernel: `kprobe:FUNCTION`, `kprobe:MODULE:FUNCTION`, `…+OFFSET`, and `kretprobe`;
+//! `fentry:FUNCTION` and `fexit:FUNCTION`, which are the same by trampolines, with arguments and results of known types.
 //!
 //! What there is to probe has been looked for before analysis: [`mentions`] says what is wanted, and the target has the
 //! functions that are meant. Such an event is attributed to the task that runs when the function is called. For what
@@ -18,13 +19,17 @@ pub struct Kind {
     pub name: &'static str,
     /// Whether it is where functions return.
     pub exit: bool,
+    /// Whether it is a trampoline, for which the kernel must describe the function (BTF), and not a breakpoint.
+    pub typed: bool,
 }
 
 /// The kind of this name or alias.
 pub fn kind(name: &str) -> Option<Kind> {
     Some(match name {
-        "kprobe" | "k" => Kind { name: "kprobe", exit: false },
-        "kretprobe" | "kr" => Kind { name: "kretprobe", exit: true },
+        "kprobe" | "k" => Kind { name: "kprobe", exit: false, typed: false },
+        "kretprobe" | "kr" => Kind { name: "kretprobe", exit: true, typed: false },
+        "fentry" | "f" | "kfunc" => Kind { name: "fentry", exit: false, typed: true },
+        "fexit" | "fr" | "kretfunc" => Kind { name: "fexit", exit: true, typed: true },
         _ => return None,
     })
 }
@@ -75,6 +80,10 @@ pub fn expand(spec: &ast::ProbeSpec, kind: Kind, target: &Target) -> Result<Vec<
     };
     let offset = match offset {
         None => 0,
+        Some(_) if kind.typed => {
+            return Err(Diagnostic::error(last.span, "only calls and returns of whole functions can be traced so")
+                .help(format!("write `kprobe:{}`", last.text)));
+        }
         Some(_) if kind.exit => {
             return Err(Diagnostic::error(last.span, "a function returns as a whole: an offset means nothing there"));
         }
@@ -84,11 +93,15 @@ pub fn expand(spec: &ast::ProbeSpec, kind: Kind, target: &Target) -> Result<Vec<
     };
     let exact = !mention.function.contains('*') && !mention.module.as_deref().is_some_and(|name| name.contains('*'));
     let site = |(index, function): (usize, &Function)| {
-        let module = mention.module.as_ref().map(|_| format!("{}:", function.module())).unwrap_or_default();
+        let shown = kind.typed || mention.module.is_some();
+        let module = if shown { format!("{}:", function.module()) } else { String::new() };
         let distance = if offset == 0 { String::new() } else { format!("+{offset}") };
         Site {
             name: format!("{provider}:{module}{}{distance}", function.name),
-            event: Event::KernelFunction { function: index, exit: kind.exit, offset, exact },
+            event: match kind.typed {
+                false => Event::KernelFunction { function: index, exit: kind.exit, offset, exact },
+                true => Event::KernelCall { function: index, exit: kind.exit, exact },
+            },
             span: spec.span,
         }
     };
@@ -98,10 +111,15 @@ pub fn expand(spec: &ast::ProbeSpec, kind: Kind, target: &Target) -> Result<Vec<
     if meant.is_empty() {
         return Err(no_function(last, &mention, target));
     }
+    let described = |&(_, function): &(usize, &Function)| !kind.typed || function.ty.is_some();
+    if !meant.iter().any(described) {
+        let error = format!("the kernel does not say what `{}` takes and returns", mention.function);
+        return Err(Diagnostic::error(last.span, error).help("use `kprobe` or `kretprobe`"));
+    }
     if offset != 0 && meant.len() > 1 {
         return Err(Diagnostic::error(last.span, "an offset means something in one function only"));
     }
-    Ok(meant.into_iter().map(site).collect())
+    Ok(meant.into_iter().filter(described).map(site).collect())
 }
 
 /// `123`, `0x7b`.

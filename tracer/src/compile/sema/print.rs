@@ -122,9 +122,20 @@ impl Printer<'_> {
                 let more = if sites.len() > 3 { ", …" } else { "" };
                 format!("{when} the kernel's {}{more}", names.join(", "))
             }
+            Attach::Fentry { exit, sites } => {
+                let when = if *exit { "trampoline at returns from" } else { "trampoline at calls of" };
+                let names: Vec<&str> = sites.iter().take(3).map(|site| site.function.as_str()).collect();
+                let more = if sites.len() > 3 { ", …" } else { "" };
+                format!("{when} the kernel's {}{more}", names.join(", "))
+            }
         };
         let context = match program.context {
-            Context::None | Context::SysEnter | Context::SysExit | Context::Words | Context::Registers => "",
+            Context::None
+            | Context::SysEnter
+            | Context::SysExit
+            | Context::Words
+            | Context::TypedWords
+            | Context::Registers => "",
             Context::Sample => "",
             Context::FollowFork => ", following forks",
             Context::NoteRequest => ", noting requests",

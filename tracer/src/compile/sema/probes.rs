@@ -87,6 +87,15 @@ pub enum Event {
         /// It was named, and is not one of many that a wildcard stands for.
         exact: bool,
     },
+    /// The call of a function of the kernel, or its return, by a trampoline (fentry, fexit).
+    KernelCall {
+        /// Which of the target's functions.
+        function: usize,
+        /// When it returns.
+        exit: bool,
+        /// It was named, and is not one of many that a wildcard stands for.
+        exact: bool,
+    },
 }
 
 impl Event {
@@ -97,8 +106,13 @@ impl Event {
 
     /// Whether what addresses mean is the memory of the process, where nothing says otherwise.
     pub fn in_user_memory(self) -> bool {
-        let of_kernel =
-            matches!(self, Event::KernelFunction { .. } | Event::RawTracepoint { .. } | Event::Tracepoint { .. });
+        let of_kernel = matches!(
+            self,
+            Event::KernelFunction { .. }
+                | Event::KernelCall { .. }
+                | Event::RawTracepoint { .. }
+                | Event::Tracepoint { .. }
+        );
         self.has_subject() && !of_kernel
     }
 
@@ -110,31 +124,16 @@ impl Event {
             Event::RawTracepoint { .. } | Event::Tracepoint { .. } => ProbeKind::KernelEvent,
             Event::Uprobe { .. } | Event::Usdt { .. } => ProbeKind::UserFunction,
             Event::Sample(_) => ProbeKind::Sample,
-            Event::KernelFunction { .. } => ProbeKind::KernelFunction,
+            Event::KernelFunction { .. } | Event::KernelCall { .. } => ProbeKind::KernelFunction,
         }
     }
 }
 
 /// Probe kinds of bpftrace's language that are refused so far, with their aliases.
-const NOT_YET: [&str; 14] = [
-    "asyncwatchpoint",
-    "bench",
-    "f",
-    "fentry",
-    "fexit",
-    "fr",
-    "iter",
-    "it",
-    "kfunc",
-    "kretfunc",
-    "self",
-    "test",
-    "w",
-    "watchpoint",
-];
+const NOT_YET: [&str; 8] = ["asyncwatchpoint", "bench", "iter", "it", "self", "test", "w", "watchpoint"];
 
 /// Probe kinds that work, for proposals.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 15] = [
     "begin",
     "end",
     "interval",
@@ -145,6 +144,8 @@ const KINDS: [&str; 13] = [
     "usdt",
     "kprobe",
     "kretprobe",
+    "fentry",
+    "fexit",
     "profile",
     "software",
     "hardware",

@@ -14,7 +14,7 @@ use super::{catalogue, usdt, words};
 use crate::compile::target::Target;
 use crate::host::elf::usdt::Marker;
 use crate::host::functions::Function;
-use crate::plan::{self, Attach, KprobeSite, ProbeId, UprobeSite};
+use crate::plan::{self, Attach, FentrySite, KprobeSite, ProbeId, UprobeSite};
 use tracer_common::scope::ProcessFilter;
 
 /// The programs, typed and in the plan, in the same order: that of their first clauses.
@@ -34,14 +34,18 @@ pub fn assemble(
     for (instance, clause) in instances.iter().zip(clauses) {
         let event = instance.sites[0].event;
         let attach = attach(event, instance, target);
-        let shared = !matches!(attach, Attach::Interval { .. } | Attach::Uprobe { .. } | Attach::Kprobe { .. });
+        let shared = !matches!(
+            attach,
+            Attach::Interval { .. } | Attach::Uprobe { .. } | Attach::Kprobe { .. } | Attach::Fentry { .. }
+        );
         let known = planned.iter().position(|program| shared && program.attach == attach);
         let at = known.unwrap_or_else(|| {
             planned.push(plan::Program { symbol: symbol(&attach, planned.len()), attach, probes: Vec::new() });
             programs.push(Program {
                 context: context(event),
                 subject: subject(event, target),
-                preemptible: matches!(event, Event::Uprobe { .. } | Event::Usdt { .. }) || mixed && event.has_subject(),
+                preemptible: matches!(event, Event::Uprobe { .. } | Event::Usdt { .. } | Event::KernelCall { .. })
+                    || mixed && event.has_subject(),
                 clauses: Vec::new(),
             });
             planned.len() - 1
@@ -146,7 +150,7 @@ fn attach(event: Event, instance: &Instance<'_>, target: &Target) -> Attach {
         Event::KernelFunction { exit, .. } => {
             let sites = instance.sites.iter().zip(&instance.ids).filter_map(|(site, &probe)| match site.event {
                 Event::KernelFunction { function, offset, exact, .. } => {
-                    let Function { name, module } = &target.kernel_functions[function];
+                    let Function { name, module, .. } = &target.kernel_functions[function];
                     let function = match module {
                         None => name.clone(),
                         Some(module) => format!("{module}:{name}"),
@@ -156,6 +160,16 @@ fn attach(event: Event, instance: &Instance<'_>, target: &Target) -> Attach {
                 _ => None,
             });
             Attach::Kprobe { exit, sites: sites.collect() }
+        }
+        Event::KernelCall { exit, .. } => {
+            let sites = instance.sites.iter().zip(&instance.ids).filter_map(|(site, &probe)| match site.event {
+                Event::KernelCall { function, exact, .. } => {
+                    let Function { name, ty, .. } = &target.kernel_functions[function];
+                    Some(FentrySite { function: name.clone(), ty: ty.as_ref()?.0, probe, exact })
+                }
+                _ => None,
+            });
+            Attach::Fentry { exit, sites: sites.collect() }
         }
     }
 }
@@ -171,6 +185,7 @@ fn context(event: Event) -> Context {
         Event::AnySyscall { exit: false, .. } | Event::Syscall { exit: false, .. } => Context::SysEnter,
         Event::AnySyscall { exit: true, .. } | Event::Syscall { exit: true, .. } => Context::SysExit,
         Event::RawTracepoint { .. } | Event::Tracepoint { .. } => Context::Words,
+        Event::KernelCall { .. } => Context::TypedWords,
         Event::Uprobe { .. } | Event::Usdt { .. } | Event::KernelFunction { .. } => Context::Registers,
         Event::Sample(_) => Context::Sample,
     }
@@ -188,5 +203,7 @@ fn symbol(attach: &Attach, index: usize) -> String {
         Attach::Uprobe { exit: true, .. } => format!("uretprobe_{index}"),
         Attach::Kprobe { exit: false, .. } => format!("kprobe_{index}"),
         Attach::Kprobe { exit: true, .. } => format!("kretprobe_{index}"),
+        Attach::Fentry { exit: false, .. } => format!("fentry_{index}"),
+        Attach::Fentry { exit: true, .. } => format!("fexit_{index}"),
     }
 }

@@ -67,8 +67,11 @@ pub enum Context {
     SysEnter,
     /// Raw tracepoint `sys_exit`: `u64 regs`, `u64 ret`.
     SysExit,
-    /// Words of 64 bits, one for each argument: raw tracepoints, and calls and returns of kernel functions.
+    /// Words of 64 bits, one for each argument: raw tracepoints.
     Words,
+    /// The same at calls and returns of functions of the kernel, with the result behind them at returns. To the verifier
+    /// some of the words are typed pointers.
+    TypedWords,
     /// `struct pt_regs`, the registers of the process where it was stopped.
     Registers,
     /// `struct bpf_perf_event_data`, which begins with the registers of whatever was interrupted.

@@ -76,6 +76,14 @@ pub fn word(btf: &Btf, function: TypeId, argument: &str) -> Option<u8> {
     names(btf, function, 1).iter().position(|name| *name == argument).map(|at| at as u8)
 }
 
+/// The type of what a function returns, if it is a word or a part of one.
+pub fn result(types: &mut Types<'_>, function: TypeId) -> Option<Ty> {
+    let btf = types.btf()?;
+    let Ok(Type::Function { prototype, .. }) = btf.ty(function) else { return None };
+    let Ok(Type::Prototype { result }) = btf.ty(prototype) else { return None };
+    types.of_kernel(result).filter(is_word)
+}
+
 /// How many words the arguments of a function but for the first `skip` take.
 pub fn count(btf: &Btf, function: TypeId, skip: usize) -> u32 {
     let Ok(Type::Function { prototype, .. }) = btf.ty(function) else { return 0 };

@@ -5,7 +5,8 @@
 
 use super::{Check, Refusal, Verdict, refusal};
 use crate::host::advice::Remedy;
-use crate::host::facts::Facts;
+use crate::host::facts::{Answer, Facts};
+use crate::host::procfs::Capability;
 
 /// A kind of probe, as far as it matters for what may be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,13 +17,15 @@ pub enum Kind {
     Uprobe,
     /// Functions of the kernel.
     Kprobe,
+    /// Calls and returns of functions of the kernel.
+    Fentry,
     /// Perf events: `profile`, `software`, `hardware`.
     Sample,
 }
 
 impl Kind {
     /// All of them, in the order in which `doctor` shows them.
-    pub const ALL: [Self; 4] = [Self::Tracepoint, Self::Uprobe, Self::Kprobe, Self::Sample];
+    pub const ALL: [Self; 5] = [Self::Tracepoint, Self::Uprobe, Self::Kprobe, Self::Fentry, Self::Sample];
 
     /// As scripts name them.
     pub fn name(self) -> &'static str {
@@ -30,6 +33,7 @@ impl Kind {
             Self::Tracepoint => "tracepoint, rawtracepoint",
             Self::Uprobe => "uprobe, uretprobe",
             Self::Kprobe => "kprobe, kretprobe",
+            Self::Fentry => "fentry, fexit",
             Self::Sample => "profile, software, hardware",
         }
     }
@@ -52,11 +56,42 @@ pub fn check(kinds: &[Kind], facts: &Facts) -> Result<(), Refusal> {
 
 fn check_of(kind: Kind, facts: &Facts) -> Check {
     let name = kind.name();
+    let trial = facts.trial.probes.unwrap_or_default();
     match kind {
-        Kind::Tracepoint | Kind::Uprobe | Kind::Sample => Check::ok(name, "can be attached"),
+        Kind::Tracepoint => Check::ok(name, "can be attached"),
+        Kind::Uprobe if trial.many_uprobes => Check::ok(name, "can be attached"),
+        Kind::Uprobe | Kind::Sample => by_perf(name, trial.perf, facts),
         Kind::Kprobe if !facts.kernel.kprobes => {
             Check::blocked(name, "the kernel was built without CONFIG_KPROBES", &[Remedy::Kprobes])
         }
-        Kind::Kprobe => Check::ok(name, "can be attached"),
+        Kind::Kprobe if trial.many_kprobes => Check::ok(name, "can be attached"),
+        Kind::Kprobe => by_perf(name, trial.perf, facts),
+        Kind::Fentry => match trial.fentry {
+            Some(Answer::No(number)) => {
+                let error = std::io::Error::from_raw_os_error(number);
+                let found = format!("this kernel does not take programs for calls of its functions: {error}");
+                Check::blocked(name, found, &[Remedy::Fentry])
+            }
+            Some(Answer::Yes) | None => Check::ok(name, "can be attached"),
+        },
+    }
+}
+
+/// A kind that takes perf events. Kernels of Debian and Ubuntu refuse these to all but CAP_SYS_ADMIN if
+/// `kernel.perf_event_paranoid` is above 2, as it is there unless somebody has changed it.
+fn by_perf(name: &'static str, perf: Answer, facts: &Facts) -> Check {
+    let Answer::No(number) = perf else { return Check::ok(name, "can be attached") };
+    let error = std::io::Error::from_raw_os_error(number);
+    match facts.kernel.perf_event_paranoid {
+        Some(paranoid @ 3..) if !facts.process.effective.has(Capability::SysAdmin) => Check::blocked(
+            name,
+            format!("perf events take CAP_SYS_ADMIN here (kernel.perf_event_paranoid is {paranoid}): {error}"),
+            &[Remedy::PerfEvents],
+        ),
+        _ => Check::blocked(
+            name,
+            format!("a filter or a security module refuses perf events: {error}"),
+            &[Remedy::Seccomp],
+        ),
     }
 }

@@ -12,7 +12,7 @@ const REFUSED: Answer = Answer::No(libc::EPERM);
 fn default_container() -> Facts {
     Facts {
         process: Status { effective: DEFAULT, bounding: DEFAULT, seccomp: Seccomp::Filter, ..Status::default() },
-        trial: Trial { call: REFUSED, map: REFUSED, program: REFUSED },
+        trial: Trial { call: REFUSED, map: REFUSED, program: REFUSED, probes: None },
         ..capable_container()
     }
 }
@@ -84,7 +84,7 @@ fn a_user_without_the_containers_capabilities_is_told_to_be_root() {
     let mut facts = capable_container();
     facts.process.effective = CapabilitySet(0);
     facts.process.uid = 1000;
-    facts.trial = Trial { call: Answer::Yes, map: REFUSED, program: REFUSED };
+    facts.trial = Trial { call: Answer::Yes, map: REFUSED, program: REFUSED, probes: None };
     let expected = "\
 tracing is not allowed here:
   capabilities: CAP_BPF and CAP_PERFMON missing (CAP_SYS_ADMIN would do as well); root here has them, but this process \
@@ -110,7 +110,7 @@ fn a_user_of_a_default_container_needs_both() {
 #[test]
 fn a_filter_that_ignores_the_capabilities_has_to_go() {
     let mut facts = capable_container();
-    facts.trial = Trial { call: REFUSED, map: REFUSED, program: REFUSED };
+    facts.trial = Trial { call: REFUSED, map: REFUSED, program: REFUSED, probes: None };
     let expected = "\
 tracing is not allowed here:
   seccomp: a filter refuses bpf(2)
@@ -128,7 +128,7 @@ or, in Kubernetes, in the container's spec:
 fn in_a_user_namespace_capabilities_do_not_count() {
     let mut facts = capable_container();
     facts.initial_user_namespace = false;
-    facts.trial = Trial { call: Answer::Yes, map: REFUSED, program: REFUSED };
+    facts.trial = Trial { call: Answer::Yes, map: REFUSED, program: REFUSED, probes: None };
     let text = refusal(&facts);
     assert!(text.contains("user namespace: not the machine's own"), "{text}");
     assert!(text.contains("    docker run --userns host …"), "{text}");

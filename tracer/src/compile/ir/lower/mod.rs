@@ -84,6 +84,7 @@ fn function(
         | typed::Context::SysEnter
         | typed::Context::SysExit
         | typed::Context::Words
+        | typed::Context::TypedWords
         | typed::Context::Registers
         | typed::Context::Sample => None,
     };

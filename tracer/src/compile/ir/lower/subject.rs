@@ -3,7 +3,7 @@
 use super::Lowering;
 use super::facts::Fact;
 use crate::compile::ir::{BinaryOp, Runtime, Value, Width};
-use crate::compile::sema::typed::{Expr, ExprKind, Question, Subject};
+use crate::compile::sema::typed::{Context, Expr, ExprKind, Question, Subject};
 
 impl Lowering<'_> {
     /// Ends the program for events of others.
@@ -66,7 +66,14 @@ impl Lowering<'_> {
     /// A word of the context.
     pub(super) fn context_word(&mut self, n: u8) -> Value {
         let context = self.b.context();
-        self.b.load(context, 8 * i16::from(n), Width::B8)
+        let offset = 8 * i16::from(n);
+        // Loaded, a word may be a typed pointer, with which the verifier lets hardly anything be done. Copied, all are
+        // numbers.
+        if self.program.context == Context::TypedWords {
+            let address = self.b.binary_with(BinaryOp::Add, context, offset.into());
+            return self.read_number(address, false, Width::B8);
+        }
+        self.b.load(context, offset, Width::B8)
     }
 
     /// The answer to a question about what an expression is the address of, or is.

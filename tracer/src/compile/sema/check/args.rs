@@ -100,8 +100,11 @@ impl Checker<'_> {
         let function = match event {
             Event::RawTracepoint { function } | Event::Tracepoint { function, .. } => Some(function),
             Event::KernelFunction { function, offset: 0, exit: false, .. } => {
-                let name = &self.target.kernel_functions[function].name;
-                let known = self.target.types.as_deref().and_then(|types| types.function(name).ok());
+                let known = self.target.kernel_functions[function].ty;
+                return known.map_or_else(Vec::new, |function| words::arguments(&mut self.types, function, 0));
+            }
+            Event::KernelCall { function, .. } => {
+                let known = self.target.kernel_functions[function].ty;
                 return known.map_or_else(Vec::new, |function| words::arguments(&mut self.types, function, 0));
             }
             Event::AnySyscall { raw: true, exit } => self
@@ -134,6 +137,15 @@ impl Checker<'_> {
                     count if index >= count => self
                         .refuse(span, format!("the arguments of this raw tracepoint are `arg0` to `arg{}`", count - 1)),
                     _ => self.context_word(index as u8, Data::KernelMemory, name, span),
+                }
+            }
+            (Event::KernelCall { function, .. }, index) => {
+                let function = self.target.kernel_functions[function].ty;
+                let types = self.target.types.as_deref();
+                let count = types.zip(function).map_or(0, |(types, function)| words::count(types, function, 0));
+                match index < count {
+                    true => self.context_word(index as u8, Data::Arguments, name, span),
+                    false => self.refuse(span, format!("the function has {count} arguments, `{name}` is none of them")),
                 }
             }
             (Event::Uprobe { exit: false, .. } | Event::KernelFunction { exit: false, .. }, index) => {
@@ -194,6 +206,24 @@ impl Checker<'_> {
         let value = Operand { expr: convert(value, &ty), ty, literal: false };
         // As in bpftrace, whose arguments are all of this type; a negative number stays one when it is made signed.
         Operand { expr: convert(value, &Ty::U64), ty: Ty::U64, literal: false }
+    }
+
+    /// What a function of the kernel has returned, of the type that it declares.
+    pub(in super::super) fn returned(&mut self, function: usize, span: Span) -> Operand {
+        self.allow(Data::Arguments, "`retval`", span);
+        let (Some(types), Some(ty)) = (self.target.types.as_deref(), self.target.kernel_functions[function].ty) else {
+            return self.refuse(span, "the kernel does not say what the function returns");
+        };
+        match words::result(&mut self.types, ty) {
+            Some(ty_of_result) => {
+                let word = words::count(types, ty, 0) as u8;
+                let value = Operand::new(Ty::U64, ExprKind::ContextWord(word), span);
+                let bits = Ty::int(ty_of_result.size().unwrap_or(8) as u8, false);
+                let value = Operand { expr: convert(value, &bits), ty: bits, literal: false };
+                Operand { expr: convert(value, &ty_of_result), ty: ty_of_result, literal: false }
+            }
+            None => self.refuse(span, "the function returns nothing, or what is not a number"),
+        }
     }
 
     /// A word of the context, whatever it means.

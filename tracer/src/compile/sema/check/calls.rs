@@ -289,6 +289,7 @@ pub fn retval(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Op
         Event::Uprobe { exit: true, .. } | Event::KernelFunction { exit: true, .. } => {
             checker.register(registers::RESULT, "`retval`", span)
         }
+        Event::KernelCall { exit: true, function, .. } => checker.returned(function, span),
         _ => checker.refuse(span, "`retval` can only be used where a system call or a function returns"),
     }
 }
