@@ -43,7 +43,12 @@ macro_rules! marker {
 /// How many listen to `peer:guarded`. The kernel raises it.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".probes")]
-static PEER_GUARDED_SEMAPHORE: AtomicU16 = AtomicU16::new(0);
+static PEER_GUARDED_SEMAPHORE: Semaphore = Semaphore(AtomicU16::new(0));
+
+/// What the kernel counts up, in a page of its own: where the file's page is mapped twice, as lld lets the read-only data
+/// end and the writable begin in one, the kernel may count in the other mapping.
+#[repr(align(4096))]
+struct Semaphore(AtomicU16);
 
 /// What `peer:place` gives as its last argument, from where it lies.
 #[unsafe(no_mangle)]
@@ -66,7 +71,7 @@ pub fn place(i: u32) {
 /// `peer:guarded(i)`, if anybody listens.
 #[inline(never)]
 pub fn guarded(i: u32) {
-    if PEER_GUARDED_SEMAPHORE.load(Ordering::Relaxed) > 0 {
+    if PEER_GUARDED_SEMAPHORE.0.load(Ordering::Relaxed) > 0 {
         marker!("guarded", "PEER_GUARDED_SEMAPHORE", "4@{i:e} 8f@%xmm0", i = in(reg) i,);
     }
 }
