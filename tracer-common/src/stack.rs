@@ -29,6 +29,8 @@ pub struct StackHead {
     /// What tells the process's address space from those that it had before an exec, and from those of processes that had
     /// its number: the address of its `mm_struct`.
     pub space: u64,
+    /// When it was seen first, on CLOCK_MONOTONIC, in ns.
+    pub time: u64,
 }
 
 /// Bytes of a [`StackHead`].

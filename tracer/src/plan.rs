@@ -75,7 +75,7 @@ pub enum Attach {
         /// The places, each once.
         sites: Vec<UprobeSite>,
     },
-    /// A perf event, on every CPU.
+    /// A perf event: on every CPU, but for watchpoints of a process.
     Sample(Sample),
     /// Places in functions of the kernel.
     Kprobe {
@@ -109,6 +109,26 @@ pub enum SampleEvent {
     Software(u32),
     /// A `perf_hw_id`.
     Hardware(u32),
+    /// Accesses to a place in memory: of the process that is traced, or of the kernel.
+    Breakpoint {
+        /// Where.
+        address: u64,
+        /// Bytes: 1, 2, 4 or 8.
+        length: u8,
+        /// Which.
+        access: Access,
+    },
+}
+
+/// What is done with a place in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Access {
+    /// Something is written.
+    Write,
+    /// Something is read or written.
+    ReadWrite,
+    /// It is run.
+    Execute,
 }
 
 /// How often a program runs.

@@ -5,6 +5,7 @@ mod functions;
 mod lifetime;
 mod privilege;
 mod scope;
+mod stacks;
 mod world;
 
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ const TESTS: &[(&str, Test)] = &[
     ("functions_are_timed_in_stripped_cpp_and_rust_programs", functions::latencies),
     ("python_names_its_functions", functions::python),
     ("no_path_leads_out_of_a_container", functions::links),
+    ("a_profile_names_the_hot_function_of_a_program_in_the_container", stacks::hot_function),
     ("nothing_is_left_after_kill_9", lifetime::killed),
 ];
 

@@ -5,7 +5,7 @@
 
 use aya_ebpf::{
     bindings::BPF_F_USER_STACK,
-    helpers::generated::{bpf_get_stack, bpf_ringbuf_output},
+    helpers::generated::{bpf_get_stack, bpf_ktime_get_ns, bpf_ringbuf_output},
     macros::map,
     maps::{LruHashMap, PerCpuArray, RingBuf},
 };
@@ -146,6 +146,7 @@ unsafe fn send(area: *mut Area, to: *mut StackId, user: bool, frames: u64) {
             // Another one of the same name.
             Some(_) => return ct_lost(Loss::StackLost as u32),
             None => {
+                (&raw mut (*head).time).write_volatile(bpf_ktime_get_ns());
                 let size = HEAD_SIZE as u64 + 8 * frames;
                 let ring = core::ptr::from_ref(&STACKS).cast_mut().cast();
                 if bpf_ringbuf_output(ring, head.cast(), size, 0) != 0 {

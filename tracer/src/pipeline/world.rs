@@ -41,7 +41,13 @@ impl<'s> Here<'s> {
     /// Takes in the stacks that have been sent.
     pub fn learn_stacks(&self, maps: &mut run::Maps) {
         let mut symbols = self.symbols.borrow_mut();
-        maps.take_stacks(|record| symbols.learn(record));
+        let mut stacks = Vec::new();
+        maps.take_stacks(|record| stacks.push(record.to_vec()));
+        // What concerns them has been noted before they were sent.
+        maps.take_notes(|record| symbols.note(record));
+        for stack in stacks {
+            symbols.learn(&stack);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use tracer_common::loss::LOSS_KINDS;
 
 use super::Error;
 use super::records::Source;
-use super::sys::{Batch, Grace, Next, RawMap};
+use super::sys::{Batch, Grace, Next, Notes, RawMap};
 use crate::plan::{MapId, Plan, Storage};
 
 /// How much memory a batch may take, in bytes, unless one bucket of a hash map needs more.
@@ -33,6 +33,8 @@ pub struct Maps {
     losses: RawMap,
     /// The frames of stacks, if the script names any.
     stacks: Option<Source>,
+    /// What the kernel notes of processes, if the script names stacks and the kernel lets us.
+    notes: Option<Notes>,
     /// The runtime's `.data`, which consists of the generations.
     generations: Option<RawMap>,
     /// Each map's generation, 0 or 1: of the eight bytes that programs read, only one ever changes.
@@ -73,6 +75,7 @@ impl Maps {
         Ok(Self {
             maps,
             stacks: None,
+            notes: None,
             losses: open("LOSSES")?.ok_or_else(|| Error::missing("LOSSES"))?,
             generations: open(".data")?,
             generation: [0; MAX_MAPS],
@@ -135,14 +138,30 @@ impl Maps {
     /// From here on stacks are handed over, if the script names any. To be called where there is an event loop.
     pub(super) fn listen(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
         self.stacks = Source::new(ebpf, "STACKS")?;
+        if self.stacks.is_some() {
+            // Without them, a process that ends within a moment leaves addresses, which is said then.
+            self.notes = Notes::new().ok();
+        }
         Ok(())
     }
 
-    /// Returns when stacks have been sent; never, if the script names none.
+    /// Hands over what the kernel has noted of processes since the last call (perf_event_open(2)). What concerns a stack
+    /// has been noted before that was taken.
+    pub fn take_notes(&mut self, to: impl FnMut(&[u8])) {
+        if let Some(notes) = &mut self.notes {
+            notes.take(to);
+        }
+    }
+
+    /// Returns when stacks have been sent or many notes been taken; never, if the script names none.
     pub(super) async fn stacks_sent(&self) -> Result<(), Error> {
-        match &self.stacks {
-            Some(stacks) => stacks.written().await,
-            None => std::future::pending().await,
+        match (&self.stacks, &self.notes) {
+            (Some(stacks), None) => stacks.written().await,
+            (Some(stacks), Some(notes)) => tokio::select! {
+                written = stacks.written() => written,
+                ready = notes.ready() => ready.map_err(Error::io("cannot wait for notes of processes")),
+            },
+            (None, _) => std::future::pending().await,
         }
     }
 

@@ -146,6 +146,8 @@ struct Session<'a, S> {
     many_kprobes: bool,
     calls: BTreeMap<String, Vec<Option<OwnedFd>>>,
     links: Vec<Link>,
+    /// The process of `-p` or `-c`.
+    process: Option<u32>,
     plan: &'a Plan,
     sink: &'a mut S,
 }
@@ -156,7 +158,8 @@ impl<'a, S: Sink> Session<'a, S> {
         let records = Records::new(&mut ebpf)?;
         let log = Log::new(&mut ebpf)?;
         maps.listen(&mut ebpf)?;
-        Ok(Self { ebpf, maps, records, log, multi, many_kprobes, calls, links: Vec::new(), plan, sink })
+        let (links, process) = (Vec::new(), None);
+        Ok(Self { ebpf, maps, records, log, multi, many_kprobes, calls, links, process, plan, sink })
     }
 
     async fn run(&mut self, options: Options) -> Result<Outcome, S::Error> {
@@ -164,6 +167,7 @@ impl<'a, S: Sink> Session<'a, S> {
         let mut events = Events::new(&options)?;
         let Options { duration, interval, mut command, output: _, places } = options;
 
+        self.process = places.pid.or(command.as_ref().map(Command::pid));
         self.run_programs(|attach| *attach == Attach::Begin)?;
         // As in bpftrace, what begin probes have sent is handled once everything is attached. Only an `exit` comes
         // before: then nothing has to be.
@@ -290,7 +294,7 @@ impl<'a, S: Sink> Session<'a, S> {
         Ok(match attach {
             Attach::Sample(event) => {
                 let probe = probes.first().map_or("", |probe| &self.plan.probes[probe.0 as usize]);
-                Some(Link::Sample(sample::attach(&mut self.ebpf, symbol, probe, *event)?))
+                Some(Link::Sample(sample::attach(&mut self.ebpf, symbol, probe, *event, self.process)?))
             }
             Attach::Begin | Attach::End | Attach::Interval { .. } => None,
             Attach::RawTracepoint { event } => {

@@ -16,10 +16,12 @@ use tokio::io::unix::AsyncFd;
 
 pub mod fentry;
 pub mod kprobe;
+mod notes;
 pub mod perf;
 mod ring;
 pub mod uprobe;
 
+pub use notes::Notes;
 pub use ring::{Next, Ring};
 
 /// An attribute of all zeros, which every command takes to mean "nothing asked for".

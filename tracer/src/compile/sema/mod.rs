@@ -28,6 +28,7 @@ mod types;
 mod unsupported;
 pub mod uprobes;
 pub mod usdt;
+mod watchpoints;
 pub mod words;
 
 use crate::compile::diagnostics::{Diagnostic, Severity, did_you_mean};

@@ -3,7 +3,7 @@
 use super::kprobes;
 use super::policy::ProbeKind;
 use super::syscalls::Syscall;
-use super::{proposing, samples, tracepoints, uprobes, usdt};
+use super::{proposing, samples, tracepoints, uprobes, usdt, watchpoints};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
@@ -130,10 +130,10 @@ impl Event {
 }
 
 /// Probe kinds of bpftrace's language that are refused so far, with their aliases.
-const NOT_YET: [&str; 8] = ["asyncwatchpoint", "bench", "iter", "it", "self", "test", "w", "watchpoint"];
+const NOT_YET: [&str; 5] = ["bench", "iter", "it", "self", "test"];
 
 /// Probe kinds that work, for proposals.
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 16] = [
     "begin",
     "end",
     "interval",
@@ -149,6 +149,7 @@ const KINDS: [&str; 15] = [
     "profile",
     "software",
     "hardware",
+    "watchpoint",
 ];
 
 /// The shortest period of an interval, in ns, as in bpftrace.
@@ -171,6 +172,7 @@ pub fn expand(spec: &ast::ProbeSpec, target: &Target) -> Result<Vec<Site>, Diagn
         kind if usdt::is_kind(kind) => usdt::expand(spec, target),
         "profile" | "p" => samples::profile(spec, rest).map(|site| vec![site]),
         "software" | "s" => samples::software(spec, rest).map(|site| vec![site]),
+        "watchpoint" | "w" | "asyncwatchpoint" | "aw" => watchpoints::expand(spec, rest, target).map(|site| vec![site]),
         "hardware" | "h" => samples::hardware(spec, rest).map(|site| vec![site]),
         other if let Some(kind) = kprobes::kind(other) => kprobes::expand(spec, kind, target),
         other if NOT_YET.contains(&other) => {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use blazesym::symbolize::source::{Elf, Source};
@@ -87,7 +88,8 @@ fn own_path(file: &File) -> String {
 }
 
 /// The file of a mapping: the very same where the kernel lets us have it (CAP_CHECKPOINT_RESTORE), else the one that has its
-/// name now in the file system of the process, or in ours, if the process has just ended.
+/// name now in the file system of the process, or in ours if the process has ended and it is the same there. (Its device may
+/// be another: an overlay has one of its own, and the kernel may speak of what is below it.)
 fn find(pid: u32, mapping: &Mapping) -> Option<File> {
     let exact = format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end);
     if let Ok(file) = open::open(Path::new(&exact), &Root::Own) {
@@ -96,5 +98,9 @@ fn find(pid: u32, mapping: &Mapping) -> Option<File> {
     if mapping.path.ends_with(DELETED) {
         return None;
     }
-    open::open(Path::new(&mapping.path), &Root::Process(pid)).ok()
+    if let Ok(file) = open::open(Path::new(&mapping.path), &Root::Process(pid)) {
+        return Some(file);
+    }
+    let own = open::open(Path::new(&mapping.path), &Root::Own).ok()?;
+    own.metadata().is_ok_and(|status| status.ino() == mapping.file.1).then_some(own)
 }

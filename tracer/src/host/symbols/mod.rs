@@ -7,24 +7,27 @@
 //! In reading order:
 //! - [`maps`][]: /proc/PID/maps
 //! - [`files`][]: what is mapped, open, and the names in it
+//! - [`history`][]: what the kernel has noted of processes that are gone
 //! - [`process`][]: the mappings of an address space, and what a just-in-time compiler says of itself
 //! - [`kernel`][]: /proc/kallsyms
 
 mod files;
+mod history;
 mod kernel;
 mod maps;
 mod process;
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 
 use bytes::Buf;
-use tracer_common::stack::{HEAD_SIZE, StackHead, StackId};
+use tracer_common::stack::{HEAD_SIZE, MAX_FRAMES, StackHead, StackId};
 
 use crate::plan::{FrameStyle, Frames};
 use files::Files;
+use history::History;
 use kernel::Kernel;
 use process::{Process, Space};
 
@@ -34,6 +37,9 @@ pub struct Symbols {
     stacks: HashMap<u64, Stack>,
     processes: HashMap<Space, Process>,
     files: RefCell<Files>,
+    history: History,
+    /// Files that stacks end in before they have come to where threads begin.
+    cut_in: RefCell<BTreeSet<String>>,
     kernel: OnceCell<Kernel>,
 }
 
@@ -53,13 +59,18 @@ struct Symbol {
 }
 
 impl Symbols {
+    /// Takes in what the kernel has noted of a process: a side-band record of a perf event.
+    pub fn note(&mut self, record: &[u8]) {
+        self.history.note(record);
+    }
+
     /// Takes a stack in, as `STACKS` has it, and looks at the process that it is of.
     pub fn learn(&mut self, record: &[u8]) {
         let Some((head, frames)) = parse(record) else { return };
         let space = (head.user != 0).then_some(Space { pid: head.pid, id: head.space });
         if let Some(space) = space {
             let process = self.processes.entry(space).or_default();
-            process.look_at(space.pid, &frames, self.files.get_mut());
+            process.look_at((space.pid, head.time), &frames, &self.history, self.files.get_mut());
         }
         if let Entry::Vacant(place) = self.stacks.entry(head.id.digest) {
             place.insert(Stack { frames, space });
@@ -81,6 +92,7 @@ impl Symbols {
             None => {}
             Some(None) => text += "        [frames lost]\n",
             Some(Some(stack)) => {
+                self.look_at_end(stack);
                 for &address in self.without_tracing(stack).iter().take(id.frames as usize) {
                     self.show_frame(stack, address, style, &mut text);
                 }
@@ -102,6 +114,27 @@ impl Symbols {
     /// The name of what is at an address of the kernel.
     pub fn kernel_symbol(&self, address: u64) -> String {
         self.kernel().symbol(address).map_or_else(|| hexadecimal(address), |symbol| symbol.name)
+    }
+
+    /// Notes a stack of a process that is not whole. The kernel follows frame pointers; where a library is built without, it
+    /// takes whatever is in the register for one.
+    fn look_at_end(&self, stack: &Stack) {
+        /// Functions that threads begin with, or that only those call.
+        const FIRST: [&str; 8] =
+            ["main", "_start", "start_thread", "clone", "clone3", "__clone", "__clone3", "__libc_start_main"];
+        let Some(space) = stack.space else { return };
+        let Some(process) = self.processes.get(&space) else { return };
+        let whole = |&address: &u64| {
+            let symbol = self.symbol(stack, address);
+            symbol.is_some_and(|symbol| FIRST.contains(&symbol.name.as_str()) || symbol.name.ends_with("thread_start"))
+        };
+        if stack.frames.len() == 1 || stack.frames.len() >= MAX_FRAMES || stack.frames.iter().any(whole) {
+            return;
+        }
+        let last = stack.frames.iter().rev().find_map(|&address| process.mapping(address));
+        if let Some(mapping) = last.filter(|mapping| mapping.file.1 != 0) {
+            self.cut_in.borrow_mut().insert(mapping.path.clone());
+        }
     }
 
     fn show_frame(&self, stack: &Stack, address: u64, style: FrameStyle, text: &mut String) {
@@ -165,6 +198,11 @@ impl Symbols {
                     .to_owned(),
             );
         }
+        remarks.extend(self.cut_in.borrow().iter().map(|file| {
+            format!(
+                "stacks end early in {file}: it seems to be built without frame pointers, so callers may be missing"
+            )
+        }));
         let (gone, forbidden) =
             self.processes.values().fold((0, 0), |(gone, forbidden), process| match process.unseen() {
                 Some(process::Unseen::Gone) => (gone + 1, forbidden),
@@ -192,7 +230,13 @@ fn hexadecimal(address: u64) -> String {
 fn parse(record: &[u8]) -> Option<(StackHead, Vec<u64>)> {
     let (mut head, frames) = record.split_at_checked(HEAD_SIZE)?;
     let id = StackId { digest: head.get_u64_le(), frames: head.get_u64_le() };
-    let head = StackHead { id, pid: head.get_u32_le(), user: head.get_u32_le(), space: head.get_u64_le() };
+    let head = StackHead {
+        id,
+        pid: head.get_u32_le(),
+        user: head.get_u32_le(),
+        space: head.get_u64_le(),
+        time: head.get_u64_le(),
+    };
     let frames: Vec<u64> = frames.as_chunks().0.iter().map(|&frame| u64::from_le_bytes(frame)).collect();
     (frames.len() as u64 == head.id.frames).then_some((head, frames))
 }

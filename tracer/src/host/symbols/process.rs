@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::Symbol;
 use super::files::Files;
+use super::history::History;
 use super::maps::{self, Mapping};
 use crate::host::elf::open::{self, Root};
 
@@ -50,8 +51,9 @@ struct Generated {
 const LARGEST_PERF_MAP: u64 = 64 << 20;
 
 impl Process {
-    /// Reads the mappings unless those that are known have all the addresses in them, and opens the files there.
-    pub fn look_at(&mut self, pid: u32, frames: &[u64], files: &mut Files) {
+    /// Reads the mappings unless those that are known have all the addresses in them, and opens the files there. What the
+    /// process does not tell any more, `history` may know of the time of the stack.
+    pub fn look_at(&mut self, (pid, time): (u32, u64), frames: &[u64], history: &History, files: &mut Files) {
         let unknown = |process: &Self| frames.iter().any(|&address| process.mapping(address).is_none());
         if pid != 0 && (self.mappings.is_empty() || unknown(self)) {
             let (text, unseen) = match fs::read_to_string(format!("/proc/{pid}/maps")) {
@@ -60,6 +62,11 @@ impl Process {
                 Err(_) => (String::new(), Unseen::Gone),
             };
             self.mappings.extend(maps::parse(&text).into_iter().map(|mapping| (mapping.start, mapping)));
+            if unknown(self) {
+                for mapping in history.mappings(pid, time) {
+                    self.mappings.entry(mapping.start).or_insert(mapping);
+                }
+            }
             self.unseen = self.mappings.is_empty().then_some(unseen);
         }
         let mut generated = false;

@@ -7,6 +7,7 @@ fn record(digest: u64, user: u32, pid: u32, frames: &[u64]) -> Vec<u8> {
     bytes.extend(pid.to_le_bytes());
     bytes.extend(user.to_le_bytes());
     bytes.extend(77u64.to_le_bytes());
+    bytes.extend(88u64.to_le_bytes());
     bytes.extend(frames.iter().flat_map(|frame| frame.to_le_bytes()));
     bytes
 }

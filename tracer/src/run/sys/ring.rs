@@ -122,7 +122,7 @@ impl Ring {
 
 /// Memory that is shared with the kernel.
 #[derive(Debug)]
-struct Mapping {
+pub(super) struct Mapping {
     address: *mut u8,
     length: usize,
 }
@@ -131,7 +131,7 @@ struct Mapping {
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    fn new(fd: &OwnedFd, offset: usize, length: usize, protection: i32) -> io::Result<Self> {
+    pub fn new(fd: &OwnedFd, offset: usize, length: usize, protection: i32) -> io::Result<Self> {
         // SAFETY: a new mapping where the kernel finds room.
         let address = unsafe {
             libc::mmap(
@@ -147,6 +147,11 @@ impl Mapping {
             return Err(io::Error::last_os_error());
         }
         Ok(Self { address: address.cast(), length })
+    }
+
+    /// Where it begins.
+    pub fn address(&self) -> *mut u8 {
+        self.address
     }
 
     /// The position that each of the two first pages begins with.
