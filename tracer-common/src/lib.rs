@@ -6,6 +6,7 @@
 
 pub mod agg;
 pub mod bucket;
+pub mod failure;
 pub mod identity;
 pub mod loss;
 pub mod record;

@@ -167,8 +167,8 @@ fn report(
     let file = run.output.file.as_deref().map_or(OsStr::new("stdout"), |path| path.as_os_str());
     let (output, descriptor) = Output::open(&run.output).with_context(|| format!("cannot open {}", file.display()))?;
     let prompt = output.is_prompt();
-    let world = Here::new(&run.source).context("cannot read the clock")?;
-    let reporter = Reporter::new(plan, &world, run.output.style, output);
+    let world = Here::new(&run.source, run.talk == Talk::Quiet).context("cannot read the clock")?;
+    let reporter = Reporter::new(plan, &world, run.output.style, output).telling_reads(run.warnings);
     let mut telling = Telling::new(reporter, &world, prompt, run.talk == Talk::Quiet);
     telling::unless_closed(telling.reporter.meta(&meta(facts, scope)))?;
 
@@ -179,7 +179,8 @@ fn report(
     let mut reporter = telling.reporter;
     let told = reporter
         .maps_at_end(&mut Contents { maps: &mut maps, world: &world })
-        .and_then(|()| reporter.summary(&summary(&outcome, status)))
+        .and_then(|()| reporter.failures(&outcome.failures))
+        .and_then(|failures| reporter.summary(&Summary { failures, ..summary(&outcome, status) }))
         .and_then(|()| reporter.flush());
     telling::unless_closed(told)?;
     for remark in world.remarks() {
@@ -362,6 +363,7 @@ fn summary(outcome: &Outcome, status: Status) -> Summary {
         reason: reason.to_owned(),
         status: status.code().into(),
         losses: Losses(outcome.losses),
+        failures: Vec::new(),
     }
 }
 

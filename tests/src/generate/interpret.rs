@@ -397,9 +397,9 @@ impl Machine<'_> {
             Binary::Add => left + right,
             Binary::Sub => left - right,
             Binary::Mul => left.wrapping_mul(right),
-            // What the kernel gives for a division by zero: zero, and the dividend.
-            Binary::Div => left.checked_div(right).unwrap_or(0),
-            Binary::Mod => left.checked_rem(right).unwrap_or(left),
+            // As in bpftrace, a division by zero gives 1.
+            Binary::Div => left.checked_div(right).unwrap_or(1),
+            Binary::Mod => left.checked_rem(right).unwrap_or(1),
             Binary::BitAnd => left & right,
             Binary::BitOr => left | right,
             Binary::BitXor => left ^ right,

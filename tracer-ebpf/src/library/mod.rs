@@ -38,6 +38,7 @@
 //! | `ct_differ(a, b, words) -> u64` | 1 if two texts are different in so many words, a constant; else 0 |
 //! | `ct_stack(ctx, *mut StackId, what)` | names the stack here; sends its frames if they are new |
 //! | `ct_address(*mut StackId, n)` | the same for one address of the process |
+//! | `ct_failed(kind, start, end, error)` | counts a [`tracer_common::failure::Failure`] at a place of the script |
 //! | `ct_lost(kind)` | counts a [`tracer_common::loss::Loss`] |
 //!
 //! | symbol | section | what |
@@ -53,12 +54,14 @@
 //! | `STACKS` | `maps` | the ring that the frames of stacks are sent through |
 //! | `SEEN` | `maps` | which stacks have been sent |
 //! | `STACK_AREAS` | `maps` | where stacks are written to, on each CPU |
+//! | `FAILURES` | `maps` | hash of [`tracer_common::failure::Failed`]: how often each failure occurred where |
 //! | `TRACED` | `maps` | hash of the tasks that `ProcessFilter::Tree` follows |
 //! | `REQUESTS` | `maps` | hash of the block requests that the scope has made |
 
 mod aggregate;
 mod atomic;
 mod diagnose;
+mod failure;
 mod follow;
 mod loss;
 mod ring;

@@ -9,7 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracer_common::stack::StackId;
 
-use crate::compile::source::Source;
+use crate::cli;
+use crate::compile::diagnostics::Diagnostic;
+use crate::compile::source::{Source, Span};
 use crate::host::symbols::Symbols;
 use crate::host::{clock, names};
 use crate::plan::{Frames, Place};
@@ -19,6 +21,8 @@ use crate::run::{self, sys};
 /// This machine, and the script that runs on it.
 pub struct Here<'s> {
     source: &'s Source,
+    /// Whether warnings are not wanted.
+    quiet: bool,
     /// When the machine booted, in ns since 1970.
     boot: i128,
     users: RefCell<HashMap<u32, Option<String>>>,
@@ -28,9 +32,16 @@ pub struct Here<'s> {
 
 impl<'s> Here<'s> {
     /// Here and now.
-    pub fn new(source: &'s Source) -> io::Result<Self> {
+    pub fn new(source: &'s Source, quiet: bool) -> io::Result<Self> {
         let boot = now() - i128::from(sys::boot_time()?);
-        Ok(Self { source, boot, users: RefCell::default(), cgroups: RefCell::default(), symbols: RefCell::default() })
+        Ok(Self {
+            source,
+            quiet,
+            boot,
+            users: RefCell::default(),
+            cgroups: RefCell::default(),
+            symbols: RefCell::default(),
+        })
     }
 
     /// Why addresses that were shown have no names.
@@ -94,6 +105,15 @@ impl World for Here<'_> {
 
     fn locate(&self, place: Place) -> Location {
         locate(self.source, place)
+    }
+
+    fn warn(&self, place: Place, message: &str, help: Option<&str>) {
+        let span = Span { start: place.start, end: place.end };
+        if !self.quiet {
+            let warning = Diagnostic::warning(span, message);
+            let warning = help.into_iter().fold(warning, Diagnostic::help);
+            cli::say(&super::render(&[warning], self.source));
+        }
     }
 
     fn complain(&self, message: &str) {

@@ -4,6 +4,7 @@ use super::table::Table;
 use super::value::Value;
 use super::{Location, Meta, Summary};
 use crate::plan::Severity;
+use tracer_common::failure::Failed;
 
 /// Something to be written.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +17,8 @@ pub enum Event<'a> {
     Output(Output, &'a [u8]),
     /// What `warnf` and `errorf` say, and where.
     Message(Severity, &'a Location, &'a str),
+    /// What has failed, and where.
+    Failure(Failed, &'a Location),
     /// What `print(value)` and `print(@map[key])` print.
     Value(&'a Cell),
     /// A whole map.

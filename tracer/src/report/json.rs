@@ -13,7 +13,7 @@ use serde_json::ser::Formatter;
 use super::event::{Bucket, Cell, Contents, Event, Kind, MapView, Output, PERCENTILES, Percentiles};
 use super::table::{Row, Table};
 use super::value::Value;
-use super::{Location, view};
+use super::{Location, failure, view};
 use crate::plan::{Severity, Unit};
 
 /// Writes one event.
@@ -29,6 +29,7 @@ pub fn write(event: Event<'_>, out: &mut impl Write) -> io::Result<()> {
             };
             object(&Located { r#type: name, msg: message, location }, out)
         }
+        Event::Failure(failed, location) => object(&failure::Line { failed, location }, out),
         Event::Value(cell) => line("value", cell, out),
         Event::Map(map) => write_map(map, out),
         Event::Table(table) => line("table", table, out),

@@ -10,12 +10,14 @@ use std::io::{self, Write};
 use bytes::Buf;
 use serde::Serialize;
 use thiserror::Error;
+use tracer_common::failure::{FAILURE_RECORD, Failed};
 use tracer_common::loss::{LOSS_KINDS, Loss};
 use tracer_common::record::HEADER_SIZE;
 
 use crate::plan::{self, Format, Map, MapId, Plan, Record, Severity, Shape};
 
 mod event;
+mod failure;
 mod json;
 mod layout;
 mod numbers;
@@ -134,6 +136,9 @@ pub struct Summary {
     pub status: i32,
     /// What was lost, by kind.
     pub losses: Losses,
+    /// What has failed, by place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<failure::Count>,
 }
 
 /// How often each kind of loss occurred, indexed by `Loss`.
@@ -198,6 +203,7 @@ pub struct Reporter<'p, W> {
     store: Store,
     /// Aggregations that the script itself has printed and emptied since the last interval.
     reported: Vec<MapId>,
+    told: failure::Told,
     style: Style,
     out: W,
 }
@@ -205,7 +211,21 @@ pub struct Reporter<'p, W> {
 impl<'p, W: Write> Reporter<'p, W> {
     /// A reporter that has seen nothing yet.
     pub fn new(plan: &'p Plan, world: &'p dyn World, style: Style, out: W) -> Self {
-        Reporter { plan, world, store: Store::new(plan), reported: Vec::new(), style, out }
+        Reporter {
+            plan,
+            world,
+            store: Store::new(plan),
+            reported: Vec::new(),
+            told: failure::Told::default(),
+            style,
+            out,
+        }
+    }
+
+    /// The same, which tells of memory that cannot be read.
+    pub fn telling_reads(mut self, reads: bool) -> Self {
+        self.told.reads = reads;
+        self
     }
 
     /// What is known before anything happens.
@@ -224,6 +244,10 @@ impl<'p, W: Write> Reporter<'p, W> {
             record.split_at_checked(HEADER_SIZE).ok_or(Error::Record("shorter than its header"))?;
         let id = header.get_u32_le();
         let plan = self.plan;
+        if id == FAILURE_RECORD {
+            self.failed(Failed::from_bytes(payload).ok_or(Error::Record("failure cut off"))?)?;
+            return Ok(Flow::Continue);
+        }
         match plan.records.get(id as usize).ok_or(Error::Record("unknown kind"))? {
             Record::Printf { format, arguments } => {
                 self.output(Output::Printf, &self.render(format, arguments, payload))?;
@@ -295,6 +319,37 @@ impl<'p, W: Write> Reporter<'p, W> {
 
     fn prints_tables(&self) -> bool {
         self.plan.records.iter().any(|record| matches!(record, Record::PrintTable { .. }))
+    }
+
+    /// What has failed in the end, and how often: tells what has not been told, and how often it was if that is news.
+    pub fn failures(&mut self, failures: &[(Failed, u64)]) -> Result<Vec<failure::Count>, Error> {
+        let mut counts = Vec::new();
+        for &(failed, count) in failures {
+            self.failed(failed)?;
+            let Location { file, line, column, .. } = self.world.locate(failure::place(failed));
+            let msg = failure::text(failed);
+            let is_told = failed.failure().is_some_and(|failure| self.told.reads || !failure.is_read());
+            if count > 1 && is_told && self.style == Style::Text {
+                self.world.warn(failure::place(failed), &format!("{msg}, {count} times in all"), None);
+            }
+            counts.push(failure::Count { msg, count, filename: file, line, col: column });
+        }
+        Ok(counts)
+    }
+
+    /// Tells of a failure, unless it has been told or nobody wants to know.
+    fn failed(&mut self, failed: Failed) -> Result<(), Error> {
+        if !self.told.is_news(failed) {
+            return Ok(());
+        }
+        let place = failure::place(failed);
+        match self.style {
+            Style::Json => self.write(Event::Failure(failed, &self.world.locate(place))),
+            Style::Text => {
+                self.world.warn(place, &failure::text(failed), failure::help(failed));
+                Ok(())
+            }
+        }
     }
 
     /// What is known after everything.

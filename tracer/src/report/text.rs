@@ -9,7 +9,7 @@ use super::value::Value;
 /// Writes one event.
 pub fn write(event: Event<'_>, out: &mut impl Write) -> io::Result<()> {
     match event {
-        Event::Meta(_) | Event::Attached(_) | Event::Summary(_) | Event::Message(..) => Ok(()),
+        Event::Meta(_) | Event::Attached(_) | Event::Summary(_) | Event::Message(..) | Event::Failure(..) => Ok(()),
         Event::Output(output, text) => {
             out.write_all(text)?;
             if matches!(output, Output::Join | Output::System) { out.write_all(b"\n") } else { Ok(()) }

@@ -35,6 +35,9 @@ pub trait World {
     /// Where a place of the script is.
     fn locate(&self, place: Place) -> Location;
 
+    /// Warns of something at a place of the script, on the standard error stream; `help` is what to do about it.
+    fn warn(&self, place: Place, message: &str, help: Option<&str>);
+
     /// Says something on the standard error stream.
     fn complain(&self, message: &str);
 }

@@ -9,6 +9,7 @@ use std::io;
 use aya::Ebpf;
 use aya::maps::{Map as AyaMap, MapData};
 use tracer_common::agg::{GENERATION_SIZE, MAX_MAPS};
+use tracer_common::failure::Failed;
 use tracer_common::loss::LOSS_KINDS;
 
 use super::Error;
@@ -35,6 +36,8 @@ pub struct Maps {
     stacks: Option<Source>,
     /// What the kernel notes of processes, if the script names stacks and the kernel lets us.
     notes: Option<Notes>,
+    /// There if a program can fail.
+    failures: Option<RawMap>,
     /// The runtime's `.data`, which consists of the generations.
     generations: Option<RawMap>,
     /// Each map's generation, 0 or 1: of the eight bytes that programs read, only one ever changes.
@@ -77,6 +80,7 @@ impl Maps {
             stacks: None,
             notes: None,
             losses: open("LOSSES")?.ok_or_else(|| Error::missing("LOSSES"))?,
+            failures: open("FAILURES")?,
             generations: open(".data")?,
             generation: [0; MAX_MAPS],
             grace: None,
@@ -215,6 +219,19 @@ impl Maps {
             all.extend_from_slice(keys);
         })?;
         all.chunks_exact(map.key_size()).try_for_each(|key| action(map, key))
+    }
+
+    /// What has failed where, and how often, in the order of the script.
+    pub fn failures(&self) -> io::Result<Vec<(Failed, u64)>> {
+        let mut failures = Vec::new();
+        if let Some(map) = &self.failures {
+            for_each_batch(map, &mut |keys, values| {
+                let failed = keys.chunks_exact(Failed::SIZE).filter_map(Failed::from_bytes);
+                failures.extend(failed.zip(words(values)));
+            })?;
+        }
+        failures.sort_by_key(|(failed, _)| (failed.start, *failed));
+        Ok(failures)
     }
 
     /// How often each kind of loss has occurred so far, indexed by `tracer_common::loss::Loss`.

@@ -12,6 +12,7 @@ use aya::programs::{RawTracePointRunOptions, TestRun};
 use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracer_common::failure::Failed;
 use tracer_common::loss::LOSS_KINDS;
 
 use super::Error;
@@ -122,6 +123,8 @@ pub struct Outcome {
     pub probes: usize,
     /// How often each kind of loss occurred, indexed by `tracer_common::loss::Loss`.
     pub losses: [u64; LOSS_KINDS],
+    /// What has failed where, and how often, by place.
+    pub failures: Vec<(Failed, u64)>,
 }
 
 /// Runs a session to its end. The maps are handed back for a last look: nothing writes to them any more.
@@ -200,7 +203,8 @@ impl<'a, S: Sink> Session<'a, S> {
         reason = self.take_rest(reason)?;
         self.pass_diagnostics();
         let losses = self.maps.losses().map_err(Error::io("cannot read the loss counters"))?;
-        Ok(Outcome { reason, duration, probes: self.plan.probes.len(), losses })
+        let failures = self.maps.failures().map_err(Error::io("cannot read the failures"))?;
+        Ok(Outcome { reason, duration, probes: self.plan.probes.len(), losses, failures })
     }
 
     /// Handles all records that are left; the first `exit` of a script is the reason why it ends.

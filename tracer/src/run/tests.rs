@@ -7,6 +7,7 @@ use std::time::Duration;
 use tracer_common::bucket::{
     HDR_BUCKETS, LOG2_MAX_BITS, hdr_index, linear_buckets, linear_index, log2_buckets, log2_index,
 };
+use tracer_common::failure::{FAILURE_RECORD, Failure};
 use tracer_common::loss::LOSS_KINDS;
 use tracer_common::record::HEADER_SIZE;
 use tracer_common::scope::{ProcessFilter, Scope};
@@ -69,6 +70,9 @@ impl Sink for Story {
 
     fn record(&mut self, record: &[u8], maps: &mut Maps) -> Result<Flow, Error> {
         let id = u32::from_ne_bytes(record[..4].try_into().expect("four bytes"));
+        if id == FAILURE_RECORD {
+            return Ok(Flow::Continue);
+        }
         match self.plan.records[id as usize] {
             Record::Exit => return Ok(Flow::End(Reason::Exit(word(&record[HEADER_SIZE..HEADER_SIZE + 8]) as i64))),
             Record::PrintMap { map, .. } => {
@@ -357,6 +361,8 @@ fn a_full_map_is_counted_and_the_verbose_library_says_so() {
     let (object, plan) = compile_adjusted(script, Scope::default(), &Library::verbose(), small);
     let (story, outcome) = session_of(&object, plan, Options::default());
     assert_eq!(outcome.losses, [0, 2, 0, 0, 0, 0, 0]);
+    let failed = outcome.failures.iter().map(|(failed, count)| (failed.failure(), failed.error, *count));
+    assert_eq!(failed.collect::<Vec<_>>(), [(Some(Failure::MapUpdate), -7, 1); 2]);
     assert_eq!(story.total(), 2);
     let said = String::from_utf8(story.payloads.concat()).expect("text");
     assert_eq!(said, "a map takes no more keys: error -7".repeat(2));

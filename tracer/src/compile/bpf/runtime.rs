@@ -192,6 +192,7 @@ mod tests {
         Runtime::RingFull,
         Runtime::Stack,
         Runtime::Address,
+        Runtime::Failed,
         Runtime::Lost,
     ];
 

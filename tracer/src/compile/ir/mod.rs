@@ -442,6 +442,8 @@ pub enum Runtime {
     Stack,
     /// `ct_address(to, address)`: the same for one address.
     Address,
+    /// `ct_failed(kind, start, end, error)`: counts a failure at a place of the script.
+    Failed,
     /// `ct_lost(kind)`.
     Lost,
 }
@@ -481,6 +483,7 @@ impl Runtime {
             Self::RingFull => "ct_ring_full",
             Self::Stack => "ct_stack",
             Self::Address => "ct_address",
+            Self::Failed => "ct_failed",
             Self::Lost => "ct_lost",
         }
     }
@@ -623,7 +626,7 @@ impl Runtime {
             | Self::Address
             | Self::Stamp => 2,
             Self::Stack | Self::Differ => 3,
-            Self::LinearIndex | Self::FindText | Self::CompareBytes => 4,
+            Self::LinearIndex | Self::FindText | Self::CompareBytes | Self::Failed => 4,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use super::super::{Losses, Meta, Summary};
 use super::*;
+use crate::report::Flow;
+use tracer_common::failure::{FAILURE_RECORD, Failed, Failure};
 
 /// `BEGIN { @a[1, "q r"] = 2; @big = -9007199254740993; @u = (uint64)18446744073709551615; @big2 = 9007199254740992;
 /// @p = (uint8 *)0xffff; @t = (1, (2, "x y")); @b = true; }`, but that bpftrace takes the spaces out of `q r`.
@@ -117,7 +119,8 @@ fn a_session_is_framed_by_what_is_known_of_it() {
         start: 1_700_000_000_000_000_000,
     };
     let losses = Losses([3, 0, 2, 0, 0, 0, 0]);
-    let summary = Summary { duration: 5, probes: 2, reason: "exit".to_owned(), status: 3, losses };
+    let summary =
+        Summary { duration: 5, probes: 2, reason: "exit".to_owned(), status: 3, losses, failures: Vec::new() };
     reporter.meta(&meta).and_then(|()| reporter.attached(2)).expect("memory takes everything");
     reporter.maps_at_end(&mut Kernel::default()).and_then(|()| reporter.summary(&summary)).expect("the same");
     let expected = concat!(
@@ -134,6 +137,42 @@ fn a_session_is_framed_by_what_is_known_of_it() {
     );
     assert_eq!(valid(String::from_utf8(out).expect("JSON is UTF-8")), expected);
     assert_eq!(losses.describe(), "lost 3 records: the ring buffer was full\n2 reads of memory failed\n");
+}
+
+/// Failures are told once for each place and error, those of reads to those who ask; the summary has all of them.
+#[test]
+fn what_fails_is_told_where_it_first_does() {
+    let plan = Plan::default();
+    let failed = |kind: Failure, start, error| Failed { kind: kind as u32, start, end: start + 4, error };
+    let zero = failed(Failure::ZeroDivisor, 20, 0);
+    let full = failed(Failure::MapUpdate, 54, -7);
+    let read = failed(Failure::ReadUserText, 90, -14);
+    let record = |failed: Failed| {
+        let words = [FAILURE_RECORD, 0, failed.kind, failed.start, failed.end, failed.error.cast_unsigned()];
+        words.map(u32::to_le_bytes).concat()
+    };
+    let told = |reads| {
+        let mut out = Vec::new();
+        let mut reporter = Reporter::new(&plan, &Made, Style::Json, &mut out).telling_reads(reads);
+        for failed in [zero, full, zero, read] {
+            let flow = reporter.record(&record(failed), &mut Kernel::default()).expect("memory takes everything");
+            assert_eq!(flow, Flow::Continue);
+        }
+        let failures = reporter.failures(&[(zero, 2), (full, 1), (read, 5)]).expect("the same");
+        reporter.summary(&Summary { failures, ..Summary::default() }).expect("the same");
+        valid(String::from_utf8(out).expect("JSON is UTF-8"))
+    };
+    let first = [
+        r#"{"type": "runtime_error", "msg": "division by zero: the result is 1", "filename": "stdin", "line": 1, "col": 21}"#,
+        r#"{"type": "helper_error", "msg": "Argument list too long", "helper": "map_update_elem", "retcode": -7, "filename": "stdin", "line": 1, "col": 55}"#,
+    ];
+    let lines = told(false);
+    assert_eq!(lines.lines().take(2).collect::<Vec<_>>(), first);
+    assert_eq!(lines.lines().count(), 3);
+    let count = r#"{"msg": "text in the process's memory cannot be read: Bad address", "count": 5, "filename": "stdin", "line": 1, "col": 91}"#;
+    assert!(lines.contains(count), "{lines}");
+    let read = r#"{"type": "helper_error", "msg": "Bad address", "helper": "probe_read_user_str", "retcode": -14, "filename": "stdin", "line": 1, "col": 91}"#;
+    assert_eq!(told(true).lines().nth(2), Some(read));
 }
 
 #[test]

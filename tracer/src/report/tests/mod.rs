@@ -134,6 +134,8 @@ impl World for Made {
         Location { file: "stdin".to_owned(), line, column, text: format!("stdin:1:{column}-{}", place.end + 1) }
     }
 
+    fn warn(&self, _: Place, _: &str, _: Option<&str>) {}
+
     fn complain(&self, _: &str) {}
 }
 

@@ -4,6 +4,7 @@
 
 use tracer_common::agg::{self, HistHead, Stats};
 use tracer_common::bucket;
+use tracer_common::failure::Failure;
 use tracer_common::loss::Loss;
 
 use super::Lowering;
@@ -19,6 +20,9 @@ mod field {
     pub const MIN: i16 = std::mem::offset_of!(Stats, min) as i16;
     pub const MAX: i16 = std::mem::offset_of!(Stats, max) as i16;
 }
+
+/// What the kernel says of a map that is full: include/uapi/asm-generic/errno-base.h.
+const E2BIG: i64 = 7;
 
 /// An evaluated key.
 enum Key {
@@ -83,10 +87,14 @@ impl Lowering<'_> {
         self.b.branch_if(pointer, found, absent);
         self.b.fill(absent);
         let reference = self.b.map(map);
-        self.b.runtime(Runtime::Insert, &[reference, key]);
+        let result = self.b.runtime(Runtime::Insert, &[reference, key]);
         let pointer = self.lookup(map, key);
         self.b.write(value, pointer);
-        self.b.branch_if(pointer, found, failed);
+        let full = self.b.new_cold_block();
+        self.b.branch_if(pointer, found, full);
+        self.b.fill(full);
+        self.failed(Failure::MapUpdate, Some(result));
+        self.b.jump(failed, &[]);
         self.b.fill(found);
         self.b.read(value)
     }
@@ -97,6 +105,8 @@ impl Lowering<'_> {
         let (inside, outside) = (self.b.new_block(), self.b.new_cold_block());
         self.b.branch(CompareOp::ULt, index, limit, inside, outside);
         self.b.fill(outside);
+        let error = self.b.constant(-E2BIG);
+        self.failed(Failure::MapUpdate, Some(error));
         self.lost(Loss::MapFull);
         self.b.jump(failed, &[]);
 

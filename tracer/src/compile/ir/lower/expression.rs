@@ -4,6 +4,7 @@ use super::{Lowering, Number, facts, number, shape};
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Value, Width};
 use crate::compile::sema::typed::{self, Expr, ExprKind, UnaryOp};
 use crate::plan::Shape;
+use tracer_common::failure::Failure;
 
 impl Lowering<'_> {
     /// The value of an expression that is a number.
@@ -186,28 +187,61 @@ impl Lowering<'_> {
         if let Some(relation) = relation(op, signed) {
             return self.b.compare(relation, a, b);
         }
+        if matches!(op, typed::BinaryOp::Div | typed::BinaryOp::Mod) {
+            return self.divided(op, (a, b), signed, result);
+        }
         let value = match op {
             typed::BinaryOp::Add => self.b.binary(BinaryOp::Add, a, b),
             typed::BinaryOp::Sub => self.b.binary(BinaryOp::Sub, a, b),
             typed::BinaryOp::Mul => self.b.binary(BinaryOp::Mul, a, b),
-            typed::BinaryOp::Div if signed => self.signed_division(a, b),
-            typed::BinaryOp::Mod if signed => self.signed_remainder(a, b),
-            typed::BinaryOp::Div => self.b.binary(BinaryOp::UDiv, a, b),
-            typed::BinaryOp::Mod => self.b.binary(BinaryOp::UMod, a, b),
             typed::BinaryOp::BitAnd => self.b.binary(BinaryOp::And, a, b),
             typed::BinaryOp::BitOr => self.b.binary(BinaryOp::Or, a, b),
             typed::BinaryOp::BitXor => self.b.binary(BinaryOp::Xor, a, b),
             typed::BinaryOp::Shl => self.b.binary(BinaryOp::Shl, a, b),
             // Zeros come in for signed numbers too, as bpftrace has it (CreateLShr in its code generator).
             typed::BinaryOp::Shr => self.b.binary(BinaryOp::Shr, a, b),
-            typed::BinaryOp::Eq
+            typed::BinaryOp::Div
+            | typed::BinaryOp::Mod
+            | typed::BinaryOp::Eq
             | typed::BinaryOp::Ne
             | typed::BinaryOp::Lt
             | typed::BinaryOp::Le
             | typed::BinaryOp::Gt
-            | typed::BinaryOp::Ge => unreachable!("relations are dealt with above"),
+            | typed::BinaryOp::Ge => unreachable!("divisions and relations are dealt with above"),
         };
         self.narrow(value, result)
+    }
+
+    /// A quotient or remainder; 1 where the divisor is 0, as in bpftrace, which is counted.
+    fn divided(&mut self, op: typed::BinaryOp, (a, b): (Value, Value), signed: bool, result: Number) -> Value {
+        let divide = |l: &mut Self| {
+            let value = match (op, signed) {
+                (typed::BinaryOp::Div, true) => l.signed_division(a, b),
+                (typed::BinaryOp::Div, false) => l.b.binary(BinaryOp::UDiv, a, b),
+                (_, true) => l.signed_remainder(a, b),
+                (_, false) => l.b.binary(BinaryOp::UMod, a, b),
+            };
+            l.narrow(value, result)
+        };
+        if self.b.as_constant(b).is_some_and(|divisor| divisor != 0) {
+            return divide(self);
+        }
+        let (possible, zero, done) = (self.b.new_block(), self.b.new_cold_block(), self.b.new_block());
+        let quotient = self.b.parameter(done);
+        self.branch_on(b, possible, zero);
+        self.b.fill(possible);
+        if self.b.reachable() {
+            let value = divide(self);
+            self.b.jump(done, &[value]);
+        }
+        self.b.fill(zero);
+        if self.b.reachable() {
+            self.failed(Failure::ZeroDivisor, None);
+            let one = self.b.constant(1);
+            self.b.jump(done, &[one]);
+        }
+        self.b.fill(done);
+        quotient
     }
 
     /// The quotient, rounded towards zero. BPF had no signed division before 6.6, and bpftrace, which divides as

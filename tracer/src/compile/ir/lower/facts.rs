@@ -6,7 +6,10 @@
 use super::{Lowering, Number, memory::Place, number};
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Runtime, Value, Width};
 use crate::compile::sema::typed::{Builtin, Context, Register};
+use crate::compile::source::Span;
 use crate::plan::{MapId, Shape};
+use tracer_common::failure::Failure;
+use tracer_common::loss::Loss;
 use tracer_common::stack;
 
 /// Something that does not change while a program runs.
@@ -268,23 +271,32 @@ impl Lowering<'_> {
         let helper = if user { Helper::ProbeReadUser } else { Helper::ProbeReadKernel };
         // The helpers fill the memory with zeros where they fail.
         let result = self.b.helper(helper, &[slot.pointer, size, address]);
-        self.count_failed_read(result);
+        self.count_failed_read(result, read_failure(user));
         self.b.load(slot.pointer, 0, width)
     }
 
     /// Counts a loss if a helper that reads memory gave an error.
-    pub(super) fn count_failed_read(&mut self, result: Value) {
+    pub(super) fn count_failed_read(&mut self, result: Value, failure: Failure) {
         let (failed, done) = (self.b.new_cold_block(), self.b.new_block());
         let zero = self.b.constant(0);
         self.b.branch(CompareOp::SLt, result, zero, failed, done);
         self.b.fill(failed);
-        self.lost(tracer_common::loss::Loss::ReadFailed);
+        self.failed(failure, Some(result));
+        self.lost(Loss::ReadFailed);
         self.b.jump(done, &[]);
         self.b.fill(done);
     }
 
+    /// Counts a failure at the place at hand; the error is what a helper gave.
+    pub(super) fn failed(&mut self, failure: Failure, error: Option<Value>) {
+        let Span { start, end } = self.b.span;
+        let [kind, start, end] = [failure as u32, start, end].map(|number| self.b.constant(number.into()));
+        let error = error.unwrap_or_else(|| self.b.constant(0));
+        self.b.runtime(Runtime::Failed, &[kind, start, end, error]);
+    }
+
     /// Counts a loss.
-    pub(super) fn lost(&mut self, loss: tracer_common::loss::Loss) {
+    pub(super) fn lost(&mut self, loss: Loss) {
         let kind = self.b.constant(loss as i64);
         self.b.runtime(Runtime::Lost, &[kind]);
     }
@@ -331,6 +343,16 @@ fn own_frames(context: Context, in_callback: bool) -> (u64, bool) {
         Context::Registers | Context::Sample => (0, false),
         _ => (program + 2, true),
     }
+}
+
+/// What has failed where texts are not read.
+pub(super) fn text_failure(user: bool) -> Failure {
+    if user { Failure::ReadUserText } else { Failure::ReadKernelText }
+}
+
+/// What has failed where numbers and bytes are not read.
+pub(super) fn read_failure(user: bool) -> Failure {
+    if user { Failure::ReadUser } else { Failure::ReadKernel }
 }
 
 /// A number loaded from memory as its shape asks for: loads extend with zeros.

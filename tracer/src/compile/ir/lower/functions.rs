@@ -3,6 +3,7 @@
 //! Those that walk over bytes are the runtime's: they are given the address of the bytes and, as a constant, how many there
 //! are, so that the verifier sees where each walk ends.
 
+use super::facts::read_failure;
 use super::{Lowering, Number, memory::Place, number, shape};
 use crate::compile::ir::{BinaryOp, Helper, Runtime, Value, Width};
 use crate::compile::sema::typed::{Expr, Function};
@@ -63,7 +64,7 @@ impl Lowering<'_> {
                 let helper = if user { Helper::ProbeReadUser } else { Helper::ProbeReadKernel };
                 let pointer = self.address(to.at(4));
                 let result = self.b.helper(helper, &[pointer, length, address]);
-                self.count_failed_read(result);
+                self.count_failed_read(result, read_failure(user));
             }
             (Function::TakeBytes, [bytes, length], &Shape::Buffer { size }) => {
                 let available = shape(&bytes.ty).size();

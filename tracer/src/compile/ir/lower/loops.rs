@@ -22,6 +22,7 @@ use crate::compile::ir::build::Builder;
 use crate::compile::ir::{BinaryOp, Block, CallbackId, CompareOp, Helper, Inst, SlotId, Value, Width};
 use crate::compile::sema::typed::{Clause, Expr, LocalId, Stmt, StmtKind};
 use crate::plan::{self, MapId, Shape};
+use tracer_common::failure::Failure;
 use tracer_common::loss::Loss;
 
 /// Most turns of a loop: BPF_MAX_LOOPS in include/linux/bpf_verifier.h.
@@ -220,6 +221,7 @@ impl Lowering<'_> {
         let (cut, on) = (self.b.new_cold_block(), self.b.new_block());
         self.b.branch_if(ended, on, cut);
         self.b.fill(cut);
+        self.failed(Failure::Loop, None);
         self.lost(Loss::LoopCut);
         self.b.jump(on, &[]);
         self.b.fill(on);

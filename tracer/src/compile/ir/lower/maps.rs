@@ -5,6 +5,7 @@
 //! free the storage costs a lock and a grace period. Only `has_key` could tell, so analysis keeps maps that are asked
 //! for their keys in hashes.
 
+use tracer_common::failure::Failure;
 use tracer_common::loss::Loss;
 
 use super::{Lowering, Number, facts, memory::Place, number};
@@ -86,6 +87,7 @@ impl Lowering<'_> {
         let lost = self.b.new_cold_block();
         let place = self.task_storage(map, flags::STORAGE_CREATE, lost);
         self.aside(lost, |l| {
+            l.failed(Failure::Storage, None);
             l.lost(Loss::StorageFull);
             l.b.jump(full, &[]);
         });
@@ -155,6 +157,7 @@ impl Lowering<'_> {
             let (full, zero) = (self.b.new_cold_block(), self.b.constant(0));
             self.b.branch(CompareOp::Ne, result, zero, full, done);
             self.b.fill(full);
+            self.failed(Failure::MapUpdate, Some(result));
             self.lost(Loss::MapFull);
         }
         self.b.jump(done, &[]);
@@ -216,6 +219,7 @@ impl Lowering<'_> {
         self.add_to(map, Place { pointer, offset: 0 }, delta, before);
         self.b.jump(done, &[]);
         self.b.fill(full);
+        self.failed(Failure::MapUpdate, Some(result));
         self.lost(Loss::MapFull);
         self.b.jump(done, &[]);
         self.b.fill(done);

@@ -8,6 +8,7 @@ use crate::compile::ir::fold;
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Runtime, Value, Width};
 use crate::compile::sema::typed::{Builtin, Expr, ExprKind};
 use crate::plan::Shape;
+use tracer_common::failure::Failure;
 
 /// Somewhere in memory.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +88,12 @@ impl Lowering<'_> {
 
     /// Evaluates an expression into memory, and fills with zeros what is left of `room` bytes behind it.
     pub(super) fn write(&mut self, expr: &Expr, to: Place, room: u32) {
+        let outer = std::mem::replace(&mut self.b.span, expr.span);
+        self.write_here(expr, to, room);
+        self.b.span = outer;
+    }
+
+    fn write_here(&mut self, expr: &Expr, to: Place, room: u32) {
         let shape = shape(&expr.ty);
         if let Some(number) = number(shape) {
             let value = self.value(expr);
@@ -101,7 +108,7 @@ impl Lowering<'_> {
                 let helper = if *user { Helper::ProbeReadUser } else { Helper::ProbeReadKernel };
                 // It fills the memory with zeros where it fails.
                 let result = self.b.helper(helper, &[pointer, size, address]);
-                self.count_failed_read(result);
+                self.count_failed_read(result, facts::read_failure(*user));
                 self.zero(to, shape.size(), room);
             }
             ExprKind::OrElse(first, otherwise) => {
@@ -122,7 +129,7 @@ impl Lowering<'_> {
                 let address = self.value(address);
                 self.zero(to, 0, room);
                 let result = self.read_text(address, *user, length.as_deref(), to, shape.size());
-                self.count_failed_read(result);
+                self.count_failed_read(result, facts::text_failure(*user));
             }
             ExprKind::Call(function, arguments) => self.write_call(*function, arguments, shape, to, room),
             ExprKind::Stack { user, depth } => {
@@ -240,7 +247,7 @@ impl Lowering<'_> {
         let place = self.place(base);
         let index = self.value(index);
         let length = self.b.constant((shape(&base.ty).size() / element.width.bytes()).into());
-        let (inside, outside, done) = (self.b.new_block(), self.b.new_block(), self.b.new_block());
+        let (inside, outside, done) = (self.b.new_block(), self.b.new_cold_block(), self.b.new_block());
         let result = self.b.parameter(done);
         self.b.branch(CompareOp::ULt, index, length, inside, outside);
         self.b.fill(inside);
@@ -250,6 +257,7 @@ impl Lowering<'_> {
         let value = self.b.extend(value, element.width, element.signed);
         self.b.jump(done, &[value]);
         self.b.fill(outside);
+        self.failed(Failure::NoElement, None);
         let zero = self.b.constant(0);
         self.b.jump(done, &[zero]);
         self.b.fill(done);

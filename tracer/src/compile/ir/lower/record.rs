@@ -7,6 +7,7 @@
 //! A record with long texts is made in scratch memory and copied into the ring when it is known how long they are: what a
 //! reader has to go through is what was read, not what might have been.
 
+use super::facts::text_failure;
 use super::memory::{Place, rooms};
 use super::{Lowering, Number, number, shape};
 use tracer_common::record::{CONTROL_SIZE, STAMP_SIZE};
@@ -14,6 +15,7 @@ use tracer_common::record::{CONTROL_SIZE, STAMP_SIZE};
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Inst, MapRef, Runtime, Value, Width};
 use crate::compile::sema::typed::{Expr, ExprKind};
 use crate::plan::{Record, RecordId, Shape};
+use tracer_common::failure::Failure;
 use tracer_common::loss::Loss;
 
 /// An argument on its way into a record.
@@ -125,7 +127,9 @@ impl Lowering<'_> {
                 let address = self.value(address);
                 let place = self.behind(behind);
                 let length = self.read_text(address, *user, length.as_deref(), place, shape.size());
-                self.sent_behind(length, shape.size(), to, room, behind);
+                let outer = std::mem::replace(&mut self.b.span, expr.span);
+                self.sent_behind((length, text_failure(*user)), shape.size(), to, room, behind);
+                self.b.span = outer;
             }
             ExprKind::Tuple(parts) => {
                 let sent: Vec<Shape> = parts.iter().map(|part| super::shape(&part.ty).sent()).collect();
@@ -158,7 +162,7 @@ impl Lowering<'_> {
                 let (from, place) = (self.address(from), self.behind(behind));
                 let (pointer, size) = (self.address(place), self.b.constant(shape.size().into()));
                 let length = self.b.helper(Helper::ProbeReadKernelStr, &[pointer, size, from]);
-                self.sent_behind(length, shape.size(), to, room, behind);
+                self.sent_behind((length, text_failure(false)), shape.size(), to, room, behind);
             }
         }
     }
@@ -169,13 +173,21 @@ impl Lowering<'_> {
         Place { pointer, offset: 0 }
     }
 
-    /// A text is there, of so many bytes, at most `size`, or, if that is an error, none.
-    fn sent_behind(&mut self, length: Value, size: u32, to: Place, room: u32, behind: &mut Behind) {
+    /// A text is there, of so many bytes, at most `size`, or, if that is an error, none: then that has failed.
+    fn sent_behind(
+        &mut self,
+        (length, failure): (Value, Failure),
+        size: u32,
+        to: Place,
+        room: u32,
+        behind: &mut Behind,
+    ) {
         let (there, failed, done) = (self.b.new_block(), self.b.new_cold_block(), self.b.new_block());
         let known = self.b.parameter(done);
         let size = self.b.constant(size.into());
         self.b.branch(CompareOp::ULe, length, size, there, failed);
         self.b.fill(failed);
+        self.failed(failure, Some(length));
         self.lost(Loss::ReadFailed);
         let none = self.b.constant(0);
         self.b.jump(done, &[none]);

@@ -48,15 +48,15 @@ fn stored(expr: Expr, shape: &Shape) -> i64 {
     }
 }
 
-/// What C gives, but where it gives nothing: division by zero is as BPF has it, shifts are modulo 64 and bring in zeros.
+/// What C gives, but where it gives nothing: shifts are modulo 64 and bring in zeros.
 fn expected(op: BinaryOp, a: i64, b: i64, shape: &Shape) -> i64 {
     let (x, y) = (meant(a, shape), meant(b, shape));
     let result = match op {
         BinaryOp::Add => x + y,
         BinaryOp::Sub => x - y,
         BinaryOp::Mul => i128::from(a.wrapping_mul(b)),
-        BinaryOp::Div => x.checked_div(y).unwrap_or(0),
-        BinaryOp::Mod => x.checked_rem(y).unwrap_or(x),
+        BinaryOp::Div => x / y,
+        BinaryOp::Mod => x % y,
         BinaryOp::BitAnd => x & y,
         BinaryOp::BitOr => x | y,
         BinaryOp::BitXor => x ^ y,
@@ -79,6 +79,10 @@ fn operators() {
         for shape in &SHAPES {
             for (a, b) in NUMBERS.iter().flat_map(|&a| NUMBERS.iter().map(move |&b| (a, b))) {
                 let (a, b) = (wrap(a.into(), shape), wrap(b.into(), shape));
+                // A failure at run time, which constants do not come to: analysis refuses them.
+                if matches!(op, Div | Mod) && b == 0 {
+                    continue;
+                }
                 let operand = |number| expr(shape.clone(), ExprKind::Int(number));
                 let computed = binary(op, operand(a), operand(b));
                 let result = if computed.ty == Type::Data(Shape::Bool) {

@@ -59,7 +59,10 @@ fn count_by_comm_and_pid() {
           b4 cold:
             v23 = ct_insert(map_0, &s0)
             v24 = map_lookup_elem(map_0, &s0)
-            if ne v24, 0 jump b2(v24) else b3
+            if ne v24, 0 jump b2(v24) else b5
+          b5 cold:
+            v25 = ct_failed(0, 0, 0, v23)
+            return
         }
         ",
     );
@@ -150,7 +153,8 @@ fn a_start_time_in_task_storage() {
           b5:
             return
           b6 cold:
-            v14 = ct_lost(3)
+            v14 = ct_failed(5, 0, 0, 0)
+            v16 = ct_lost(3)
             return
         }
         ",
@@ -254,7 +258,10 @@ fn a_wildcard_is_a_switch_to_one_block() {
           b5 cold:
             v23 = ct_insert(map_0, &s0)
             v24 = map_lookup_elem(map_0, &s0)
-            if ne v24, 0 jump b3(v24) else b4
+            if ne v24, 0 jump b3(v24) else b6
+          b6 cold:
+            v25 = ct_failed(0, 0, 0, v23)
+            return
         }
         ",
     );
@@ -313,20 +320,22 @@ fn texts_are_compared_by_words_and_read_into_keys() {
           b6:
             return
           b7 cold:
-            v23 = ct_lost(2)
+            v24 = ct_failed(3, 0, 0, v18)
+            v25 = ct_lost(2)
             jump b4
           b8 cold:
             store u64 [&s2], 1
-            v27 = map_update_elem(map_0, &s1, &s2, 1)
-            if eq v27, 0 jump b6 else b9
+            v29 = map_update_elem(map_0, &s1, &s2, 1)
+            if eq v29, 0 jump b6 else b9
           b9 cold:
-            v28 = map_lookup_elem(map_0, &s1)
-            if ne v28, 0 jump b10 else b11
+            v30 = map_lookup_elem(map_0, &s1)
+            if ne v30, 0 jump b10 else b11
           b10 cold:
-            atomic_add u64 [v28], 1
+            atomic_add u64 [v30], 1
             return
           b11 cold:
-            v30 = ct_lost(1)
+            v32 = ct_failed(0, 0, 0, v29)
+            v33 = ct_lost(1)
             return
         }
         ",
@@ -379,7 +388,8 @@ fn variables_become_values_and_division_is_signed() {
           b4:
             return
           b5 cold:
-            v20 = ct_lost(1)
+            v20 = ct_failed(0, 0, 0, v19)
+            v21 = ct_lost(1)
             return
         }
         ",
