@@ -18,10 +18,12 @@ pub enum Loss {
     StackLost = 5,
     /// All scratch memory of the CPU was in use, so an action was left out.
     ScratchBusy = 6,
+    /// The kernel has not run a program because it interrupted itself; counted by the kernel, for tasks in scope or not.
+    Missed = 7,
 }
 
 /// How many kinds there are: the length of the counter array.
-pub const LOSS_KINDS: usize = 7;
+pub const LOSS_KINDS: usize = 8;
 
 impl Loss {
     /// All of them, in the order of their counters.
@@ -33,5 +35,6 @@ impl Loss {
         Loss::LoopCut,
         Loss::StackLost,
         Loss::ScratchBusy,
+        Loss::Missed,
     ];
 }

@@ -173,12 +173,15 @@ fn describe(loss: Loss, count: u64) -> String {
         }
         Loss::LoopCut => format!("{count} loops did not finish: the kernel allows 8388608 turns"),
         Loss::ScratchBusy => format!("lost {count} actions: scratch memory was in use"),
+        Loss::Missed => {
+            format!("lost up to {count} events: a probe had interrupted itself, here or elsewhere on the machine")
+        }
     }
 }
 
 impl Serialize for Losses {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let [ring_full, map_full, read_failed, storage_full, loop_cut, stack_lost, scratch_busy] = self.0;
+        let [ring_full, map_full, read_failed, storage_full, loop_cut, stack_lost, scratch_busy, missed] = self.0;
         let named = [
             ("ring_full", ring_full),
             ("map_full", map_full),
@@ -187,6 +190,7 @@ impl Serialize for Losses {
             ("loop_cut", loop_cut),
             ("stack_lost", stack_lost),
             ("scratch_busy", scratch_busy),
+            ("missed", missed),
         ];
         serializer.collect_map(named)
     }

@@ -1,7 +1,7 @@
 //! A session: begin, attach, the event loop, end.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracer_common::failure::Failed;
-use tracer_common::loss::LOSS_KINDS;
+use tracer_common::loss::{LOSS_KINDS, Loss};
 
 use super::Error;
 use super::attach::sample;
@@ -202,9 +202,24 @@ impl<'a, S: Sink> Session<'a, S> {
         self.run_programs(|attach| *attach == Attach::End)?;
         reason = self.take_rest(reason)?;
         self.pass_diagnostics();
-        let losses = self.maps.losses().map_err(Error::io("cannot read the loss counters"))?;
+        let mut losses = self.maps.losses().map_err(Error::io("cannot read the loss counters"))?;
+        losses[Loss::Missed as usize] += self.missed_runs()?;
         let failures = self.maps.failures().map_err(Error::io("cannot read the failures"))?;
         Ok(Outcome { reason, duration, probes: self.plan.probes.len(), losses, failures })
+    }
+
+    /// How often the kernel has left out a program that interrupted itself.
+    fn missed_runs(&self) -> Result<u64, Error> {
+        let missed = |program| sys::missed_runs(program).map_err(Error::io("cannot read what a program has missed"));
+        let own = self.multi.values().chain(self.calls.values().flatten().flatten());
+        let mut sum = own.map(|program| missed(program.as_fd())).sum::<Result<u64, Error>>()?;
+        for (_, program) in self.ebpf.programs() {
+            // Some are loaded only where they are attached.
+            if let Ok(program) = program.fd() {
+                sum += missed(program.as_fd())?;
+            }
+        }
+        Ok(sum)
     }
 
     /// Handles all records that are left; the first `exit` of a script is the reason why it ends.

@@ -360,7 +360,7 @@ fn a_full_map_is_counted_and_the_verbose_library_says_so() {
     let small = |plan: &mut Plan| plan.maps[0].max_entries = 1;
     let (object, plan) = compile_adjusted(script, Scope::default(), &Library::verbose(), small);
     let (story, outcome) = session_of(&object, plan, Options::default());
-    assert_eq!(outcome.losses, [0, 2, 0, 0, 0, 0, 0]);
+    assert_eq!(outcome.losses, [0, 2, 0, 0, 0, 0, 0, 0]);
     let failed = outcome.failures.iter().map(|(failed, count)| (failed.failure(), failed.error, *count));
     assert_eq!(failed.collect::<Vec<_>>(), [(Some(Failure::MapUpdate), -7, 1); 2]);
     assert_eq!(story.total(), 2);
@@ -382,7 +382,7 @@ fn exit_and_print_come_through_a_full_ring_in_their_place() {
     let (story, outcome) = session_of(&object, plan, Options::default());
     let kept = 4096 / 24;
     assert_eq!(outcome.reason, Reason::Exit(7));
-    assert_eq!(outcome.losses, [200 - kept, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(outcome.losses, [200 - kept, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!((story.prints, story.total()), (1, 1));
     let told: Vec<u8> = story.payloads.iter().map(|payload| payload[0]).collect();
     assert_eq!(told, [vec![1; kept as usize], vec![2]].concat(), "END has room again");

@@ -118,7 +118,7 @@ fn a_session_is_framed_by_what_is_known_of_it() {
         hostname: "app".to_owned(),
         start: 1_700_000_000_000_000_000,
     };
-    let losses = Losses([3, 0, 2, 0, 0, 0, 0]);
+    let losses = Losses([3, 0, 2, 0, 0, 0, 0, 0]);
     let summary =
         Summary { duration: 5, probes: 2, reason: "exit".to_owned(), status: 3, losses, failures: Vec::new() };
     reporter.meta(&meta).and_then(|()| reporter.attached(2)).expect("memory takes everything");
@@ -132,7 +132,7 @@ fn a_session_is_framed_by_what_is_known_of_it() {
         r#"{"type": "lost_events", "count": 3, "data": {"events": 3}}"#,
         "\n",
         r#"{"type": "summary", "data": {"duration": 5, "probes": 2, "reason": "exit", "status": 3, "#,
-        r#""losses": {"ring_full": 3, "map_full": 0, "read_failed": 2, "storage_full": 0, "loop_cut": 0, "stack_lost": 0, "scratch_busy": 0}}}"#,
+        r#""losses": {"ring_full": 3, "map_full": 0, "read_failed": 2, "storage_full": 0, "loop_cut": 0, "stack_lost": 0, "scratch_busy": 0, "missed": 0}}}"#,
         "\n"
     );
     assert_eq!(valid(String::from_utf8(out).expect("JSON is UTF-8")), expected);
