@@ -177,9 +177,10 @@ extern "C" fn peer_burn(milliseconds: u64) {
     while used() < end {
         let mut round = 0u64;
         while round < 2_000_000 {
-            sum = std::hint::black_box(sum ^ round);
+            sum ^= round;
             round += 1;
         }
+        std::hint::black_box(sum);
     }
 }
 
