@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::shell;
+use crate::{shell, unpacked};
 
 /// A kernel series that the tests run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -42,18 +42,10 @@ impl Series {
     fn fetch(self, image: &PathBuf) -> Result<()> {
         let package = self.package()?;
         eprintln!("vm: fetching {package}");
-        let scratch = image.with_extension("fetch");
-        shell::remove(&scratch)?;
-        fs::create_dir_all(&scratch)?;
-        // As root apt would fetch as user _apt, who cannot write here, and warn of it.
-        let mut download = shell::command("apt-get");
-        download.args(["-o", "APT::Sandbox::User=root", "-qq", "download", &package]);
-        shell::run(download.current_dir(&scratch))?;
-        let archive = only_entry(&scratch, "linux-image-")?;
-        let tree = scratch.join("tree");
-        shell::run(shell::command("dpkg-deb").arg("-x").args([&archive, &tree]))?;
+        let tree = image.with_extension("fetch");
+        unpacked::fetch(&[package], &tree)?;
         fs::rename(only_entry(&tree.join("boot"), "vmlinuz-")?, image)?;
-        shell::remove(&scratch)
+        shell::remove(&tree)
     }
 
     /// The newest package of the series that apt offers.

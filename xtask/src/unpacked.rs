@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -69,17 +69,9 @@ impl Package {
     /// Fetches and unpacks it; apt's lists must be there.
     pub fn unpack(self) -> Result<()> {
         let fresh = self.tree().with_extension("new");
-        shell::remove(&fresh)?;
-        let archives = fresh.join("archives");
-        fs::create_dir_all(&archives)?;
-        // As root apt would fetch as user _apt, who cannot write here, and warn of it.
-        let mut download = shell::command("apt-get");
-        download.args(["-o", "APT::Sandbox::User=root", "-qq", "download", self.name()]).args(self.missing()?);
-        shell::run(download.current_dir(&archives))?;
-        for archive in fs::read_dir(&archives)? {
-            shell::run(shell::command("dpkg-deb").arg("-x").args([&archive?.path(), &fresh]))?;
-        }
-        shell::remove(&archives)?;
+        let mut packages = self.missing()?;
+        packages.push(self.name().to_owned());
+        fetch(&packages, &fresh)?;
         // Renamed when complete: half a tree is made anew.
         fs::rename(&fresh, self.tree()).with_context(|| format!("cannot make {}", self.tree().display()))?;
         ensure!(self.find().is_some(), "{} has no {}", self.name(), self.program());
@@ -95,6 +87,21 @@ impl Package {
         query_installed.args(["-W", "-f", "${db:Status-Status} ${Package}\n${db:Status-Status} ${Provides}\n"]);
         Ok(missing(self.name(), &shell::read(&mut query)?, &shell::read(&mut query_installed)?))
     }
+}
+
+/// Fetches packages and unpacks all of them into one new tree.
+pub fn fetch(packages: &[String], tree: &Path) -> Result<()> {
+    shell::remove(tree)?;
+    let archives = tree.join("archives");
+    fs::create_dir_all(&archives)?;
+    // As root apt would fetch as user _apt, who cannot write here, and warn of it.
+    let mut download = shell::command("apt-get");
+    download.args(["-o", "APT::Sandbox::User=root", "-qq", "download"]).args(packages);
+    shell::run(download.current_dir(&archives))?;
+    for archive in fs::read_dir(&archives)? {
+        shell::run(shell::command("dpkg-deb").arg("-x").args([&archive?.path(), tree]))?;
+    }
+    shell::remove(&archives)
 }
 
 /// The packages in `depends`, what apt-cache printed, without `package` itself and those in `installed`, what dpkg-query
