@@ -27,7 +27,7 @@ use crate::compile::diagnostics::{Diagnostic, render_all};
 use crate::compile::sema::{uprobes, usdt};
 use crate::compile::source::Source;
 use crate::compile::target::Target;
-use crate::compile::{self, Compiled, Failure, Stage};
+use crate::compile::{self, Compiled, Failure, Mentions, Stage};
 use crate::host::btf::{Btf, BtfError};
 use crate::host::cgroupfs;
 use crate::host::elf::{self, Binaries, Mention, Root};
@@ -96,8 +96,9 @@ fn trace(run: &Run) -> Result<Status> {
         Ok(()) => find_scope(run, &facts, &types, command.as_ref())?,
         Err(_) => Resolved::default(),
     };
-    let (binaries, places) = look(run);
-    let target = target(run, &facts, scope, types.ok(), command.as_ref(), binaries);
+    let mentions = compile::mentions(&run.source, &run.positional);
+    let (binaries, places) = look(run, &mentions.files);
+    let target = target(run, &facts, scope, types.ok(), command.as_ref(), mentions, binaries);
     let compiled = compile::compile(&run.source, &target, &library(run));
     let Compiled { object, plan, places: origins, warnings } =
         compiled.map_err(|failure| script_error(failure, &run.source))?;
@@ -199,7 +200,9 @@ fn emit(run: &Run, stage: Stage) -> Result<Status> {
         Ok(()) => find_scope(run, &facts, &types, None)?.scope,
         Err(_) => Resolved::default().scope,
     };
-    let target = target(run, &facts, scope, types.ok(), None, look(run).0);
+    let mentions = compile::mentions(source, &run.positional);
+    let (binaries, _) = look(run, &mentions.files);
+    let target = target(run, &facts, scope, types.ok(), None, mentions, binaries);
     let text = compile::emit(stage, source, &target, &library(run)).map_err(|failure| script_error(failure, source))?;
     let (mut output, _) = Output::open(&run.output)?;
     output.write_all(&text)?;
@@ -291,20 +294,20 @@ fn resolve(asked: Option<&Asked>, processes: Processes, facts: &Facts, types: &T
 
 /// The programs and libraries that the script names, in the file system of whoever is traced: what is in them, and
 /// themselves.
-fn look(run: &Run) -> (Binaries, Places) {
+fn look(run: &Run, mentions: &[Mention]) -> (Binaries, Places) {
     let (root, pid) = match (&run.target, &run.scope) {
         (&high::Target::Pid { pid, follow }, _) => (Root::Process(pid), Some(pid).filter(|_| !follow)),
         (high::Target::All, Some(Asked::Pid(pid))) => (Root::Process(*pid), None),
         (high::Target::All | high::Target::Command { .. }, _) => (Root::Own, None),
     };
-    let (binaries, files) = elf::look(&compile::mentions(&run.source, &run.positional), &root);
+    let (binaries, files) = elf::look(mentions, &root);
     (binaries, Places { files, pid })
 }
 
-/// The cgroups that the script names.
-fn cgroups(run: &Run) -> BTreeMap<String, Result<u64, String>> {
-    let paths = compile::cgroups(&run.source, &run.positional).into_iter();
-    paths.map(|path| (path.clone(), cgroupfs::id(&path).map_err(|error| error.to_string()))).collect()
+/// The cgroups at these paths.
+fn cgroups(paths: Vec<String>) -> BTreeMap<String, Result<u64, String>> {
+    let id = |path: &str| cgroupfs::id(path).map_err(|error| error.to_string());
+    paths.into_iter().map(|path| (path.clone(), id(&path))).collect()
 }
 
 /// The facts that the compiler wants.
@@ -314,12 +317,12 @@ fn target(
     scope: tracer_common::scope::Scope,
     types: Option<Arc<Btf>>,
     command: Option<&Command>,
+    mentions: Mentions,
     binaries: Binaries,
 ) -> Target {
     let kernel = facts.kernel.version;
-    let mentions = compile::kernel_mentions(&run.source, &run.positional);
     Target {
-        kernel_functions: functions::look(&mentions, types.as_deref()),
+        kernel_functions: functions::look(&mentions.kernel_functions, types.as_deref()),
         kernel,
         possible_cpus: facts.kernel.possible_cpus.unwrap_or(1),
         task_storage: facts.kernel.btf && kernel >= (5, 11, 0),
@@ -330,7 +333,7 @@ fn target(
         named: run.named.clone(),
         command_pid: command.map(Command::pid),
         binaries,
-        cgroups: cgroups(run),
+        cgroups: cgroups(mentions.cgroups),
         allow_unsafe: run.allow_unsafe,
         level: run.level,
     }

@@ -59,19 +59,24 @@ pub fn compile(source: &Source, target: &Target, library: &Library) -> Result<Co
     Ok(Compiled { object: elf::write(&object), plan, places: programs.iter().map(place).collect(), warnings })
 }
 
-/// What a script wants to know of files, so far as it can be read.
-pub fn mentions(source: &Source, positional: &[String]) -> Vec<Mention> {
-    sema::uprobes::mentions(&syntax::parse_with_parameters(source, positional).script)
+/// What is to be looked at before a script is compiled.
+pub struct Mentions {
+    /// Of programs and libraries.
+    pub files: Vec<Mention>,
+    /// Of the kernel's functions.
+    pub kernel_functions: Vec<functions::Mention>,
+    /// Of cgroups, by their paths.
+    pub cgroups: Vec<String>,
 }
 
-/// The cgroups that a script asks for by path, so far as it can be read.
-pub fn cgroups(source: &Source, positional: &[String]) -> Vec<String> {
-    cgroups::named(syntax::parse_with_parameters(source, positional).script)
-}
-
-/// What a script wants to know of the kernel's functions, so far as it can be read.
-pub fn kernel_mentions(source: &Source, positional: &[String]) -> Vec<functions::Mention> {
-    sema::kprobes::mentions(&syntax::parse_with_parameters(source, positional).script)
+/// What a script wants to know, so far as it can be read.
+pub fn mentions(source: &Source, positional: &[String]) -> Mentions {
+    let script = syntax::parse_with_parameters(source, positional).script;
+    Mentions {
+        files: sema::uprobes::mentions(&script),
+        kernel_functions: sema::kprobes::mentions(&script),
+        cgroups: cgroups::named(script),
+    }
 }
 
 /// What can be looked at.
