@@ -130,25 +130,25 @@ fn attach(event: Event, instance: &Instance<'_>, target: &Target) -> Attach {
         }
         Event::Uprobe { file, exit, .. } => {
             let file = file_name(file, target);
-            let sites = instance.sites.iter().zip(&instance.ids).filter_map(|(site, &probe)| match site.event {
+            let sites = sites(instance, |event, probe| match event {
                 Event::Uprobe { offset, .. } => Some(UprobeSite { offset, probe, semaphore: None }),
                 _ => None,
             });
-            Attach::Uprobe { file, exit, sites: sites.collect() }
+            Attach::Uprobe { file, exit, sites }
         }
         Event::Usdt { file, .. } => {
-            let sites = instance.sites.iter().zip(&instance.ids).filter_map(|(site, &probe)| match site.event {
+            let sites = sites(instance, |event, probe| match event {
                 Event::Usdt { file, marker } => {
                     let Marker { offset, semaphore, .. } = *usdt::marker(target, file, marker);
                     Some(UprobeSite { offset, probe, semaphore })
                 }
                 _ => None,
             });
-            Attach::Uprobe { file: file_name(file, target), exit: false, sites: sites.collect() }
+            Attach::Uprobe { file: file_name(file, target), exit: false, sites }
         }
         Event::Sample(sample) => Attach::Sample(sample),
         Event::KernelFunction { exit, .. } => {
-            let sites = instance.sites.iter().zip(&instance.ids).filter_map(|(site, &probe)| match site.event {
+            let sites = sites(instance, |event, probe| match event {
                 Event::KernelFunction { function, offset, exact, .. } => {
                     let Function { name, module, .. } = &target.kernel_functions[function];
                     let function = match module {
@@ -159,19 +159,24 @@ fn attach(event: Event, instance: &Instance<'_>, target: &Target) -> Attach {
                 }
                 _ => None,
             });
-            Attach::Kprobe { exit, sites: sites.collect() }
+            Attach::Kprobe { exit, sites }
         }
         Event::KernelCall { exit, .. } => {
-            let sites = instance.sites.iter().zip(&instance.ids).filter_map(|(site, &probe)| match site.event {
+            let sites = sites(instance, |event, probe| match event {
                 Event::KernelCall { function, exact, .. } => {
                     let Function { name, ty, .. } = &target.kernel_functions[function];
                     Some(FentrySite { function: name.clone(), ty: ty.as_ref()?.0, probe, exact })
                 }
                 _ => None,
             });
-            Attach::Fentry { exit, sites: sites.collect() }
+            Attach::Fentry { exit, sites }
         }
     }
+}
+
+/// What is made of each place that a clause is for, in their order.
+fn sites<T>(instance: &Instance<'_>, make: impl Fn(Event, ProbeId) -> Option<T>) -> Vec<T> {
+    instance.sites.iter().zip(&instance.ids).filter_map(|(site, &probe)| make(site.event, probe)).collect()
 }
 
 /// What the script calls a file.

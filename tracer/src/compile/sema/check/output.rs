@@ -165,18 +165,29 @@ fn formatted(
             _ => return Vec::new(),
         }
     }
-    let found: Vec<(Ty, Span)> = operands.iter().map(|operand| (operand.ty.clone(), operand.expr.span)).collect();
-    let format = match format::parse(&text, at, &found, span) {
-        Ok(parsed) => parsed,
-        Err(errors) => {
-            errors.into_iter().for_each(|error| checker.report(error));
-            return Vec::new();
-        }
-    };
+    let Some(format) = parsed(checker, &text, at, &operands, span) else { return Vec::new() };
     let exprs: Vec<typed::Expr> = operands.into_iter().map(|operand| operand.expr).collect();
     match exprs.iter().map(|expr| shape_of(expr).cloned()).collect() {
         Some(shapes) => vec![checker.emit(record(format, shapes), exprs)],
         None => Vec::new(), // reported where the format was checked
+    }
+}
+
+/// A format, checked against what fills it in; what is wrong with it is reported.
+pub(super) fn parsed(
+    checker: &mut Checker<'_>,
+    text: &str,
+    at: Span,
+    operands: &[Operand],
+    span: Span,
+) -> Option<Format> {
+    let found: Vec<(Ty, Span)> = operands.iter().map(|operand| (operand.ty.clone(), operand.span())).collect();
+    match format::parse(text, at, &found, span) {
+        Ok(format) => Some(format),
+        Err(errors) => {
+            errors.into_iter().for_each(|error| checker.report(error));
+            None
+        }
     }
 }
 

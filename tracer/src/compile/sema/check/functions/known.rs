@@ -1,9 +1,8 @@
 //! What is known when the script is compiled: types, the probe, the machine; and what ends compilation.
 
 use super::super::operand::{bool_literal, constant, string};
-use super::super::{Argument, Checker, Operand};
+use super::super::{Argument, Checker, Operand, output};
 use crate::compile::diagnostics::Diagnostic;
-use crate::compile::sema::format;
 use crate::compile::sema::typed::{ExprKind, StmtKind};
 use crate::compile::sema::types::Ty;
 use crate::compile::source::Span;
@@ -94,18 +93,14 @@ pub fn fail(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span)
             _ => return Vec::new(),
         }
     }
-    let types: Vec<(Ty, Span)> = operands.iter().map(|operand| (operand.ty.clone(), operand.span())).collect();
-    match format::parse(&text, at, &types, span) {
-        Ok(format) => {
-            let mut operands = operands.into_iter();
-            let piece = |piece: Piece| match piece {
-                Piece::Text(text) => text,
-                Piece::Argument { .. } => operands.next().map(written).unwrap_or_default(),
-            };
-            let message: String = format.pieces.into_iter().map(piece).collect();
-            checker.error(span, message.trim_end().to_owned());
-        }
-        Err(errors) => errors.into_iter().for_each(|error| checker.report(error)),
+    if let Some(format) = output::parsed(checker, &text, at, &operands, span) {
+        let mut operands = operands.into_iter();
+        let piece = |piece: Piece| match piece {
+            Piece::Text(text) => text,
+            Piece::Argument { .. } => operands.next().map(written).unwrap_or_default(),
+        };
+        let message: String = format.pieces.into_iter().map(piece).collect();
+        checker.error(span, message.trim_end().to_owned());
     }
     Vec::new()
 }
