@@ -51,7 +51,7 @@ while [ $left -gt 0 ]; do
     *) set -- "$@" "$word" ;;
     esac
 done
-exec "$FOLDER/bpftrace/ctrace" "$@"
+exec "$FOLDER/bpftrace/ctrace" --traceable-functions "$FOLDER/functions" "$@"
 "#;
 
 /// A command whose arguments are a command to run in `root`, which may be empty: then in this machine's own.
@@ -79,6 +79,8 @@ impl Bpftrace {
         fs::copy(&bpftrace, made.folder.join("bpftrace/ctrace"))
             .with_context(|| format!("cannot copy {}", bpftrace.display()))?;
         fs::copy(peer, made.folder.join("peer"))?;
+        // It knows a raw tracepoint by a function of the kernel, and looks for those where not every machine lets it.
+        fs::write(made.folder.join("functions"), functions()?)?;
         let ctrace = made.folder.join("ctrace");
         fs::write(&ctrace, CTRACE)?;
         fs::set_permissions(&ctrace, fs::Permissions::from_mode(0o755))?;
@@ -103,6 +105,16 @@ impl Bpftrace {
         command.env("FOLDER", &self.folder).env("SCOPE", scope.path());
         command
     }
+}
+
+/// The names of the kernel's functions, one a line.
+fn functions() -> Result<String> {
+    let symbols = fs::read_to_string("/proc/kallsyms").context("cannot read the kernel's symbols")?;
+    let names = symbols.lines().filter_map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
+        [_, "t" | "T", name] => Some(format!("{name}\n")),
+        _ => None,
+    });
+    Ok(names.collect())
 }
 
 impl Drop for Bpftrace {

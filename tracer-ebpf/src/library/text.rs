@@ -4,6 +4,10 @@
 //! number that the optimiser must leave as it is (see [`step`]): were it made a pointer, the verifier would not see that
 //! the walk ends.
 
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::bpf_loop;
+
 /// A number that the optimiser takes for any.
 #[inline(always)]
 fn step(number: usize) -> usize {
@@ -53,35 +57,107 @@ pub unsafe extern "C" fn ct_text_length(text: *const u8, size: usize) -> u64 {
     index as u64
 }
 
+/// A search in a text, as the two loops of it see it.
+///
+/// A search takes as many turns as two texts have bytes, multiplied. Were they jumps, the verifier would follow each, so they
+/// are calls back, of which it follows one. The sizes and addresses here are known to it, the rest is not.
+#[repr(C)]
+struct Search {
+    text: *const u8,
+    size: u64,
+    wanted: *const u8,
+    wanted_size: u64,
+    /// Where the text is compared with what is wanted.
+    start: u64,
+    /// Whether a byte has been found to be another one.
+    differs: u64,
+    /// The result.
+    found: i64,
+}
+
+/// `bpf_loop`: calls a function up to `turns` times with the number of the turn, until it says 1.
+///
+/// # Safety
+/// The function expects `search`.
+#[inline(always)]
+unsafe fn take_turns(turns: u64, turn: unsafe extern "C" fn(u64, *mut Search) -> u64, search: *mut Search) {
+    // SAFETY: as above; the verifier knows both.
+    unsafe { bpf_loop(turns as u32, turn as *mut c_void, search.cast(), 0) };
+}
+
 /// Where a text is first found in another, or -1. An empty one is found at the beginning.
 ///
 /// # Safety
 /// Both pointers point to as many bytes as said; the verifier sees to it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub unsafe extern "C" fn ct_find_text(text: *const u8, size: usize, wanted: *const u8, wanted_size: usize) -> i64 {
-    let mut start = 0;
-    while start < size {
-        let mut index = 0;
-        loop {
-            // SAFETY: the indices are less than the sizes.
-            unsafe {
-                if index >= wanted_size || at(wanted, index) == 0 {
-                    return start as i64;
-                }
-                if start + index >= size || at(text, start + index) != at(wanted, index) {
-                    break;
-                }
-            }
-            index = step(index + 1);
-        }
-        // SAFETY: as above.
-        if unsafe { at(text, start) } == 0 {
-            break;
-        }
-        start = step(start + 1);
+pub unsafe extern "C" fn ct_find_text(text: *const u8, size: u64, wanted: *const u8, wanted_size: u64) -> i64 {
+    // SAFETY: texts have a byte at least.
+    if unsafe { at(wanted, 0) } == 0 {
+        return 0;
     }
-    -1
+    let mut search = Search { text, size, wanted, wanted_size, start: 0, differs: 0, found: -1 };
+    let search = &raw mut search;
+    // SAFETY: that is what the function expects.
+    unsafe {
+        take_turns(size, ct_find_text_here, search);
+        (&raw const (*search).found).read_volatile()
+    }
+}
+
+/// A turn of [`ct_find_text`]: is it at this byte?
+///
+/// # Safety
+/// The verifier sees to it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn ct_find_text_here(start: u64, search: *mut Search) -> u64 {
+    // SAFETY: the numbers are less than the sizes.
+    unsafe {
+        if start >= (*search).size {
+            return 1;
+        }
+        let here = at((*search).text, start as usize);
+        if here == 0 {
+            return 1;
+        }
+        if here != at((*search).wanted, 0) {
+            return 0;
+        }
+        (&raw mut (*search).start).write_volatile(start);
+        (&raw mut (*search).differs).write_volatile(0);
+        take_turns((*search).wanted_size, ct_find_text_compare, search);
+        if (&raw const (*search).differs).read_volatile() != 0 {
+            return 0;
+        }
+        (&raw mut (*search).found).write_volatile(start as i64);
+    }
+    1
+}
+
+/// A turn of [`ct_find_text_here`]: is this byte the one that is wanted?
+///
+/// # Safety
+/// The verifier sees to it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn ct_find_text_compare(index: u64, search: *mut Search) -> u64 {
+    // SAFETY: the numbers are less than the sizes.
+    unsafe {
+        if index >= (*search).wanted_size {
+            return 1;
+        }
+        let wanted = at((*search).wanted, index as usize);
+        if wanted == 0 {
+            return 1;
+        }
+        let place = (&raw const (*search).start).read_volatile() + index;
+        if place < (*search).size && at((*search).text, place as usize) == wanted {
+            return 0;
+        }
+        (&raw mut (*search).differs).write_volatile(1);
+    }
+    1
 }
 
 /// The difference of the first bytes that are not equal among the first `count`, but no more than `size`; 0 if there are none.

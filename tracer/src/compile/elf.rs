@@ -17,6 +17,7 @@ use object::{
     Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
 };
 
+use super::bpf::link;
 use super::bpf::runtime::Section;
 use super::bpf::{MapDefinition, MapKind, Object, Target};
 use super::btf;
@@ -99,7 +100,9 @@ pub fn write(object: &Object) -> Vec<u8> {
         }
     }
     // Whoever calls back wants to know the types of all functions of the program.
-    if object.programs.iter().all(|program| program.callbacks.is_empty()) {
+    let calls_back = object.programs.iter().any(|program| !program.callbacks.is_empty())
+        || object.functions.values().any(|function| link::calls_back(function, &object.functions));
+    if !calls_back {
         described.clear();
     }
     if !typed.is_empty() || !described.is_empty() {

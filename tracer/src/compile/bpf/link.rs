@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::frame::UNIT;
 use super::insn::SLOT;
-use super::runtime::{Data, Function, Library};
+use super::runtime::{Data, Function, Library, Reference};
 
 /// What has been taken from the library.
 #[derive(Debug, Default)]
@@ -37,6 +37,13 @@ pub fn link<'a>(library: &Library, wanted: impl IntoIterator<Item = &'a str>) ->
         }
     }
     linked
+}
+
+/// Whether a function has others called back: it names one without calling it.
+pub fn calls_back(function: &Function, functions: &BTreeMap<String, Function>) -> bool {
+    const CALL: u8 = 0x85;
+    let is_call = |reference: &Reference| function.code[reference.instruction * SLOT] == CALL;
+    function.references.iter().any(|reference| functions.contains_key(&reference.symbol) && !is_call(reference))
 }
 
 /// The runtime's array of areas of scratch memory.

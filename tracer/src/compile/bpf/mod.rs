@@ -16,7 +16,7 @@ mod frame;
 mod inline;
 mod insn;
 mod layout;
-mod link;
+pub mod link;
 mod liveness;
 mod maps;
 mod mir;

@@ -9,9 +9,6 @@ use crate::compile::sema::typed::{self, ExprKind};
 use crate::compile::sema::types::Ty;
 use crate::compile::source::Span;
 
-/// Most bytes of a text times bytes of what is searched for in it: the verifier follows a search step by step.
-const MOST_STEPS: u64 = 1 << 14;
-
 /// `strlen(text)`: bytes before the NUL.
 pub fn strlen(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
     let Some([text]) = values(arguments) else { return Operand::unknown(span) };
@@ -49,13 +46,6 @@ pub fn strstr(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Spa
     if let (ExprKind::Str(text), ExprKind::Str(wanted)) = (&text.expr.kind, &wanted.expr.kind) {
         let found = text.find(wanted.as_str()).map_or(-1, |at| at as i64);
         return Operand { ty: Ty::I64, expr: constant(&Ty::I64, found, span), literal: true };
-    }
-    let size = |text: &Operand| u64::from(text.ty.size().expect("texts have a size"));
-    if size(&text) * size(&wanted) > MOST_STEPS {
-        let error = Diagnostic::error(span, "these texts are too long for the kernel to follow the search")
-            .label(format!("up to {} bytes are searched for up to {}", size(&text), size(&wanted)))
-            .help(format!("the product may be {MOST_STEPS}: give `str()` a length"));
-        return checker.refuse_with(error);
     }
     call(Function::FindText, vec![text.expr, wanted.expr], Ty::I64, span)
 }
