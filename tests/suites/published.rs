@@ -76,7 +76,7 @@ fn main() -> Result<ExitCode> {
 
 impl Tools {
     fn check(&self, name: &str, text: &str) -> Result<Completion> {
-        let source = Source { name: name.to_owned(), text: text.to_owned() };
+        let source = Source::new(name, text);
         let errors = syntax::parse(&source).errors;
         ensure!(errors.is_empty(), "it does not parse: {errors:?}");
         match (self.run(text), self.differences.get(name)) {

@@ -17,6 +17,7 @@ use thiserror::Error;
 use tracer_common::loss::Loss;
 
 use crate::cli::high::{self, Request, Run, Talk};
+use crate::cli::imports;
 use crate::cli::list::{self, Wanted};
 use crate::cli::output::Output;
 use crate::cli::script::TOOLS;
@@ -57,10 +58,15 @@ pub struct ScriptError(String);
 /// Does what the command line asks for.
 pub fn run(args: &[OsString]) -> Result<Status> {
     match high::request(args)? {
-        Request::Run(run) => match run.emit {
-            Some(stage) => emit(&run, stage),
-            None => trace(&run),
-        },
+        Request::Run(mut run) => {
+            if let Err(errors) = imports::load(&mut run.source) {
+                return Err(ScriptError(render(&errors, &run.source)).into());
+            }
+            match run.emit {
+                Some(stage) => emit(&run, stage),
+                None => trace(&run),
+            }
+        }
         Request::Doctor { style } => doctor(style),
         Request::List { pattern, arguments, pid } => list(pattern.as_deref(), arguments, pid),
         Request::Tools => tools(),

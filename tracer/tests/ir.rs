@@ -33,7 +33,7 @@ fn scripts(folder: &str) -> Vec<PathBuf> {
 
 fn source(path: &Path) -> Source {
     let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-    Source { name, text: fs::read_to_string(path).expect("a script") }
+    Source::new(name, fs::read_to_string(path).expect("a script"))
 }
 
 fn explain(failure: Failure, source: &Source) -> String {

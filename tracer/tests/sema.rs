@@ -18,7 +18,7 @@ fn analyse(source: &Source) -> (bool, String) {
     let target = target(&source.text);
     let parsed = syntax::parse_with_parameters(source, &target.positional);
     assert!(parsed.errors.is_empty(), "{}", render_all(&parsed.errors, source, false));
-    match sema::analyse(&parsed.script, &target) {
+    match sema::analyse(&parsed.script, Vec::new(), &target) {
         Ok(analysed) => {
             let mut text = sema::print::script(&analysed.script);
             if !analysed.warnings.is_empty() {
@@ -45,7 +45,7 @@ fn check(folder: &str, extension: &str, accepted: bool) {
     for path in scripts {
         let text = std::fs::read_to_string(&path).expect("a script");
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        let (ok, shown) = analyse(&Source { name: name.clone(), text });
+        let (ok, shown) = analyse(&Source::new(name.clone(), text));
         assert_eq!(ok, accepted, "{name}:\n{shown}");
         let expected = path.with_extension(extension);
         if update {
@@ -82,7 +82,7 @@ fn the_canned_tools_are_good_scripts_whatever_their_options() {
         for chosen in 0..1 << options.len() {
             let chosen = options.iter().enumerate().filter(|(i, _)| chosen >> i & 1 == 1);
             let header: String = chosen.map(|(_, option)| format!("// option: {option}\n")).collect();
-            let (ok, shown) = analyse(&Source { name: path.display().to_string(), text: header + &tool });
+            let (ok, shown) = analyse(&Source::new(path.display().to_string(), header + &tool));
             assert!(ok && !shown.contains("warning"), "{shown}");
         }
     }
@@ -204,7 +204,7 @@ proptest! {
         statements in prop::collection::vec(statements(), 1..6),
     ) {
         let text = format!("// positional: 7\n{probe} {{ $v = 1; $w = comm; @m = 1; @n[1] = 1; {}; }}", statements.join("; "));
-        let source = Source { name: "case".into(), text };
+        let source = Source::new("case", text);
         let (accepted, _) = analyse(&source);
         if accepted {
             match compile::compile(&source, &target(&source.text), &Library::quiet()) {

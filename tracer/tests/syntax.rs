@@ -22,7 +22,7 @@ fn check(folder: &str, extension: &str, show: impl Fn(&Source) -> String) {
     for path in scripts {
         let text = std::fs::read_to_string(&path).expect("a script");
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        let shown = show(&Source { name: name.clone(), text });
+        let shown = show(&Source::new(name.clone(), text));
         let expected = path.with_extension(extension);
         if update {
             std::fs::write(&expected, &shown).expect("the expected text can be written");
@@ -60,7 +60,7 @@ fn invalid_scripts_are_told_why() {
 
 /// All that may be done with a script that somebody else wrote.
 fn exercise(text: &str) {
-    let source = Source { name: "case".into(), text: text.into() };
+    let source = Source::new("case", text);
     let (tokens, _) = syntax::tokens(&source);
     let parsed = syntax::parse(&source);
     syntax::print::tokens(&tokens, &source);
@@ -213,7 +213,7 @@ fn valid_scripts() -> Vec<String> {
 
 /// Of an endless line nobody wants to see every error.
 fn parse_and_print(text: &str) {
-    let source = Source { name: "case".into(), text: text.into() };
+    let source = Source::new("case", text);
     let parsed = syntax::parse(&source);
     syntax::print::ast(&parsed.script, false);
     assert!(parsed.errors.len() <= 200, "{} errors", parsed.errors.len());
@@ -306,16 +306,16 @@ fn hostile_scripts_are_refused_without_harm() {
 
 #[test]
 fn a_script_of_more_than_a_mebibyte_is_refused() {
-    let fits = Source { name: "case".into(), text: format!("BEGIN {{ }}{}", " ".repeat(syntax::MAX_SOURCE - 9)) };
+    let fits = Source::new("case", format!("BEGIN {{ }}{}", " ".repeat(syntax::MAX_SOURCE - 9)));
     assert!(syntax::parse(&fits).errors.is_empty());
-    let too_large = Source { name: "case".into(), text: fits.text + " " };
+    let too_large = Source::new("case", fits.text + " ");
     assert_eq!(syntax::parse(&too_large).errors[0].message, "the script has 1048577 bytes");
     assert_eq!(syntax::tokens(&too_large).1[0].message, "the script has 1048577 bytes");
 }
 
 #[test]
 fn trees_are_as_deep_as_later_stages_can_bear_and_no_deeper() {
-    let errors = |text: String| syntax::parse(&Source { name: "case".into(), text }).errors;
+    let errors = |text: String| syntax::parse(&Source::new("case", text)).errors;
     let nested = |depth: usize| errors(format!("BEGIN {{ $x = {}1{} }}", "(".repeat(depth), ")".repeat(depth)));
     assert_eq!(nested(120), []);
     assert_eq!(nested(130)[0].message, "this is nested too deeply");
@@ -329,7 +329,7 @@ fn trees_are_as_deep_as_later_stages_can_bear_and_no_deeper() {
 #[test]
 fn tokens_are_printed_with_their_place_and_kind() {
     let text = "#!/x\nuprobe:\"/a b\":f* /$1/ { @x[$#] = 5ms; // no token\n$y->z += 'a' }";
-    let source = Source { name: "case".into(), text: text.into() };
+    let source = Source::new("case", text);
     let (tokens, errors) = syntax::tokens(&source);
     assert_eq!(errors, []);
     assert_eq!(
@@ -365,7 +365,7 @@ fn tokens_are_printed_with_their_place_and_kind() {
 #[test]
 fn trees_are_printed_with_places_when_asked_for() {
     let text = "k:f /pid/ { @x[1, 2] = (uint8)($y + 1); print(-3) }";
-    let source = Source { name: "case".into(), text: text.into() };
+    let source = Source::new("case", text);
     let parsed = syntax::parse(&source);
     assert_eq!(
         syntax::print::ast(&parsed.script, true),

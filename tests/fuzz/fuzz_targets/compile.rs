@@ -34,7 +34,7 @@ fn machine() -> (Target, Library) {
 
 fuzz_target!(|bytes: &[u8]| {
     let (target, library) = MACHINE.get_or_init(machine);
-    let source = Source { name: "fuzz.bt".to_owned(), text: String::from_utf8_lossy(bytes).into_owned() };
+    let source = Source::new("fuzz.bt", String::from_utf8_lossy(bytes).into_owned());
     match compile::compile(&source, target, library) {
         Ok(compiled) => assert!(!compiled.object.is_empty()),
         // What is found must also have a place in the text where it can be shown.

@@ -5,7 +5,7 @@ use tracer::compile::syntax;
 
 /// Adds a predicate to every probe that fires for whoever comes by. A script with errors stays as it is: both refuse it.
 pub fn with_predicate(text: &str, predicate: &str) -> String {
-    let parsed = syntax::parse(&Source { name: "case".to_owned(), text: text.to_owned() });
+    let parsed = syntax::parse(&Source::new("case", text));
     let mut insertions = Vec::new();
     if parsed.errors.is_empty() {
         for probe in &parsed.script.probes {

@@ -186,7 +186,7 @@ pub fn request(args: &[OsString]) -> Result<Request, UsageError> {
         };
     }
     if let Some(text) = args.program.take() {
-        let source = Source { name: "-e".to_owned(), text };
+        let source = Source::new("-e", text);
         return Ok(Request::Run(Box::new(run(args, source, script_options)?)));
     }
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();

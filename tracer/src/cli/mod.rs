@@ -2,6 +2,7 @@
 
 pub mod doctor;
 pub mod high;
+pub mod imports;
 pub mod list;
 mod low;
 pub mod output;

@@ -63,16 +63,16 @@ pub fn did_you_mean(suggestion: Option<&str>) -> String {
 /// The script that a word of the command line names: a tool, a file, or `-` for standard input.
 pub fn find(name: &str) -> Result<Source, NotFound> {
     if let Some(tool) = Tool::find(name) {
-        return Ok(Source { name: format!("tool:{name}"), text: tool.text.to_owned() });
+        return Ok(Source::new(format!("tool:{name}"), tool.text));
     }
     if name == "-" {
         return match io::read_to_string(io::stdin()) {
-            Ok(text) => Ok(Source { name: "stdin".to_owned(), text }),
+            Ok(text) => Ok(Source::new("stdin", text)),
             Err(error) => Err(NotFound::Read { name: "stdin".to_owned(), error }),
         };
     }
     match fs::read_to_string(name) {
-        Ok(text) => Ok(Source { name: name.to_owned(), text }),
+        Ok(text) => Ok(Source::new(name, text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let suggestion = alike(name, TOOLS.iter().map(|tool| tool.name));
             Err(NotFound::Name { name: name.to_owned(), suggestion })

@@ -71,17 +71,24 @@ impl Diagnostic {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let clamp = |span: Span| {
-            let range = span.range();
-            range.start.min(source.text.len())..range.end.min(source.text.len())
-        };
-        let mut snippet = Snippet::source(&source.text)
-            .path(&source.name)
-            .annotation(AnnotationKind::Primary.span(clamp(self.span)).label(&self.label));
-        for (span, label) in &self.also {
-            snippet = snippet.annotation(AnnotationKind::Context.span(clamp(*span)).label(label));
+        let primary = (self.span, &self.label, AnnotationKind::Primary);
+        let also = self.also.iter().map(|(span, label)| (*span, label, AnnotationKind::Context));
+        // Each file is shown once, that of the finding first.
+        let mut files: Vec<(Span, Snippet<'_, _>)> = Vec::new();
+        for (span, label, kind) in std::iter::once(primary).chain(also) {
+            let (name, file) = source.file_at(span.start);
+            let within = |at: u32| (at.min(file.end) - file.start) as usize;
+            let annotation = kind.span(within(span.start)..within(span.end)).label(label);
+            match files.iter_mut().find(|(known, _)| *known == file) {
+                Some((_, snippet)) => *snippet = snippet.clone().annotation(annotation),
+                None => {
+                    let snippet = Snippet::source(&source.text[file.range()]).path(name);
+                    files.push((file, snippet.annotation(annotation)));
+                }
+            }
         }
-        let mut group = Group::with_title(level.primary_title(&self.message)).element(snippet);
+        let group = Group::with_title(level.primary_title(&self.message));
+        let mut group = files.into_iter().fold(group, |group, (_, snippet)| group.element(snippet));
         for help in &self.help {
             group = group.element(Level::HELP.message(help));
         }
@@ -158,7 +165,7 @@ mod tests {
 
     #[test]
     fn several_places_are_shown_in_one_finding() {
-        let source = Source { name: "-e".into(), text: "BEGIN {\n  exit(\n".into() };
+        let source = Source::new("-e", "BEGIN {\n  exit(\n");
         let diagnostic = Diagnostic::error(Span::new(15, 15), "this block is never closed")
             .label("expected `}`")
             .also(Span::new(6, 7), "opened here")

@@ -1,51 +1,89 @@
-//! Syntax tree → the same without calls of macros.
+//! Syntax tree → the same without calls of the script's own macros and functions.
 //!
-//! A call becomes the macro's body, in which parameters have been replaced: `$x` and `@x` by the variable and the map that the
-//! call names, others by the expression that it gives, wherever they stand. A macro's own variables are renamed at each call,
-//! so that it and its caller do not meet by accident; and the only maps that a macro can reach are those it is given.
+//! A call of a macro becomes the macro's body, in which parameters have been replaced ([`bind`]): `$x` and `@x` by the
+//! variable and the map that the call names, others by the expression that it gives, wherever they stand. A macro's own
+//! variables are renamed at each call, so that it and its caller do not meet by accident; and the only maps that a macro
+//! can reach are those it is given. Macros of one name are told apart by their parameters; the last definition that a
+//! call fits is meant.
 //!
-//! Macros of one name are told apart by their parameters; the last definition that a call fits is meant.
+//! A call of a function becomes a block with the function's body ([`functions`]), so a function may do whatever the
+//! clause may that calls it, and no kernel has to support calls.
 
+mod bind;
+mod functions;
 pub(super) mod walk;
 
-use super::diagnostics::Diagnostic;
+use super::diagnostics::{Diagnostic, Severity};
 use super::source::Span;
-use super::syntax::ast::{Block, Expr, ExprKind, Macro, MacroParameter, Name, Script, Stmt, StmtKind};
+use super::syntax::ast::{Block, Expr, ExprKind, Function, Macro, MacroParameter, Name, Script, Stmt, StmtKind};
+use bind::Binding;
 use walk::{Walk, walk_block, walk_expr, walk_stmt};
 
 /// Most nodes that all probes may have together: macros that double their arguments soon fill any memory.
 const MAX_NODES: usize = 1 << 18;
 
-/// Replaces all calls. On failure, what is wrong with them.
-pub fn expand(mut script: Script) -> Result<Script, Vec<Diagnostic>> {
+/// How deep expressions and blocks may stand in one another once all calls are replaced. Each level costs stack in every
+/// later stage; what the parser lets pass is well below.
+const MAX_DEPTH: usize = 1024;
+
+/// Replaces all calls. With the tree comes what is wrong with them; calls that are wrong have become
+/// [`ExprKind::Error`]. A tree that is too large is only an error.
+pub fn expand(mut script: Script) -> Result<(Script, Vec<Diagnostic>), Vec<Diagnostic>> {
     let macros = std::mem::take(&mut script.macros);
-    if macros.is_empty() {
-        return Ok(script);
+    let functions = std::mem::take(&mut script.functions);
+    let mut expander = Expander {
+        macros: &macros,
+        functions: &functions,
+        calls: Vec::new(),
+        expansions: 0,
+        nodes: 0,
+        depth: 0,
+        gave_up: false,
+        diagnostics: repeated(&macros, &functions),
+    };
+    if !macros.is_empty() || !functions.is_empty() {
+        for probe in &mut script.probes {
+            probe.predicate.iter_mut().for_each(|predicate| expander.expr(predicate));
+            expander.block(&mut probe.body);
+        }
     }
-    let mut expander =
-        Expander { macros: &macros, calls: Vec::new(), expansions: 0, nodes: 0, diagnostics: Vec::new() };
-    for probe in &mut script.probes {
-        probe.predicate.iter_mut().for_each(|predicate| expander.expr(predicate));
-        expander.block(&mut probe.body);
+    let Expander { gave_up, diagnostics, .. } = expander;
+    script.functions = functions;
+    if gave_up { Err(diagnostics) } else { Ok((script, diagnostics)) }
+}
+
+/// Functions that have the name of another, or of a macro.
+fn repeated(macros: &[Macro], functions: &[Function]) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for (at, function) in functions.iter().enumerate() {
+        let before = functions[..at].iter().map(|other| &other.name);
+        let known = before.chain(macros.iter().map(|other| &other.name)).find(|name| name.text == function.name.text);
+        if let Some(known) = known {
+            let error = Diagnostic::error(function.name.span, format!("`{}` is defined already", known.text));
+            found.push(error.also(known.span, "here"));
+        }
     }
-    script.functions.iter_mut().for_each(|function| expander.block(&mut function.body));
-    if expander.diagnostics.is_empty() { Ok(script) } else { Err(expander.diagnostics) }
+    found
 }
 
 struct Expander<'a> {
     macros: &'a [Macro],
-    /// The macros whose bodies are being expanded, outermost first, and where they were called.
-    calls: Vec<(&'a Macro, Span)>,
+    functions: &'a [Function],
+    /// What is being expanded, outermost first, and where it was called.
+    calls: Vec<(&'a Name, Span)>,
     expansions: usize,
     nodes: usize,
+    /// How deep in the tree.
+    depth: usize,
+    /// The tree is too large; nothing more is looked at.
+    gave_up: bool,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl Walk for Expander<'_> {
     fn expr(&mut self, expr: &mut Expr) {
-        self.nodes += 1;
-        if self.nodes > MAX_NODES {
-            return self.give_up(expr.span);
+        if !self.enter(expr.span) {
+            return;
         }
         walk_expr(self, expr);
         if let Some(body) = self.expansion(expr) {
@@ -55,15 +93,22 @@ impl Walk for Expander<'_> {
                 body => Expr { span: expr.span, kind: ExprKind::Block(body) },
             };
         }
+        self.depth -= 1;
     }
 
     fn stmt(&mut self, stmt: &mut Stmt) {
-        let StmtKind::Expr(expr) = &mut stmt.kind else { return walk_stmt(self, stmt) };
-        walk_expr(self, expr);
-        match self.expansion(expr) {
-            Some(body) => stmt.kind = StmtKind::Block(without_value(body)),
-            None => self.nodes += 1,
+        if !self.enter(stmt.span) {
+            return;
         }
+        if let StmtKind::Expr(expr) = &mut stmt.kind {
+            walk_expr(self, expr);
+            if let Some(body) = self.expansion(expr) {
+                stmt.kind = StmtKind::Block(without_value(body));
+            }
+        } else {
+            walk_stmt(self, stmt);
+        }
+        self.depth -= 1;
     }
 
     fn block(&mut self, block: &mut Block) {
@@ -72,62 +117,161 @@ impl Walk for Expander<'_> {
 }
 
 impl<'a> Expander<'a> {
-    /// What a call of a macro becomes; its arguments have been expanded already.
-    fn expansion(&mut self, expr: &Expr) -> Option<Block> {
-        const NOTHING: &[Expr] = &[];
-        let (name, arguments) = match &expr.kind {
-            ExprKind::Call { name, arguments } => (name.text.as_str(), arguments.as_slice()),
-            ExprKind::Identifier(name) => (name.as_str(), NOTHING),
-            _ => return None,
-        };
-        let is_word = matches!(expr.kind, ExprKind::Identifier(_));
-        let named = self.macros.iter().rev().filter(|definition| definition.name.text == name);
-        let mut named = named.filter(|definition| !is_word || definition.parameters.is_empty()).peekable();
-        named.peek()?;
-        let fitting = named.clone().find(|definition| mismatch(definition, arguments).is_none());
-        let Some(definition) = fitting else {
-            self.report_mismatch(name, expr.span, arguments, named.next()?);
-            return None;
-        };
-        if self.calls.iter().any(|(outer, _)| std::ptr::eq(*outer, definition)) {
-            let chain: Vec<&str> = self.calls.iter().map(|(outer, _)| outer.name.text.as_str()).collect();
-            let chain = format!("{} > {name}", chain.join(" > "));
-            self.report(Diagnostic::error(expr.span, format!("a macro cannot call itself: {chain}")));
+    /// Counts a node, and goes a level down; `false` if there is no room for it.
+    fn enter(&mut self, span: Span) -> bool {
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            self.give_up(span, format!("with all calls replaced it would have more than {MAX_NODES} nodes"));
+        } else if self.depth >= MAX_DEPTH {
+            self.give_up(span, format!("with all calls replaced this would stand more than {MAX_DEPTH} levels deep"));
+        }
+        if !self.gave_up {
+            self.depth += 1;
+        }
+        !self.gave_up
+    }
+
+    fn give_up(&mut self, span: Span, why: String) {
+        if !self.gave_up {
+            self.gave_up = true;
+            self.report(Diagnostic::error(span, "macros and functions make this script too large").label(why));
+        }
+    }
+
+    /// What a call of a macro or function becomes; its arguments have been expanded already.
+    fn expansion(&mut self, expr: &mut Expr) -> Option<Block> {
+        if self.gave_up {
             return None;
         }
-        self.calls.push((definition, expr.span));
-        self.expansions += 1;
+        let (name, is_word) = match &expr.kind {
+            ExprKind::Call { name, .. } => (name.text.clone(), false),
+            ExprKind::Identifier(name) => (name.clone(), true),
+            _ => return None,
+        };
+        let is_meant =
+            |definition: &&Macro| definition.name.text == name && (!is_word || definition.parameters.is_empty());
+        let (macros, functions) = (self.macros, self.functions);
+        let body = if macros.iter().any(|definition| is_meant(&definition)) {
+            let named: Vec<&Macro> = macros.iter().rev().filter(is_meant).collect();
+            self.expand_macro(&named, expr)
+        } else if let Some(function) = functions.iter().find(|function| !is_word && function.name.text == name) {
+            self.expand_function(function, expr)
+        } else {
+            return None;
+        };
+        if body.is_none() {
+            expr.kind = ExprKind::Error;
+        }
+        body
+    }
+
+    /// `named` are the definitions of that name, the last one first.
+    fn expand_macro(&mut self, named: &[&'a Macro], call: &Expr) -> Option<Block> {
+        const NOTHING: &[Expr] = &[];
+        let arguments = match &call.kind {
+            ExprKind::Call { arguments, .. } => arguments.as_slice(),
+            _ => NOTHING,
+        };
+        let Some(&definition) = named.iter().find(|definition| mismatch(definition, arguments).is_none()) else {
+            let name = &named[0].name;
+            let what = mismatch(named[0], arguments).expect("a definition that does not fit");
+            let error =
+                Diagnostic::error(call.span, format!("no definition of the macro `{}` fits this call", name.text));
+            self.report(error.label(what).also(name.span, "the last definition"));
+            return None;
+        };
+        self.begin(&definition.name, "a macro", call.span)?;
         let mut body = definition.body.clone();
-        let mut binding = Binding { definition, arguments, number: self.expansions, unhygienic: Vec::new() };
+        let sizes = arguments.iter().map(|argument| size(argument.clone())).collect();
+        let budget = MAX_NODES - self.nodes;
+        let number = self.expansions;
+        let mut binding = Binding { definition, arguments, sizes, budget, number, unhygienic: Vec::new() };
         binding.block(&mut body);
-        for (map, span) in binding.unhygienic {
+        let Binding { unhygienic, budget, .. } = binding;
+        for (map, span) in unhygienic {
             let error = Diagnostic::error(span, format!("a macro cannot reach the map `@{map}` of its caller"));
             self.report(error.help("give it to the macro as an argument"));
+        }
+        if budget == 0 {
+            self.give_up(call.span, format!("with all calls replaced it would have more than {MAX_NODES} nodes"));
         }
         self.block(&mut body);
         self.calls.pop();
         Some(body)
     }
 
-    fn report_mismatch(&mut self, name: &str, span: Span, arguments: &[Expr], nearest: &Macro) {
-        let what = mismatch(nearest, arguments).expect("a definition that does not fit");
-        let error = Diagnostic::error(span, format!("no definition of the macro `{name}` fits this call"));
-        self.report(error.label(what).also(nearest.name.span, "the last definition"));
+    fn expand_function(&mut self, function: &'a Function, call: &mut Expr) -> Option<Block> {
+        let ExprKind::Call { arguments, .. } = &mut call.kind else { return None };
+        let (takes, given) = (function.parameters.len(), arguments.len());
+        let name = &function.name;
+        if takes != given {
+            let arguments = if takes == 1 { "argument" } else { "arguments" };
+            let error =
+                Diagnostic::error(call.span, format!("`{}()` takes {takes} {arguments}, not {given}", name.text));
+            self.report(error.also(name.span, "defined here"));
+            return None;
+        }
+        let arguments = std::mem::take(arguments);
+        self.begin(name, "a function", call.span)?;
+        let number = self.expansions;
+        let mut body = functions::body(function);
+        self.block(&mut body);
+        let (block, found) = functions::inlined(function, body, arguments, number, call.span);
+        self.calls.pop();
+        // Not where it was called from: it is wrong in itself.
+        self.diagnostics
+            .extend(found.into_iter().filter(|found| !self.diagnostics.contains(found)).collect::<Vec<_>>());
+        Some(block)
+    }
+
+    /// Notes a call, unless it is one of what is being expanded already.
+    fn begin(&mut self, name: &'a Name, what: &str, span: Span) -> Option<()> {
+        if self.calls.iter().any(|(outer, _)| std::ptr::eq(*outer, name)) {
+            let chain: Vec<&str> = self.calls.iter().map(|(outer, _)| outer.text.as_str()).collect();
+            let chain = format!("{} > {}", chain.join(" > "), name.text);
+            let error = Diagnostic::error(span, format!("{what} cannot call itself: {chain}"));
+            self.report(error);
+            return None;
+        }
+        self.calls.push((name, span));
+        self.expansions += 1;
+        Some(())
     }
 
     /// Reports an error, and where the calls are that have led to it.
     fn report(&mut self, mut error: Diagnostic) {
-        for (definition, span) in self.calls.iter().rev() {
-            error = error.also(*span, format!("in this call of `{}`", definition.name.text));
+        for (name, span) in self.calls.iter().rev() {
+            error = error.also(*span, format!("in this call of `{}`", name.text));
         }
+        debug_assert!(error.severity == Severity::Error, "only errors lead here");
         self.diagnostics.push(error);
     }
+}
 
-    fn give_up(&mut self, span: Span) {
-        if self.nodes == MAX_NODES + 1 {
-            self.report(Diagnostic::error(span, "the macros make this script too large"));
+/// The name of a variable as the script has it: what a call has renamed has a number behind it.
+pub fn shown(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
+}
+
+/// How many nodes an expression has.
+fn size(mut expr: Expr) -> usize {
+    struct Count(usize);
+    impl Walk for Count {
+        fn expr(&mut self, expr: &mut Expr) {
+            self.0 += 1;
+            walk_expr(self, expr);
+        }
+        fn stmt(&mut self, stmt: &mut Stmt) {
+            self.0 += 1;
+            walk_stmt(self, stmt);
+        }
+        fn block(&mut self, block: &mut Block) {
+            walk_block(self, block);
         }
     }
+    let mut count = Count(0);
+    count.expr(&mut expr);
+    count.0
 }
 
 /// Why a call does not fit a definition.
@@ -156,73 +300,4 @@ fn without_value(mut body: Block) -> Block {
         body.statements.push(Stmt { span: body.span, kind });
     }
     body
-}
-
-/// Replaces parameters by arguments in a macro's body, and renames what is its own.
-struct Binding<'a> {
-    definition: &'a Macro,
-    arguments: &'a [Expr],
-    /// Of the expansion, for names that no other has.
-    number: usize,
-    /// Maps that are no parameters.
-    unhygienic: Vec<(String, Span)>,
-}
-
-impl Binding<'_> {
-    fn argument(&self, is_it: impl Fn(&MacroParameter) -> bool) -> Option<&Expr> {
-        self.definition.parameters.iter().position(is_it).map(|index| &self.arguments[index])
-    }
-
-    fn variable(&self, name: &mut String) {
-        let argument = self.argument(|it| matches!(it, MacroParameter::Variable(own) if own.text == *name));
-        *name = match argument.map(|argument| &argument.kind) {
-            Some(ExprKind::Variable(given)) => given.clone(),
-            _ => format!("{name}.{}", self.number),
-        };
-    }
-
-    fn map(&mut self, name: &mut String, span: Span) {
-        let argument = self.argument(|it| matches!(it, MacroParameter::Map(own) if own.text == *name));
-        match argument.map(|argument| &argument.kind) {
-            Some(ExprKind::Map { name: given, .. }) => *name = given.clone(),
-            _ => self.unhygienic.push((name.clone(), span)),
-        }
-    }
-}
-
-impl Walk for Binding<'_> {
-    fn expr(&mut self, expr: &mut Expr) {
-        let span = expr.span;
-        match &mut expr.kind {
-            ExprKind::Variable(name) => self.variable(name),
-            ExprKind::Map { name, .. } => self.map(name, span),
-            ExprKind::Identifier(name) => {
-                let argument = self.argument(|it| matches!(it, MacroParameter::Expression(own) if own.text == *name));
-                if let Some(argument) = argument {
-                    // Not to be looked into: its names are the caller's.
-                    *expr = argument.clone();
-                    return;
-                }
-            }
-            _ => {}
-        }
-        walk_expr(self, expr);
-    }
-
-    fn stmt(&mut self, stmt: &mut Stmt) {
-        walk_stmt(self, stmt);
-    }
-
-    fn block(&mut self, block: &mut Block) {
-        walk_block(self, block);
-    }
-
-    fn variable_name(&mut self, name: &mut Name) {
-        self.variable(&mut name.text);
-    }
-
-    fn map_name(&mut self, name: &mut Name) {
-        let span = name.span;
-        self.map(&mut name.text, span);
-    }
 }

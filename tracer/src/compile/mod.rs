@@ -128,8 +128,8 @@ fn parse(source: &Source, target: &Target) -> Result<(ast::Script, Vec<Diagnosti
 }
 
 fn analyse(tree: ast::Script, target: &Target) -> Result<Analysed, Failure> {
-    let tree = expand::expand(tree).map_err(Failure::Script)?;
-    sema::analyse(&tree, target).map_err(Failure::Script)
+    let (tree, found) = expand::expand(tree).map_err(Failure::Script)?;
+    sema::analyse(&tree, found, target).map_err(Failure::Script)
 }
 
 fn lower(script: &typed::Script, target: &Target, frames: ir::Frames) -> ir::Module {

@@ -45,7 +45,7 @@ mod tests {
     use crate::plan::{Attach, Program};
 
     fn shown_to(verbose: bool) -> String {
-        let source = Source { name: "a.bt".to_owned(), text: "BEGIN { }\nEND { exit(); }\n".to_owned() };
+        let source = Source::new("a.bt", "BEGIN { }\nEND { exit(); }\n");
         let program = |symbol: &str, attach| Program { symbol: symbol.to_owned(), attach, probes: Vec::new() };
         let plan =
             Plan { programs: vec![program("begin", Attach::Begin), program("end", Attach::End)], ..Plan::default() };

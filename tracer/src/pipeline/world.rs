@@ -123,12 +123,10 @@ impl World for Here<'_> {
 
 /// Lines and columns of a place.
 fn locate(source: &Source, place: Place) -> Location {
-    let file = if source.name == "-e" { "stdin" } else { &source.name };
-    let [(line, column), (end_line, end_column)] = [place.start, place.end].map(|at| {
-        let before = source.text.get(..at as usize).unwrap_or(&source.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        (before.matches('\n').count() as u32 + 1, (before.len() - line_start) as u32 + 1)
-    });
+    let (name, _) = source.file_at(place.start);
+    let file = if name == "-e" { "stdin" } else { name };
+    let (line, column) = source.line_and_column(place.start);
+    let (end_line, end_column) = source.line_and_column(place.end);
     let text = match line == end_line {
         true => format!("{file}:{line}:{column}-{end_column}"),
         false => format!("{file}:{line}-{end_line}"),
@@ -142,7 +140,7 @@ mod tests {
 
     #[test]
     fn places_are_shown_as_bpftrace_shows_them() {
-        let source = |name: &str| Source { name: name.to_owned(), text: "BEGIN {\n  errorf(\"a\");\n}\n".to_owned() };
+        let source = |name: &str| Source::new(name, "BEGIN {\n  errorf(\"a\");\n}\n");
         let place = Place { start: 10, end: 21 };
         let location = locate(&source("-e"), place);
         assert_eq!((location.line, location.column, location.text.as_str()), (2, 3, "stdin:2:3-14"));

@@ -128,9 +128,9 @@ fn compile_adjusted(text: &str, scope: Scope, library: &Library, adjust: impl Fn
         allow_unsafe: false,
         level: Level::Observe,
     };
-    let parsed = syntax::parse(&Source { name: "test".to_owned(), text: text.to_owned() });
+    let parsed = syntax::parse(&Source::new("test", text));
     assert!(parsed.errors.is_empty(), "{:?}", parsed.errors);
-    let mut script = sema::analyse(&parsed.script, &target).expect("a script without errors").script;
+    let mut script = sema::analyse(&parsed.script, Vec::new(), &target).expect("a script without errors").script;
     adjust(&mut script.plan);
     let module = ir::lower(&script, &target, ir::Frames::Roomy);
     let object = bpf::generate(&module, &script.plan, library, &scope).expect("within all limits");

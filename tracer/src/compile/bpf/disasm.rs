@@ -72,7 +72,7 @@ fn labels(lines: &[Line]) -> BTreeMap<usize, usize> {
 /// The first line of a span, with its place.
 fn excerpt(source: &Source, span: Span) -> String {
     let text = source.text.get(span.range()).unwrap_or_default();
-    let number = source.text.get(..span.start as usize).unwrap_or_default().matches('\n').count() + 1;
+    let (number, _) = source.line_and_column(span.start);
     let first = text.lines().next().unwrap_or_default().trim_end();
     let more = if text.lines().nth(1).is_some() { " …" } else { "" };
     format!("{number}: {first}{more}")

@@ -25,10 +25,10 @@ pub mod syscalls;
 mod tracepoints;
 pub mod typed;
 mod types;
-mod unsupported;
 pub mod uprobes;
 pub mod usdt;
 mod watchpoints;
+mod whole;
 pub mod words;
 
 use crate::compile::diagnostics::{Diagnostic, Severity, did_you_mean};
@@ -45,9 +45,11 @@ pub struct Analysed {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Analyses a script for a machine. On failure, all errors and warnings, in order of place.
-pub fn analyse(script: &ast::Script, target: &Target) -> Result<Analysed, Vec<Diagnostic>> {
-    let mut diagnostics = unsupported::check(script);
+/// Analyses a script for a machine. `found` is what has been found wrong with it before. On failure, all errors and
+/// warnings, in order of place.
+pub fn analyse(script: &ast::Script, found: Vec<Diagnostic>, target: &Target) -> Result<Analysed, Vec<Diagnostic>> {
+    let mut diagnostics = found;
+    diagnostics.extend(whole::check(script));
     let (settings, findings) = config::settings(script);
     diagnostics.extend(findings);
     let (instances, probes, errors) = clauses::instances(script, target);

@@ -25,6 +25,20 @@ pub struct Script {
     pub probes: Vec<Probe>,
 }
 
+impl Script {
+    /// Adds what another file holds.
+    pub fn append(&mut self, other: Script) {
+        let Script { config, imports, definitions, maps, macros, functions, probes } = other;
+        self.config.extend(config);
+        self.imports.extend(imports);
+        self.definitions.extend(definitions);
+        self.maps.extend(maps);
+        self.macros.extend(macros);
+        self.functions.extend(functions);
+        self.probes.extend(probes);
+    }
+}
+
 /// A name with its place. Sigils (`$`, `@`) are not part of `text`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Name {

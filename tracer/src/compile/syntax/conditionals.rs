@@ -34,8 +34,8 @@ struct Open {
     active: bool,
 }
 
-/// Finds what is left out of `text`, and reports conditions that are not understood.
-pub(super) fn find_inactive(text: &str) -> (Inactive, Vec<Diagnostic>) {
+/// Finds what is left out of a file, which is a range of `text`, and reports conditions that are not understood.
+pub(super) fn find_inactive(text: &str, file: Span) -> (Inactive, Vec<Diagnostic>) {
     let mut errors = Vec::new();
     let mut inactive = Inactive::default();
     let mut defined = HashSet::from(["BPFTRACE_HAVE_BTF"]);
@@ -43,7 +43,7 @@ pub(super) fn find_inactive(text: &str) -> (Inactive, Vec<Diagnostic>) {
     // Where the text that is being left out began.
     let mut left_out_from = None;
 
-    for span in directive_lines(text) {
+    for span in directive_lines(&text[file.range()], file.range().start) {
         let line = &text[span.range()];
         let (keyword, rest) = split_directive(line);
         let was_active = open.last().is_none_or(|condition| condition.active);
@@ -92,7 +92,7 @@ pub(super) fn find_inactive(text: &str) -> (Inactive, Vec<Diagnostic>) {
         errors.push(Diagnostic::error(condition.span, "this condition is never closed").label("no `#endif` follows"));
     }
     if let Some(from) = left_out_from {
-        inactive.ranges.push(Span::new(from, text.len()));
+        inactive.ranges.push(Span::new(from, file.range().end));
     }
     (inactive, errors)
 }
@@ -137,10 +137,10 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// The lines that begin with `#`, without those inside comments; from the `#` to the end of the line.
-fn directive_lines(text: &str) -> Vec<Span> {
+/// The lines that begin with `#`, without those inside comments; from the `#` to the end of the line. The text begins
+/// at `start`.
+fn directive_lines(text: &str, mut start: usize) -> Vec<Span> {
     let mut lines = Vec::new();
-    let mut start = 0;
     let mut in_comment = false;
     for line in text.split_inclusive('\n') {
         let trimmed = line.trim_start();
@@ -198,7 +198,7 @@ mod tests {
 
     /// The text without what is left out.
     fn active(text: &str) -> String {
-        let (inactive, errors) = find_inactive(text);
+        let (inactive, errors) = find_inactive(text, Span::new(0, text.len()));
         assert_eq!(errors, [], "{text}");
         let mut kept = String::new();
         let mut at = 0;
@@ -237,7 +237,8 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_reported() {
-        let messages = |text| find_inactive(text).1.into_iter().map(|error| error.message).collect::<Vec<_>>();
+        let errors = |text: &str| find_inactive(text, Span::new(0, text.len())).1;
+        let messages = |text| errors(text).into_iter().map(|error| error.message).collect::<Vec<_>>();
         assert_eq!(messages("#if LINUX > 5\n#endif"), ["`#if` does not understand `LINUX > 5`"]);
         assert_eq!(messages("#endif"), ["`#endif` without an `#if`"]);
         assert_eq!(messages("#if 1\na"), ["this condition is never closed"]);

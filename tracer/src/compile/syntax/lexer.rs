@@ -67,12 +67,12 @@ pub(super) struct Lexer<'s> {
 }
 
 impl<'s> Lexer<'s> {
-    /// For a whole script.
-    pub(super) fn new(text: &'s str, inactive: &'s Inactive) -> Self {
+    /// For a whole file, which is a range of the text.
+    pub(super) fn new(text: &'s str, file: Span, inactive: &'s Inactive) -> Self {
         Self {
             text,
-            at: 0,
-            end: text.len(),
+            at: file.range().start,
+            end: file.range().end,
             mode: Mode::Item,
             braces: 0,
             parentheses: 0,
@@ -85,8 +85,8 @@ impl<'s> Lexer<'s> {
     /// For a range of the text that holds nothing but code: the body of a `#define`.
     pub(super) fn for_code(&self, range: Span) -> Self {
         let range = range.range();
-        let whole = Self::new(self.text, self.inactive);
-        Self { at: range.start, end: range.end, mode: Mode::Code(ItemEnd::Never), ..whole }
+        let whole = Self::new(self.text, Span::new(range.start, range.end), self.inactive);
+        Self { mode: Mode::Code(ItemEnd::Never), ..whole }
     }
 
     /// Goes back to `offset` as to the beginning of an item: the parser has found that a brace is missing before it.

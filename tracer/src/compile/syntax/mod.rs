@@ -18,7 +18,7 @@ use conditionals::find_inactive;
 use lexer::Lexer;
 use token::Token;
 
-/// The largest script that is accepted, in bytes.
+/// The largest script that is accepted, in bytes, with all that it imports.
 pub const MAX_SOURCE: usize = 1 << 20;
 
 /// After so many errors the rest of a script is not looked at.
@@ -42,24 +42,48 @@ pub fn parse(source: &Source) -> Parsed {
 /// Parses a script. `parameters` are the words after the script on the command line: `$1` in a probe specification is
 /// replaced by the first of them, or by nothing if there is none. In expressions they stay
 /// [`ast::ExprKind::Positional`].
+///
+/// Imported files come first, in their order: what they define can be used behind them.
 pub fn parse_with_parameters(source: &Source, parameters: &[String]) -> Parsed {
     if let Some(error) = too_large(source) {
         return Parsed { script: ast::Script::default(), errors: vec![error], warnings: Vec::new() };
     }
-    let (inactive, mut errors) = find_inactive(&source.text);
-    let mut parsed = parser::parse_script(&source.text, Lexer::new(&source.text, &inactive), parameters);
+    let mut all = Parsed { script: ast::Script::default(), errors: Vec::new(), warnings: Vec::new() };
+    for file in source.imports.iter().map(|imported| imported.span).chain([source.own()]) {
+        let mut parsed = parse_file(source, file, parameters, &all.script);
+        if let (Some(entry), true) = (parsed.script.config.first(), file != source.own()) {
+            let error = Diagnostic::error(entry.name.span, "a file that is imported cannot have a config block");
+            parsed.errors.push(error.help("settings hold for the whole script: they stand in the one that is run"));
+        }
+        all.script.append(parsed.script);
+        all.errors.extend(parsed.errors);
+        all.warnings.extend(parsed.warnings);
+    }
+    all.errors.sort_by_key(|error| error.span.range().start);
+    all
+}
+
+/// The imports that stand in a file of the script, which is a range of its text.
+pub fn imports(source: &Source, file: Span) -> Vec<ast::Import> {
+    parse_file(source, file, &[], &ast::Script::default()).script.imports
+}
+
+/// Parses one file. `before` is what has been read of others.
+fn parse_file(source: &Source, file: Span, parameters: &[String], before: &ast::Script) -> Parsed {
+    let (inactive, mut errors) = find_inactive(&source.text, file);
+    let lexer = Lexer::new(&source.text, file, &inactive);
+    let mut parsed = parser::parse_script(&source.text, lexer, parameters, before);
     parsed.errors.append(&mut errors);
-    parsed.errors.sort_by_key(|error| error.span.range().start);
     parsed
 }
 
-/// The tokens of a script, and what could not be lexed.
+/// The tokens of a script, without those of what it imports, and what could not be lexed.
 pub fn tokens(source: &Source) -> (Vec<Token>, Vec<Diagnostic>) {
     if let Some(error) = too_large(source) {
         return (Vec::new(), vec![error]);
     }
-    let (inactive, mut errors) = find_inactive(&source.text);
-    let mut lexer = Lexer::new(&source.text, &inactive);
+    let (inactive, mut errors) = find_inactive(&source.text, source.own());
+    let mut lexer = Lexer::new(&source.text, source.own(), &inactive);
     let tokens = lexer.tokens();
     errors.append(&mut lexer.into_errors());
     (tokens, errors)

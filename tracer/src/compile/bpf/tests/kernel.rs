@@ -38,7 +38,7 @@ fn load(functions: Vec<Function>, maps: Vec<Map>) -> Option<Ebpf> {
     let plan = plan(&functions, maps);
     let module = Module { functions, ..Module::default() };
     let object = generate(&module, &plan, &Library::quiet(), &Scope::default()).expect("within all limits");
-    let source = Source { name: "test".to_owned(), text: String::new() };
+    let source = Source::new("test", String::new());
     let text = disassemble(&object, &source);
     let bytes = elf::write(&object);
     let mut loader = EbpfLoader::new();

@@ -249,7 +249,7 @@ fn the_source_stands_before_what_it_became() {
         value.span = Span::new(8, 17);
     }
     let object = object(function, maps(), &Scope::default()).expect("small");
-    let source = Source { name: "test".to_owned(), text: text.to_owned() };
+    let source = Source::new("test", text);
     let found = disassemble(&object, &source);
     let program = found.split("\n\n").next().expect("the program");
     assert_eq!(

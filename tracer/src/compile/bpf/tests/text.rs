@@ -10,7 +10,7 @@ use crate::compile::source::Source;
 #[track_caller]
 fn assert_code(function: Function, expected: &str) {
     let (lines, _) = compile(&function);
-    let source = Source { name: "test".to_owned(), text: String::new() };
+    let source = Source::new("test", String::new());
     let found = listing(&lines, &source);
     let trimmed = |text: &str| text.trim().lines().map(str::trim).collect::<Vec<_>>().join("\n");
     assert_eq!(trimmed(&found), trimmed(expected));

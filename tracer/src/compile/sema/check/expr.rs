@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Checker;
 use super::operand::{Operand, bool_literal, constant, convert, integer, negated, string, truth, truth_value};
 use crate::compile::diagnostics::Diagnostic;
+use crate::compile::expand::shown;
 use crate::compile::sema::builtins::{self, Becomes};
 use crate::compile::sema::constants;
 use crate::compile::sema::policy::Data;
@@ -87,16 +88,23 @@ impl Checker<'_> {
 
     fn variable(&mut self, name: &str, span: Span) -> Operand {
         let Some(id) = self.find_local(name) else {
-            let error = Diagnostic::error(span, format!("undefined or undeclared variable `${name}`"));
-            let in_sight: Vec<String> = self.scopes.iter().flatten().map(|(name, _)| format!("${name}")).collect();
-            let error = proposing(error, &format!("${name}"), in_sight.iter().map(String::as_str));
+            let shown_name = format!("${}", shown(name));
+            let error = Diagnostic::error(span, format!("undefined or undeclared variable `{shown_name}`"));
+            // Inside of a macro or function, only its own variables are to be had.
+            let of_call = |name: &str| name.strip_prefix(shown(name)).map(str::to_owned);
+            let in_sight = self.scopes.iter().flatten().filter(|(known, _)| of_call(known) == of_call(name));
+            let in_sight: Vec<String> = in_sight.map(|(known, _)| format!("${}", shown(known))).collect();
+            let error = proposing(error, &shown_name, in_sight.iter().map(String::as_str));
             return self.refuse_with(error);
         };
         let local = self.local_mut(id);
         local.used.get_or_insert(span);
         let (ty, assigned) = (local.ty.clone(), local.assigned);
         if !assigned {
-            self.report(Diagnostic::warning(span, format!("`${name}` is used before anything is assigned to it")));
+            self.report(Diagnostic::warning(
+                span,
+                format!("`${}` is used before anything is assigned to it", shown(name)),
+            ));
         }
         Operand::new(ty, ExprKind::Local(id), span)
     }

@@ -151,7 +151,7 @@ fn as_declared(operand: Operand, declared: Ty) -> Option<Operand> {
 
 /// An expression of the catalogue, as if it stood in the script; `None` if it is none.
 fn expression(text: &str, span: Span) -> Option<ast::Expr> {
-    let source = Source { name: "catalogue".into(), text: format!("begin {{ print({text}); }}") };
+    let source = Source::new("catalogue", format!("begin {{ print({text}); }}"));
     let parsed = syntax::parse(&source);
     if !parsed.errors.is_empty() {
         return None;
@@ -226,8 +226,8 @@ mod tests {
             if row.members(&types).is_empty() {
                 continue;
             }
-            let parsed = syntax::parse(&Source { name: "test".into(), text });
-            if let Err(findings) = crate::compile::sema::analyse(&parsed.script, &target) {
+            let parsed = syntax::parse(&Source::new("test", text));
+            if let Err(findings) = crate::compile::sema::analyse(&parsed.script, Vec::new(), &target) {
                 wrong.push(format!("{}: {findings:#?}", row.name));
             }
         }

@@ -38,6 +38,7 @@ use super::probes::Event;
 use super::typed::{self, LocalId};
 use super::types::Ty;
 use crate::compile::diagnostics::{Diagnostic, Severity};
+use crate::compile::expand::shown;
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 use crate::compile::target::Target;
@@ -194,8 +195,8 @@ impl<'a> Checker<'a> {
         self.check_maps_are_defined();
         let errors = self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
         for local in self.locals.iter().flatten() {
-            let name = &local.name;
-            if !local.assigned {
+            let name = shown(&local.name);
+            if !local.assigned && !name.ends_with("()") {
                 let warning = format!("nothing is ever assigned to `${name}`");
                 self.diagnostics.push(Diagnostic::warning(local.place, warning).label("declared here"));
             }

@@ -4,6 +4,7 @@ use super::maps::MapValue;
 use super::operand::{convert, truth};
 use super::{Checker, Operand};
 use crate::compile::diagnostics::Diagnostic;
+use crate::compile::expand::shown;
 use crate::compile::sema::builtins::{self, Becomes};
 use crate::compile::sema::typed::{ExprKind, LocalId, Stmt, StmtKind};
 use crate::compile::sema::types::Ty;
@@ -123,17 +124,13 @@ impl Checker<'_> {
                     None => return,
                 }
             }
-            S::Import(_) => return self.refuse_stmt(span, "`import`"),
+            S::Import(_) => return self.error(span, "`import` stands outside of all probes, before the first of them"),
             S::Break if self.loops > 0 => StmtKind::Break,
             S::Continue if self.loops > 0 => StmtKind::Continue,
             S::Break => return self.error(span, "`break` stands outside of any loop"),
             S::Continue => return self.error(span, "`continue` stands outside of any loop"),
         };
         into.push(Stmt { kind, span });
-    }
-
-    fn refuse_stmt(&mut self, span: Span, what: &str) {
-        self.error(span, format!("{what} is not supported yet"));
     }
 
     fn unroll_count(&mut self, count: &ast::Expr) -> Option<i64> {
@@ -202,7 +199,7 @@ impl Checker<'_> {
     ) {
         let value = value.map(|value| self.expr(value));
         if let Some(known) = self.find_local(&name.text) {
-            let error = Diagnostic::error(name.span, format!("`${}` is declared already", name.text))
+            let error = Diagnostic::error(name.span, format!("`${}` is declared already", shown(&name.text)))
                 .also(self.local(known).place, "here")
                 .help("a variable cannot be declared again while it is in sight");
             return self.report(error);
@@ -289,7 +286,7 @@ impl Checker<'_> {
         if value.ty.is_unknown() {
             return;
         }
-        let name = self.local(id).name.clone();
+        let name = shown(&self.local(id).name).to_owned();
         if value.ty.shape().is_none() {
             return self
                 .error(value.span(), format!("a value of type `{}` cannot be assigned to a variable", value.ty));
@@ -307,10 +304,18 @@ impl Checker<'_> {
                 into.push(Stmt { kind: StmtKind::SetLocal(id, convert(value, &ty)), span });
             }
             None => {
-                let message = format!("type mismatch: `${name}` cannot hold a value of type `{}`", value.ty);
-                let error = Diagnostic::error(value.span(), message)
-                    .label(format!("`{}`", value.ty))
-                    .also(place, format!("`${name}` is of type `{own}`"));
+                let (message, there) = match name.ends_with("()") {
+                    true => (
+                        format!("`{name}` cannot return a value of type `{}`", value.ty),
+                        format!("it returns `{own}`"),
+                    ),
+                    false => (
+                        format!("type mismatch: `${name}` cannot hold a value of type `{}`", value.ty),
+                        format!("`${name}` is of type `{own}`"),
+                    ),
+                };
+                let error =
+                    Diagnostic::error(value.span(), message).label(format!("`{}`", value.ty)).also(place, there);
                 self.report(error);
             }
         }
@@ -331,6 +336,7 @@ impl Checker<'_> {
                         return Operand::new(operand.ty.clone(), ExprKind::LocalAdd { local, delta, post }, span);
                     }
                     other => {
+                        let name = shown(name);
                         let message = format!("`${name}` cannot be counted up or down: it is of type `{other}`");
                         return self.refuse(span, message);
                     }

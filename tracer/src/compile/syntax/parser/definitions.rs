@@ -35,7 +35,8 @@ impl Parser<'_> {
             self.take_name()
         } else {
             // Numbered by how many definitions there are: no two get the same.
-            let text = format!("{outer}.{}", self.script.definitions.len());
+            let number = self.before.definitions.len() + self.script.definitions.len();
+            let text = format!("{outer}.{number}");
             Name { text, span: start }
         };
         packed |= self.attributes();
@@ -292,13 +293,14 @@ impl Parser<'_> {
 
     /// The value of an enumerator or a `#define` seen so far.
     fn named_constant(&self, name: &str, steps: &mut u32) -> Option<u64> {
-        let defined = self.script.macros.iter().find(|definition| {
+        let defined = self.script.macros.iter().chain(&self.before.macros).find(|definition| {
             definition.name.text == name && definition.parameters.is_empty() && definition.body.statements.is_empty()
         });
         if let Some(value) = defined.and_then(|definition| definition.body.value.as_deref()) {
             return self.evaluate(value, steps);
         }
-        self.script.definitions.iter().find_map(|definition| match &definition.kind {
+        let definitions = self.script.definitions.iter().chain(&self.before.definitions);
+        definitions.clone().find_map(|definition| match &definition.kind {
             DefinitionKind::Enum(enumerators) => self.enumerator(enumerators, name, steps),
             _ => None,
         })

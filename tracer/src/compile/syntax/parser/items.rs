@@ -321,7 +321,7 @@ impl Parser<'_> {
             return self.skip_past_item();
         }
         let returns = self.type_name();
-        let body = self.block(BlockUse::Action);
+        let body = self.block(BlockUse::Value);
         self.script.functions.push(Function { name, parameters, returns, body, span: self.since(start) });
     }
 
@@ -347,7 +347,7 @@ impl Parser<'_> {
         let span = self.bump().span;
         let (keyword, rest) = split_directive(line);
         match keyword {
-            _ if line.starts_with("#!") && span.start == 0 => {}
+            _ if line.starts_with("#!") && self.at == 1 => {}
             "include" => self.warnings.push(
                 Diagnostic::warning(span, "headers are not read")
                     .help("kernel types come from the running kernel's BTF; define constants with `#define`"),

@@ -33,8 +33,8 @@ const MAX_HEIGHT: u32 = 512;
 /// How often the rest of the script may be lexed again.
 const MAX_RESTARTS: u32 = 8;
 
-/// Parses all that `lexer` gives.
-pub(super) fn parse_script(text: &str, mut lexer: Lexer<'_>, parameters: &[String]) -> Parsed {
+/// Parses all that `lexer` gives. `before` is what has been read of other files.
+pub(super) fn parse_script(text: &str, mut lexer: Lexer<'_>, parameters: &[String], before: &Script) -> Parsed {
     let mut parser = Parser {
         text,
         tokens: lexer.tokens(),
@@ -42,6 +42,7 @@ pub(super) fn parse_script(text: &str, mut lexer: Lexer<'_>, parameters: &[Strin
         at: 0,
         statement_at: 0,
         parameters,
+        before,
         script: Script::default(),
         errors: Vec::new(),
         warnings: Vec::new(),
@@ -69,6 +70,8 @@ struct Parser<'s> {
     /// Where the statement that is being parsed begins.
     statement_at: usize,
     parameters: &'s [String],
+    /// What has been read of other files.
+    before: &'s Script,
     script: Script,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
