@@ -6,6 +6,7 @@ mod telling;
 mod world;
 
 use std::collections::BTreeMap;
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, IsTerminal, Write};
@@ -25,6 +26,7 @@ use crate::cli::status::Status;
 use crate::cli::{self, doctor::Diagnosis};
 use crate::compile::bpf::runtime::Library;
 use crate::compile::diagnostics::{Diagnostic, render_all};
+use crate::compile::sema::config::Environment;
 use crate::compile::sema::{uprobes, usdt};
 use crate::compile::source::Source;
 use crate::compile::target::Target;
@@ -104,7 +106,7 @@ fn trace(run: &Run) -> Result<Status> {
     };
     let mentions = compile::mentions(&run.source, &run.positional);
     let (binaries, places) = look(run, &mentions.files);
-    let target = target(run, &facts, scope, types.ok(), command.as_ref(), mentions, binaries);
+    let target = target(run, &facts, scope, types.ok(), command.as_ref(), mentions, binaries)?;
     let compiled = compile::compile(&run.source, &target, &library(run));
     let Compiled { object, plan, places: origins, warnings } =
         compiled.map_err(|failure| script_error(failure, &run.source))?;
@@ -208,7 +210,7 @@ fn emit(run: &Run, stage: Stage) -> Result<Status> {
     };
     let mentions = compile::mentions(source, &run.positional);
     let (binaries, _) = look(run, &mentions.files);
-    let target = target(run, &facts, scope, types.ok(), None, mentions, binaries);
+    let target = target(run, &facts, scope, types.ok(), None, mentions, binaries)?;
     let text = compile::emit(stage, source, &target, &library(run)).map_err(|failure| script_error(failure, source))?;
     let (mut output, _) = Output::open(&run.output)?;
     output.write_all(&text)?;
@@ -316,6 +318,15 @@ fn cgroups(paths: Vec<String>) -> BTreeMap<String, Result<u64, String>> {
     paths.into_iter().map(|path| (path.clone(), id(&path))).collect()
 }
 
+/// What the environment sets; what it says to no effect is said.
+fn environment(run: &Run) -> Result<Environment> {
+    let variables =
+        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let (environment, remarks) = Environment::read(variables).map_err(high::UsageError::Other)?;
+    remarks.iter().for_each(|remark| say(run, &format!("warning: {remark}")));
+    Ok(environment)
+}
+
 /// The facts that the compiler wants.
 fn target(
     run: &Run,
@@ -325,9 +336,9 @@ fn target(
     command: Option<&Command>,
     mentions: Mentions,
     binaries: Binaries,
-) -> Target {
+) -> Result<Target> {
     let kernel = facts.kernel.version;
-    Target {
+    Ok(Target {
         kernel_functions: functions::look(&mentions.kernel_functions, types.as_deref()),
         kernel,
         possible_cpus: facts.kernel.possible_cpus.unwrap_or(1),
@@ -337,12 +348,13 @@ fn target(
         scope,
         positional: run.positional.clone(),
         named: run.named.clone(),
+        environment: environment(run)?,
         command_pid: command.map(Command::pid),
         binaries,
         cgroups: cgroups(mentions.cgroups),
         allow_unsafe: run.allow_unsafe,
         level: run.level,
-    }
+    })
 }
 
 fn meta(facts: &Facts, scope: String) -> Meta {
@@ -406,7 +418,12 @@ fn last_words(run: &Run, outcome: &Outcome) -> String {
 
 /// Diagnostics as text: the only place where they become it.
 fn render(diagnostics: &[Diagnostic], source: &Source) -> String {
-    render_all(diagnostics, source, io::stderr().is_terminal())
+    let colored = match env::var("BPFTRACE_COLOR").as_deref() {
+        Ok("always") => true,
+        Ok("never") => false,
+        _ => io::stderr().is_terminal(),
+    };
+    render_all(diagnostics, source, colored)
 }
 
 /// Says something on stderr, unless there is nothing to say or `-q` was given.

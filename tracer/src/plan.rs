@@ -188,8 +188,13 @@ pub struct UprobeSite {
 pub enum Storage {
     /// A hash map shared by all CPUs. Keys are as [`Map::key`] lays them out.
     Hash,
+    /// The same, but a new key takes the place of the one that was not used for the longest time, as far as the kernel
+    /// keeps count of that.
+    LruHash,
     /// A per-CPU hash of an aggregation: keys have the generation (`u64`) before them.
     PerCpuHash,
+    /// The same, but a new key takes the place of one that was not used for long.
+    PerCpuLruHash,
     /// A hash of an aggregation that is not per-CPU, for values so large that to make one for each CPU whenever a key
     /// appears might fail. Keys have the generation (`u32`) and a CPU's number (`u32`) before them.
     SharedHash {
@@ -230,8 +235,10 @@ impl Map {
     pub fn key_size(&self) -> u32 {
         let own = self.own_key_size();
         match self.storage {
-            Storage::Hash => own.max(8),
-            Storage::PerCpuHash | Storage::SharedHash { .. } => own + agg::GENERATION_SIZE as u32,
+            Storage::Hash | Storage::LruHash => own.max(8),
+            Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::SharedHash { .. } => {
+                own + agg::GENERATION_SIZE as u32
+            }
             Storage::PerCpuArray { .. } | Storage::TaskStorage => 4,
         }
     }

@@ -19,7 +19,7 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// What is wrong, in one sentence without a full stop.
     pub message: String,
-    /// Where.
+    /// Where; [`Span::NOWHERE`] if it is not about a part of the text.
     pub span: Span,
     /// What stands under the caret; may be empty.
     pub label: String,
@@ -45,6 +45,11 @@ impl Diagnostic {
     /// A warning at `span`.
     pub fn warning(span: Span, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(span, message) }
+    }
+
+    /// Whether the script can run all the same.
+    pub fn is_warning(&self) -> bool {
+        self.severity == Severity::Warning
     }
 
     /// The same with a text under the caret.
@@ -75,7 +80,7 @@ impl Diagnostic {
         let also = self.also.iter().map(|(span, label)| (*span, label, AnnotationKind::Context));
         // Each file is shown once, that of the finding first.
         let mut files: Vec<(Span, Snippet<'_, _>)> = Vec::new();
-        for (span, label, kind) in std::iter::once(primary).chain(also) {
+        for (span, label, kind) in std::iter::once(primary).chain(also).filter(|(span, ..)| *span != Span::NOWHERE) {
             let (name, file) = source.file_at(span.start);
             let within = |at: u32| (at.min(file.end) - file.start) as usize;
             let annotation = kind.span(within(span.start)..within(span.end)).label(label);

@@ -71,6 +71,9 @@ pub struct Span {
 }
 
 impl Span {
+    /// Of what is not about any part of the text.
+    pub const NOWHERE: Span = Span { start: u32::MAX, end: u32::MAX };
+
     /// The span from `start` to before `end`.
     pub fn new(start: usize, end: usize) -> Self {
         Self { start: start as u32, end: end as u32 }

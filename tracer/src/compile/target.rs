@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::sema::config::Environment;
 use super::sema::policy::Level;
 use crate::host::btf::Btf;
 use crate::host::elf::Binaries;
@@ -36,6 +37,8 @@ pub struct Target {
     /// What `getopt("name", …)` finds: `--name=VALUE`, or `--name` alone, which is true. Options of a script's header
     /// come here too.
     pub named: Vec<(String, Option<String>)>,
+    /// What the environment sets.
+    pub environment: Environment,
     /// The pid of the command of `-c`, for `cpid`, as the scope's pid namespace numbers it.
     pub command_pid: Option<u32>,
     /// What is known of the programs and libraries that the script names.

@@ -106,8 +106,8 @@ impl Maps {
         let Some(map) = map else { return Ok(()) };
         match *storage {
             Storage::PerCpuArray { first, entries } => drain_array(map, old, first, entries, *has_key, merge),
-            Storage::PerCpuHash | Storage::SharedHash { .. } => drain_hash(map, old, merge),
-            Storage::Hash | Storage::TaskStorage => Ok(()),
+            Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::SharedHash { .. } => drain_hash(map, old, merge),
+            Storage::Hash | Storage::LruHash | Storage::TaskStorage => Ok(()),
         }
     }
 
@@ -249,9 +249,12 @@ impl Maps {
 /// What aya knows of a map that can be read.
 fn data(map: &AyaMap) -> Option<&MapData> {
     match map {
-        AyaMap::Array(data) | AyaMap::HashMap(data) | AyaMap::PerCpuArray(data) | AyaMap::PerCpuHashMap(data) => {
-            Some(data)
-        }
+        AyaMap::Array(data)
+        | AyaMap::HashMap(data)
+        | AyaMap::LruHashMap(data)
+        | AyaMap::PerCpuArray(data)
+        | AyaMap::PerCpuHashMap(data)
+        | AyaMap::PerCpuLruHashMap(data) => Some(data),
         _ => None,
     }
 }

@@ -67,6 +67,7 @@ fn data(map: &Map) -> Option<&MapData> {
         | Map::LruHashMap(data)
         | Map::PerCpuArray(data)
         | Map::PerCpuHashMap(data)
+        | Map::PerCpuLruHashMap(data)
         | Map::PerfEventArray(data)
         | Map::RingBuf(data)
         | Map::StackTraceMap(data)

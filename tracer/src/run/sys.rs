@@ -268,7 +268,9 @@ impl RawMap {
         let info: MapInfo = map.info()?;
         let value_size = info.value_size() as usize;
         let value_size = match info.map_type()? {
-            MapType::PerCpuHash | MapType::PerCpuArray => value_size.next_multiple_of(8) * cpus,
+            MapType::PerCpuHash | MapType::LruPerCpuHash | MapType::PerCpuArray => {
+                value_size.next_multiple_of(8) * cpus
+            }
             _ => value_size,
         };
         let fd = map.fd().as_fd().try_clone_to_owned().map_err(MapError::IoError)?;

@@ -121,6 +121,7 @@ fn compile_adjusted(text: &str, scope: Scope, library: &Library, adjust: impl Fn
         scope,
         positional: Vec::new(),
         named: Vec::new(),
+        environment: Default::default(),
         command_pid: None,
         binaries: Default::default(),
         cgroups: Default::default(),

@@ -19,6 +19,7 @@ pub fn target(script: &str) -> Target {
         scope: Scope::default(),
         positional: Vec::new(),
         named: Vec::new(),
+        environment: Default::default(),
         command_pid: None,
         binaries: Default::default(),
         cgroups: Default::default(),

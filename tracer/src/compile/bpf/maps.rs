@@ -32,6 +32,10 @@ pub enum MapKind {
     PerCpuHash = 5,
     /// `BPF_MAP_TYPE_PERCPU_ARRAY`
     PerCpuArray = 6,
+    /// `BPF_MAP_TYPE_LRU_HASH`
+    LruHash = 9,
+    /// `BPF_MAP_TYPE_LRU_PERCPU_HASH`
+    PerCpuLruHash = 10,
     /// `BPF_MAP_TYPE_TASK_STORAGE`: the kernel wants BTF for it.
     TaskStorage = 29,
 }
@@ -49,6 +53,8 @@ impl MapDefinition {
             Storage::Hash => (MapKind::Hash, map.max_entries),
             // While user space reads the entries of one generation, programs add those of the next.
             Storage::PerCpuHash => (MapKind::PerCpuHash, map.max_entries.saturating_mul(2)),
+            Storage::LruHash => (MapKind::LruHash, map.max_entries),
+            Storage::PerCpuLruHash => (MapKind::PerCpuLruHash, map.max_entries.saturating_mul(2)),
             Storage::SharedHash { .. } => (MapKind::Hash, map.max_entries.saturating_mul(2)),
             Storage::PerCpuArray { entries, .. } => (MapKind::PerCpuArray, entries * 2),
             Storage::TaskStorage => (MapKind::TaskStorage, 0),
@@ -56,7 +62,8 @@ impl MapDefinition {
         let size = u64::from(map.key_size() + map.value_size()) * u64::from(max_entries);
         let on_demand = match kind {
             MapKind::Hash | MapKind::PerCpuHash => size > PREALLOCATED,
-            MapKind::PerCpuArray => false,
+            // The kernel keeps an order among entries that are all there from the start.
+            MapKind::PerCpuArray | MapKind::LruHash | MapKind::PerCpuLruHash => false,
             MapKind::TaskStorage => true,
         };
         Self {

@@ -8,11 +8,13 @@ use std::collections::{HashMap, HashSet};
 
 use super::builtins;
 use super::check::numbered;
+use super::config::{Missing, Settings};
 use super::events::{self, Field};
 use super::probes::{self, Event, Site};
 use super::typed::Selector;
 use super::usdt;
-use crate::compile::diagnostics::Diagnostic;
+use crate::compile::diagnostics::{Diagnostic, Severity};
+use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 use crate::compile::target::Target;
 use crate::host::elf::usdt::Argument;
@@ -49,7 +51,11 @@ impl Instance<'_> {
 }
 
 /// The instances of all clauses in script order, and the names of all probes.
-pub fn instances<'a>(script: &'a ast::Script, target: &Target) -> (Vec<Instance<'a>>, Vec<String>, Vec<Diagnostic>) {
+pub fn instances<'a>(
+    script: &'a ast::Script,
+    settings: &Settings,
+    target: &Target,
+) -> (Vec<Instance<'a>>, Vec<String>, Vec<Diagnostic>) {
     let mut instances = Vec::new();
     let mut names = Names::default();
     let mut diagnostics = Vec::new();
@@ -58,6 +64,11 @@ pub fn instances<'a>(script: &'a ast::Script, target: &Target) -> (Vec<Instance<
         for spec in &probe.specs {
             match probes::expand(spec, target) {
                 Ok(expanded) => sites.extend(expanded),
+                Err(missing) if probes::looks_for_a_place(spec) => match settings.missing_probes {
+                    Missing::Refuse => diagnostics.push(missing),
+                    Missing::Warn => diagnostics.push(Diagnostic { severity: Severity::Warning, ..missing }),
+                    Missing::Ignore => {}
+                },
                 Err(diagnostic) => diagnostics.push(diagnostic),
             }
         }
@@ -68,6 +79,14 @@ pub fn instances<'a>(script: &'a ast::Script, target: &Target) -> (Vec<Instance<
             _ => seen.insert((site.name.clone(), None)),
         });
         split(probe, sites, target, &mut names, &mut instances);
+    }
+    let places: usize = instances.iter().map(|instance: &Instance<'_>| instance.sites.len()).sum();
+    if let Some(most) = settings.max_probes.filter(|most| places > *most) {
+        let error = Diagnostic::error(Span::NOWHERE, format!("the script has {places} probes, and may have {most}"));
+        diagnostics.push(error.help("set `max_probes` to as many, or leave it away"));
+    }
+    if instances.is_empty() && !script.probes.is_empty() && diagnostics.iter().all(Diagnostic::is_warning) {
+        diagnostics.push(Diagnostic::error(Span::NOWHERE, "none of the script's probes is there"));
     }
     (instances, names.list, diagnostics)
 }

@@ -7,7 +7,7 @@ pub mod builtins;
 pub mod catalogue;
 mod check;
 mod clauses;
-mod config;
+pub mod config;
 mod constants;
 mod ctypes;
 mod events;
@@ -50,12 +50,14 @@ pub struct Analysed {
 pub fn analyse(script: &ast::Script, found: Vec<Diagnostic>, target: &Target) -> Result<Analysed, Vec<Diagnostic>> {
     let mut diagnostics = found;
     diagnostics.extend(whole::check(script));
-    let (settings, findings) = config::settings(script);
+    diagnostics.extend(whole::unasked(script, target));
+    let (settings, findings) = config::settings(script, &target.environment);
     diagnostics.extend(findings);
-    let (instances, probes, errors) = clauses::instances(script, target);
+    let (instances, probes, errors) = clauses::instances(script, &settings, target);
     diagnostics.extend(errors);
     let checked = check::check(&instances, &script.definitions, &settings, target);
     diagnostics.extend(checked.diagnostics);
+    diagnostics.extend(storage::misdeclared(&checked.maps, &settings));
     diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         return Err(diagnostics);

@@ -129,6 +129,13 @@ impl Event {
     }
 }
 
+/// Whether a specification, of a kind that there is, names a place which may be there or not.
+pub fn looks_for_a_place(spec: &ast::ProbeSpec) -> bool {
+    let kind = spec.fields.first().map_or("", |kind| kind.text.as_str());
+    let looks = matches!(kind, "tracepoint" | "t" | "rawtracepoint" | "rt" | "uprobe" | "u" | "uretprobe" | "ur");
+    spec.fields.len() > 1 && (looks || usdt::is_kind(kind) || kprobes::kind(kind).is_some())
+}
+
 /// Probe kinds of bpftrace's language that are refused so far, with their aliases.
 const NOT_YET: [&str; 5] = ["bench", "iter", "it", "self", "test"];
 

@@ -13,10 +13,13 @@
 //!   slabs, which had room for all, and only CPUs that see a key take memory for it. If entries are deleted, which must
 //!   take away the values of all CPUs in one step, there is one value for all, updated by atomic instructions.
 //! * Plain values live in a hash.
+//! * A map that is declared to drop its oldest keys does: what was counted for them is gone. Of an aggregation, what user
+//!   space has read before that stays.
 
 use super::check::{Domain, MapState, MapValue, Use, UseKind};
 use super::config::Settings;
 use super::types::Ty;
+use crate::compile::diagnostics::Diagnostic;
 use crate::compile::target::Target;
 use crate::plan::{Aggregation, Map, Storage, Value};
 
@@ -35,8 +38,11 @@ pub fn map(state: &MapState, probes: usize, settings: &Settings, target: &Target
         Some((ty, _)) => Some(ty.shape()?),
         None => None,
     };
+    let lru = settings.declared(&state.name).is_some_and(|declared| declared.drops_oldest);
     let (value, storage) = match &state.value {
+        MapValue::Plain(ty, _) if lru => (Value::Plain(ty.shape()?), Storage::LruHash),
         MapValue::Plain(ty, _) => (Value::Plain(ty.shape()?), plain(state, target)),
+        &MapValue::Aggregation(aggregation, _) if lru => (Value::Aggregation(aggregation), Storage::PerCpuLruHash),
         &MapValue::Aggregation(aggregation, _) => {
             (Value::Aggregation(aggregation), aggregated(state, aggregation, probes, target))
         }
@@ -46,14 +52,32 @@ pub fn map(state: &MapState, probes: usize, settings: &Settings, target: &Target
     // Between two reports, an aggregation in a hash has keys of two generations.
     let aggregated_keys = keys * 2;
     let max_entries = match storage {
-        Storage::Hash if key.is_none() => 1,
-        Storage::Hash => keys,
-        Storage::PerCpuHash | Storage::SharedHash { by_cpu: false } => aggregated_keys,
+        Storage::Hash | Storage::LruHash if key.is_none() => 1,
+        Storage::Hash | Storage::LruHash => keys,
+        Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::SharedHash { by_cpu: false } => aggregated_keys,
         Storage::SharedHash { by_cpu: true } => aggregated_keys * target.possible_cpus.min(SEEN_BY_CPUS),
         Storage::PerCpuArray { entries, .. } => entries,
         Storage::TaskStorage => 0,
     };
     Some(Map { name: state.name.clone(), storage, key, value, max_entries })
+}
+
+/// What declarations say of maps that are not of that kind.
+pub fn misdeclared(maps: &[MapState], settings: &Settings) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for state in maps {
+        let Some(declared) = settings.declared(&state.name).filter(|declared| declared.drops_oldest) else { continue };
+        let (fits, place, what, right) = match state.value {
+            MapValue::Plain(_, place) => (!declared.of_aggregations, place, "plain values", "lruhash"),
+            MapValue::Aggregation(_, place) => (declared.of_aggregations, place, "an aggregation", "percpulruhash"),
+            MapValue::Unknown => continue,
+        };
+        if !fits {
+            let error = Diagnostic::error(declared.place, format!("`{}` is of another kind", state.name));
+            found.push(error.label(format!("expected `{right}`")).also(place, format!("it holds {what}")));
+        }
+    }
+    found
 }
 
 /// Whether what is left in the map is printed at the end.

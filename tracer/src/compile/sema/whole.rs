@@ -1,8 +1,11 @@
 //! What a script must have, and must not, outside of its probes.
 
 use super::builtins;
-use crate::compile::diagnostics::Diagnostic;
-use crate::compile::syntax::ast;
+use crate::compile::diagnostics::{Diagnostic, did_you_mean};
+use crate::compile::expand::walk::{Walk, walk_block, walk_expr, walk_stmt};
+use crate::compile::source::Span;
+use crate::compile::syntax::ast::{self, Block, Expr, ExprKind, Stmt};
+use crate::compile::target::Target;
 
 /// An error for each thing that is wrong.
 pub fn check(script: &ast::Script) -> Vec<Diagnostic> {
@@ -19,4 +22,55 @@ pub fn check(script: &ast::Script) -> Vec<Diagnostic> {
         all.push(Diagnostic::error(Default::default(), "the script has no probes"));
     }
     all
+}
+
+/// An error for each option that is given to the script, and that it does not ask for.
+pub fn unasked(script: &ast::Script, target: &Target) -> Vec<Diagnostic> {
+    if target.named.is_empty() {
+        return Vec::new();
+    }
+    let mut asked = Asked(Vec::new());
+    for mut probe in script.probes.clone() {
+        probe.predicate.iter_mut().for_each(|predicate| asked.expr(predicate));
+        asked.block(&mut probe.body);
+    }
+    let asked = asked.0;
+    let unknown = target.named.iter().filter(|(name, _)| !asked.contains(name));
+    unknown
+        .map(|(name, _)| {
+            let error = Diagnostic::error(Span::NOWHERE, format!("the script has no option `--{name}`"));
+            match did_you_mean(name, asked.iter().map(String::as_str)) {
+                Some(near) => error.help(format!("did you mean `--{near}`?")),
+                None if asked.is_empty() => error,
+                None => {
+                    let all: Vec<_> = asked.iter().map(|name| format!("`--{name}`")).collect();
+                    error.help(format!("it asks for {}", all.join(", ")))
+                }
+            }
+        })
+        .collect()
+}
+
+/// The options that a script asks for, each once.
+struct Asked(Vec<String>);
+
+impl Walk for Asked {
+    fn expr(&mut self, expr: &mut Expr) {
+        if let ExprKind::Call { name, arguments } = &expr.kind
+            && name.text == "getopt"
+            && let Some(Expr { kind: ExprKind::String(option), .. }) = arguments.first()
+            && !self.0.contains(option)
+        {
+            self.0.push(option.clone());
+        }
+        walk_expr(self, expr);
+    }
+
+    fn stmt(&mut self, stmt: &mut Stmt) {
+        walk_stmt(self, stmt);
+    }
+
+    fn block(&mut self, block: &mut Block) {
+        walk_block(self, block);
+    }
 }

@@ -30,7 +30,7 @@ impl Lowering<'_> {
         };
         let place = self.temporary(size);
         let mut start = 0;
-        if matches!(storage, Storage::PerCpuHash | Storage::SharedHash { .. }) {
+        if matches!(storage, Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::SharedHash { .. }) {
             let mut generation = self.b.generation(map);
             if storage == (Storage::SharedHash { by_cpu: true }) {
                 let cpu = self.builtin(Builtin::Cpu);
@@ -239,7 +239,11 @@ impl Lowering<'_> {
     /// `delete(@x[key])`.
     pub(super) fn delete(&mut self, map: MapId, key: Option<&Expr>) {
         match self.map(map).storage {
-            Storage::Hash | Storage::PerCpuHash | Storage::SharedHash { by_cpu: false } => {
+            Storage::Hash
+            | Storage::LruHash
+            | Storage::PerCpuHash
+            | Storage::PerCpuLruHash
+            | Storage::SharedHash { by_cpu: false } => {
                 let key = self.key(map, key);
                 let map = self.b.map(map);
                 // It fails only where there is no such key.
