@@ -20,5 +20,15 @@ pub const HEADER_SIZE: usize = size_of::<RecordHeader>();
 /// there was no room in it. The record belongs behind all that lies before that position.
 pub const STAMP_SIZE: usize = 8;
 
+/// The texts that `join` takes, and the bytes that each may have, its NUL included: as many as in bpftrace.
+pub const JOINED_TEXTS: usize = 16;
+/// See [`JOINED_TEXTS`].
+pub const JOINED_SIZE: usize = 1024;
+
+/// Bytes before the texts of `join` in its record: how many bytes follow.
+pub const JOINED_HEAD: usize = 8;
+/// Bytes that the texts of `join` may have together.
+pub const JOINED_MAX: u32 = (JOINED_TEXTS * JOINED_SIZE) as u32;
+
 /// Bytes of `CONTROL`.
 pub const CONTROL_SIZE: u32 = 1 << 16;

@@ -33,6 +33,7 @@ use crate::compile::target::Target;
 use crate::compile::{self, Compiled, Failure, Mentions, Stage};
 use crate::host::btf::{Btf, BtfError};
 use crate::host::cgroupfs;
+use crate::host::clock;
 use crate::host::elf::{self, Binaries, Mention, Root};
 use crate::host::facts::Facts;
 use crate::host::functions;
@@ -352,6 +353,7 @@ fn target(
         command_pid: command.map(Command::pid),
         binaries,
         cgroups: cgroups(mentions.cgroups),
+        tai_offset: clock::tai_offset(),
         allow_unsafe: run.allow_unsafe,
         level: run.level,
     })

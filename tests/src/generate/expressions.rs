@@ -1,7 +1,7 @@
 //! Choices → expressions, of the type that is asked for.
 
 use super::make::Maker;
-use super::tree::{Binary, Entry, Expr, Holds, Kind, Stmt};
+use super::tree::{Binary, Entry, Expr, Function, Holds, Kind, Stmt};
 use super::types::{Int, Ty};
 
 /// Small numbers, and those at which arithmetic is likely to go wrong.
@@ -11,6 +11,9 @@ const NUMBERS: [i128; 22] = [
     (1 << 63) - 1, (1 << 64) - 1,
 ];
 
+/// The most bytes of two texts put together.
+const LONGEST: usize = 1024;
+
 const TEXTS: [&str; 8] = ["", "a", "b", "ab", "peer", "a b", "abcdefgh", "a-text_of some length, 40 bytes in all.."];
 
 impl Maker<'_> {
@@ -19,7 +22,7 @@ impl Maker<'_> {
         if depth == 0 {
             return self.int_leaf();
         }
-        match self.pick(14) {
+        match self.pick(15) {
             0 => self.int_leaf(),
             1..=5 => self.arithmetic(depth - 1),
             6 => {
@@ -45,6 +48,7 @@ impl Maker<'_> {
                 Expr { ty, kind: Kind::OrElse(Box::new(first), Box::new(otherwise)) }
             }
             11 => self.block_value(depth - 1),
+            12 => self.int_called(depth - 1).unwrap_or_else(|| self.int_leaf()),
             _ => self.int_place(depth - 1).unwrap_or_else(|| self.int_leaf()),
         }
     }
@@ -72,6 +76,27 @@ impl Maker<'_> {
             return self.part(|ty| matches!(ty, Ty::Int(_)));
         }
         self.map_value(depth, |ty| matches!(ty, Ty::Int(_)))
+    }
+
+    /// What a function says of a text, of a number, or of a map.
+    fn int_called(&mut self, depth: u32) -> Option<Expr> {
+        let (ty, kind) = match self.pick(4) {
+            0 => (Int::U64, Kind::Call(Function::Strlen, vec![self.text_place()?])),
+            1 => (Int::I64, Kind::Call(Function::Strstr, vec![self.text_place()?, self.text(depth)])),
+            2 => {
+                let value = self.not_literal(depth);
+                let int = Int { signed: false, literal: false, ..value.ty.int()? };
+                (int, Kind::Call(Function::Bswap, vec![value]))
+            }
+            _ => (Int::I64, Kind::Entries(self.keyed_plain_map()?)),
+        };
+        Some(Expr { ty: Ty::Int(ty), kind })
+    }
+
+    /// A text that is not written out.
+    fn text_place(&mut self) -> Option<Expr> {
+        let found = self.local(|ty| matches!(ty, Ty::Str(_)));
+        found.or_else(|| self.map_value(0, |ty| matches!(ty, Ty::Str(_)))).or_else(|| self.opaque_text())
     }
 
     fn arithmetic(&mut self, depth: u32) -> Expr {
@@ -153,7 +178,10 @@ impl Maker<'_> {
         if a.is_literal() && b.is_literal() {
             a = self.local(|ty| matches!(ty, Ty::Str(_))).unwrap_or(a);
         }
-        let kind = if self.chance(3) {
+        let kind = if self.chance(4) {
+            let Some(a) = self.text_place() else { return self.boolean(0) };
+            Kind::Call(Function::Strcontains, vec![a, b])
+        } else if self.chance(3) {
             let length = 1 + self.pick(8) as u32;
             let compared = Kind::Compare(Box::new(a), Box::new(b), length);
             let compared = Expr { ty: Ty::Int(Int::U64), kind: compared };
@@ -172,7 +200,7 @@ impl Maker<'_> {
 
     /// Any text.
     pub(super) fn text(&mut self, depth: u32) -> Expr {
-        let found = match self.pick(6) {
+        let found = match self.pick(7) {
             1 | 2 => self.local(|ty| matches!(ty, Ty::Str(_))),
             3 => self.opaque_text(),
             4 if depth > 0 => {
@@ -181,6 +209,12 @@ impl Maker<'_> {
                 let condition = self.condition(depth - 1);
                 Some(Expr { ty, kind: Kind::Ternary(Box::new(condition), Box::new(then), Box::new(otherwise)) })
             }
+            6 if depth > 0 => self.text_place().map(|a| {
+                let b = self.text(depth - 1);
+                let (Ty::Str(a_size), Ty::Str(b_size)) = (&a.ty, &b.ty) else { unreachable!("they are texts") };
+                let ty = Ty::Str((a_size + b_size - 1).min(LONGEST));
+                Expr { ty, kind: Kind::Call(Function::StrConcat, vec![a, b]) }
+            }),
             5 => {
                 let found = self.map_value(depth.saturating_sub(1), |ty| matches!(ty, Ty::Str(_)));
                 found.or_else(|| self.part(|ty| matches!(ty, Ty::Str(_))))
@@ -202,7 +236,7 @@ impl Maker<'_> {
                 let value = self.text(depth);
                 if value.ty == *ty { value } else { Expr::text("0123456789".repeat(10)[..size - 1].to_owned()) }
             }
-            Ty::Tuple(parts) => {
+            Ty::Tuple(parts) | Ty::Record(parts) => {
                 let parts = parts.iter().map(|part| self.exact(part, depth.saturating_sub(1))).collect();
                 Expr { ty: ty.clone(), kind: Kind::Tuple(parts) }
             }
@@ -258,8 +292,8 @@ impl Maker<'_> {
 
     /// A part of a tuple in a variable.
     fn part(&mut self, such: impl Fn(&Ty) -> bool + Copy) -> Option<Expr> {
-        let tuple = self.local(|ty| matches!(ty, Ty::Tuple(parts) if parts.iter().any(such)))?;
-        let Ty::Tuple(parts) = tuple.ty.clone() else { return None };
+        let tuple = self.local(|ty| ty.parts().is_some_and(|parts| parts.iter().any(such)))?;
+        let parts = tuple.ty.parts()?.to_vec();
         let fitting = (0..parts.len()).filter(|&index| such(&parts[index])).collect::<Vec<_>>();
         let index = self.one_of(&fitting)?;
         Some(Expr { ty: parts[index].clone(), kind: Kind::Part(Box::new(tuple), index) })

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::aggregate::Seen;
-use super::tree::{Aggregation, Binary, Conversion, Entry, Expr, Holds, Kind, Probe, Script, Stmt};
-use super::types::{Int, Ty};
+use super::tree::{Aggregation, Binary, Conversion, Entry, Expr, Function, Holds, Kind, Probe, Script, Stmt};
+use super::types::{Int, MEMBERS, Ty};
 
 /// The lines by which the end of a script is told from what it has printed.
 const END: &str = "\n\n";
@@ -16,6 +16,7 @@ enum Value {
     Bool(bool),
     Text(String),
     Tuple(Vec<Value>),
+    Record(Vec<Value>),
 }
 
 /// An entry of a map.
@@ -261,6 +262,9 @@ impl Machine<'_> {
             (Value::Tuple(parts), Ty::Tuple(types)) => {
                 Value::Tuple(parts.into_iter().zip(types).map(|(part, ty)| self.taken(part, ty)).collect())
             }
+            (Value::Record(parts), Ty::Record(types)) => {
+                Value::Record(parts.into_iter().zip(types).map(|(part, ty)| self.taken(part, ty)).collect())
+            }
             (value, _) => value,
         }
     }
@@ -346,14 +350,15 @@ impl Machine<'_> {
             Kind::Cast(operand) => match &expr.ty {
                 Ty::Int(int) => Value::Int(int.cut(self.number(operand))),
                 Ty::Bool => Value::Bool(self.truth(operand)),
-                Ty::Str(_) | Ty::Tuple(_) => self.value(operand),
+                Ty::Str(_) | Ty::Tuple(_) | Ty::Record(_) => self.value(operand),
             },
             Kind::Tuple(parts) => {
                 let parts = parts.iter().map(|part| self.value(part)).collect();
-                self.taken(Value::Tuple(parts), &expr.ty)
+                let whole = if let Ty::Record(_) = expr.ty { Value::Record(parts) } else { Value::Tuple(parts) };
+                self.taken(whole, &expr.ty)
             }
             Kind::Part(whole, index) => match self.value(whole) {
-                Value::Tuple(parts) => parts[*index].clone(),
+                Value::Tuple(parts) | Value::Record(parts) => parts[*index].clone(),
                 value => unreachable!("a tuple is asked for, not {value:?}"),
             },
             Kind::Compare(a, b, length) => {
@@ -365,6 +370,11 @@ impl Machine<'_> {
                 let at = |text: &[u8], index: usize| text.get(index).copied().unwrap_or(0);
                 Value::Int(i128::from((0..*length as usize).any(|index| at(&a, index) != at(&b, index))))
             }
+            Kind::Call(function, arguments) => {
+                let values: Vec<Value> = arguments.iter().map(|argument| self.value(argument)).collect();
+                called(*function, &values, &expr.ty)
+            }
+            Kind::Entries(map) => Value::Int(self.maps[*map].len() as i128),
             Kind::Block(block, value) => {
                 self.block(block);
                 self.value(value)
@@ -411,6 +421,23 @@ impl Machine<'_> {
     }
 }
 
+/// What a function gives.
+fn called(function: Function, values: &[Value], ty: &Ty) -> Value {
+    let place = |text: &str, wanted: &str| text.find(wanted).map_or(-1, |place| place as i128);
+    match (function, values) {
+        (Function::Strlen, [Value::Text(text)]) => Value::Int(text.len() as i128),
+        (Function::Strstr, [Value::Text(text), Value::Text(wanted)]) => Value::Int(place(text, wanted)),
+        (Function::Strcontains, [Value::Text(text), Value::Text(wanted)]) => Value::Bool(place(text, wanted) >= 0),
+        (Function::StrConcat, [Value::Text(a), Value::Text(b)]) => Value::Text(format!("{a}{b}")),
+        (Function::Bswap, [Value::Int(number)]) => {
+            let int = int(ty);
+            let swapped = (Int::U64.cut(*number) as u64).swap_bytes() >> (64 - 8 * int.bytes);
+            Value::Int(swapped.into())
+        }
+        _ => unreachable!("{function:?} of {values:?}"),
+    }
+}
+
 fn int(ty: &Ty) -> Int {
     ty.int().expect("an integer is asked for")
 }
@@ -422,6 +449,7 @@ fn empty(ty: &Ty) -> Value {
         Ty::Bool => Value::Bool(false),
         Ty::Str(_) => Value::Text(String::new()),
         Ty::Tuple(parts) => Value::Tuple(parts.iter().map(empty).collect()),
+        Ty::Record(parts) => Value::Record(parts.iter().map(empty).collect()),
     }
 }
 
@@ -431,6 +459,10 @@ fn shown(value: &Value) -> String {
         Value::Bool(truth) => truth.to_string(),
         Value::Text(text) => text.clone(),
         Value::Tuple(parts) => format!("({})", list(parts)),
+        Value::Record(parts) => {
+            let members = MEMBERS.iter().zip(parts).map(|(name, part)| format!(".{name} = {}", shown(part)));
+            format!("{{ {} }}", members.collect::<Vec<_>>().join(", "))
+        }
     }
 }
 
@@ -442,7 +474,7 @@ fn formatted(conversion: &Conversion, value: &Value) -> String {
     let number = match value {
         Value::Int(number) => *number,
         Value::Bool(truth) => i128::from(*truth),
-        Value::Text(_) | Value::Tuple(_) => 0,
+        Value::Text(_) | Value::Tuple(_) | Value::Record(_) => 0,
     };
     let letter = conversion.letter.trim_start_matches(['l', 'h']);
     let bytes = match conversion.letter.len() - letter.len() {

@@ -1,12 +1,16 @@
 //! Choices → a script. Every list of choices makes a well-typed script, and fewer or smaller choices make a simpler one:
 //! what shrinks the list shrinks the script.
 
+use std::sync::LazyLock;
+
 use super::tree::{Aggregation, Binary, Clause, Conversion, Entry, Expr, Holds, Kind, Map, Probe, Script, Stmt};
 use super::types::{Int, Ty};
+use crate::needs::Need;
 
 /// A probe whose programs are loaded, and what they can ask for: integers, and texts.
 type Event = (&'static str, &'static [(&'static str, Int)], &'static [&'static str]);
 
+/// Any machine has these.
 const EVENTS: &[Event] = &[
     (
         "tracepoint:syscalls:sys_enter_openat",
@@ -18,7 +22,25 @@ const EVENTS: &[Event] = &[
     ("uprobe:peer:peer_call", &[("((uint64)arg0)", Int::U64), ("((uint64)arg2)", Int::U64)], &["str(arg1)"]),
     ("uretprobe:peer:peer_call", &[("((uint64)retval)", Int::U64)], &[]),
     ("interval:s:100", &[], &[]),
+    ("profile:hz:1", &[], &[]),
+    ("rawtracepoint:sys_enter", &[("((int64)args.id)", Int::I64)], &[]),
+    ("tracepoint:sched:sched_process_exit", &[("((int64)args.pid)", Int::I64)], &[]),
 ];
+
+/// Those with kprobes have these too.
+const KPROBES: &[Event] = &[
+    ("kprobe:vfs_read", &[("((uint64)arg0)", Int::U64), ("((uint64)arg2)", Int::U64)], &["str(arg1)"]),
+    ("kretprobe:vfs_read", &[("((int64)retval)", Int::I64)], &[]),
+];
+
+/// The events of this machine.
+fn events() -> &'static [Event] {
+    static ALL: LazyLock<Vec<Event>> = LazyLock::new(|| {
+        let more = if Need::Kprobes.unmet().is_none() { KPROBES } else { &[] };
+        [EVENTS, more].concat()
+    });
+    &ALL
+}
 
 /// What all probes can ask for.
 const ANYWHERE: [(&str, Int); 9] = [
@@ -54,9 +76,9 @@ pub fn script(choices: &[u32]) -> Script {
         maker.clause(Probe::Begin, Vec::new());
     }
     for _ in 0..maker.pick(4) {
-        let at = maker.pick(EVENTS.len());
+        let at = maker.pick(events().len());
         maker.event = Some(at);
-        maker.clause(Probe::Event(EVENTS[at].0), Vec::new());
+        maker.clause(Probe::Event(events()[at].0), Vec::new());
     }
     maker.event = None;
     if maker.chance(3) {
@@ -71,7 +93,7 @@ pub(super) struct Maker<'a> {
     pub(super) script: Script,
     /// Variables that can be used here, and whether they may be assigned to.
     visible: Vec<(usize, bool)>,
-    /// Index into [`EVENTS`], if the clause never runs.
+    /// Index into [`events`], if the clause never runs.
     event: Option<usize>,
     /// How many loops are around that can be left.
     loops: u32,
@@ -104,16 +126,26 @@ impl Maker<'_> {
     }
 
     fn ty(&mut self, depth: u32) -> Ty {
-        match self.pick(if depth > 0 { 8 } else { 6 }) {
+        match self.pick(if depth > 0 { 9 } else { 6 }) {
             0..=2 => Ty::Int(self.int_type()),
             3 => Ty::Bool,
             4 | 5 => Ty::Str(self.of(&[8, 16, 5, 41])),
-            _ => Ty::Tuple((0..2 + self.pick(2)).map(|_| self.ty(depth - 1)).collect()),
+            6 | 7 => Ty::Tuple(self.types(depth - 1)),
+            _ => Ty::Record(self.types(depth - 1)),
         }
     }
 
+    /// The types of what has parts.
+    fn types(&mut self, depth: u32) -> Vec<Ty> {
+        (0..2 + self.pick(2)).map(|_| self.ty(depth)).collect()
+    }
+
     fn map(&mut self) -> Map {
-        let key = (self.pick(4) > 0).then(|| self.ty(1));
+        let key = (self.pick(4) > 0).then(|| match self.ty(1) {
+            // Where keys are printed the parts of a tuple stand in one bracket with them.
+            Ty::Record(parts) => Ty::Tuple(parts),
+            ty => ty,
+        });
         let signed = !self.chance(3);
         let value = match self.pick(16) {
             0..=3 => Holds::Plain(Ty::Int(self.of(&[Int::I64, Int::U64]))),
@@ -342,7 +374,7 @@ impl Maker<'_> {
             Ty::Int(_) => self.int(3),
             Ty::Bool => self.boolean(2),
             Ty::Str(_) => self.text(2),
-            tuple @ Ty::Tuple(_) => self.exact(&tuple, 2),
+            whole @ (Ty::Tuple(_) | Ty::Record(_)) => self.exact(&whole, 2),
         }
     }
 
@@ -353,7 +385,7 @@ impl Maker<'_> {
             let letters: &[&'static str] = match &value.ty {
                 Ty::Int(_) => &["ld", "lu", "lx", "d", "u", "x", "hhd", "hu", "lX", "lo", "s"],
                 Ty::Bool => &["d", "s"],
-                Ty::Str(_) | Ty::Tuple(_) => &["s"],
+                Ty::Str(_) | Ty::Tuple(_) | Ty::Record(_) => &["s"],
             };
             let conversion = Conversion { letter: self.of(letters), field: self.of(&["", "", "7", "-5"]) };
             (self.of(&[" ", "|", "a=", ", "]).to_owned(), conversion, value)
@@ -403,13 +435,13 @@ impl Maker<'_> {
 
     /// What only the kernel knows, where it makes no difference to what is printed.
     pub(super) fn opaque_int(&mut self) -> Option<Expr> {
-        let (_, own, _) = EVENTS[self.event?];
+        let (_, own, _) = events()[self.event?];
         let (text, int) = if self.chance(2) || own.is_empty() { self.of(&ANYWHERE) } else { self.of(own) };
         Some(Expr { ty: Ty::Int(int), kind: Kind::Opaque(text) })
     }
 
     pub(super) fn opaque_text(&mut self) -> Option<Expr> {
-        let (_, _, own) = EVENTS[self.event?];
+        let (_, _, own) = events()[self.event?];
         let opaque = |text, size| Expr { ty: Ty::Str(size), kind: Kind::Opaque(text) };
         match own.is_empty() || self.chance(2) {
             true => Some(opaque("comm", 16)),

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::tree::{Aggregation, Clause, Entry, Expr, Holds, Kind, Probe, Script, Stmt};
-use super::types::Ty;
+use super::types::{MEMBERS, Ty};
 
 impl Display for Script {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -154,16 +154,29 @@ impl Display for Expr {
                 Ty::Int(int) => write!(f, "(({}){operand})", int.name()),
                 Ty::Bool => write!(f, "((bool){operand})"),
                 Ty::Str(size) => write!(f, "((string[{size}]){operand})"),
-                Ty::Tuple(_) => unreachable!("tuples are not cast"),
+                Ty::Tuple(_) | Ty::Record(_) => unreachable!("what has parts is not cast"),
             },
             Kind::Tuple(parts) => {
                 f.write_str("(")?;
                 for (index, part) in parts.iter().enumerate() {
-                    write!(f, "{}{part}", if index > 0 { ", " } else { "" })?;
+                    f.write_str(if index > 0 { ", " } else { "" })?;
+                    if let Ty::Record(_) = self.ty {
+                        write!(f, "{} = ", MEMBERS[index])?;
+                    }
+                    write!(f, "{part}")?;
                 }
                 f.write_str(")")
             }
+            Kind::Part(whole, index) if matches!(whole.ty, Ty::Record(_)) => write!(f, "{whole}.{}", MEMBERS[*index]),
             Kind::Part(whole, index) => write!(f, "{whole}.{index}"),
+            Kind::Call(function, arguments) => {
+                write!(f, "{}(", function.name())?;
+                for (index, argument) in arguments.iter().enumerate() {
+                    write!(f, "{}{argument}", if index > 0 { ", " } else { "" })?;
+                }
+                f.write_str(")")
+            }
+            Kind::Entries(map) => write!(f, "len(@m{map})"),
             Kind::Compare(a, b, length) => write!(f, "strncmp({a}, {b}, {length})"),
             Kind::Block(block, value) => {
                 f.write_str("({\n")?;

@@ -170,14 +170,42 @@ pub enum Kind {
     OrElse(Box<Expr>, Box<Expr>),
     /// `(type)a`
     Cast(Box<Expr>),
-    /// `(a, b)`
+    /// `(a, b)`, or `(a = …, b = …)`
     Tuple(Vec<Expr>),
-    /// `a.n`
+    /// `a.n`, or by the part's name
     Part(Box<Expr>, usize),
     /// `strncmp(a, b, n)`
     Compare(Box<Expr>, Box<Expr>, u32),
+    /// A function of values.
+    Call(Function, Vec<Expr>),
+    /// `len(@m)`
+    Entries(usize),
     /// `{ …; a }`
     Block(Vec<Stmt>, Box<Expr>),
+}
+
+/// Functions of values, under their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the language's")]
+pub enum Function {
+    Strlen,
+    Strstr,
+    Strcontains,
+    StrConcat,
+    Bswap,
+}
+
+impl Function {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Strlen => "strlen",
+            Self::Strstr => "strstr",
+            Self::Strcontains => "strcontains",
+            Self::StrConcat => "str_concat",
+            Self::Bswap => "bswap",
+        }
+    }
 }
 
 /// Operators.

@@ -11,7 +11,12 @@ pub enum Ty {
     Str(usize),
     /// Several values.
     Tuple(Vec<Ty>),
+    /// Several values with names: see [`MEMBERS`].
+    Record(Vec<Ty>),
 }
+
+/// What the parts of a record are called, in order.
+pub const MEMBERS: [&str; 3] = ["a", "b", "c"];
 
 /// The type of an integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +85,14 @@ impl Ty {
                 assert_eq!(a, b, "types of one kind");
                 a.clone()
             }
+        }
+    }
+
+    /// The types of what it is made of.
+    pub fn parts(&self) -> Option<&[Ty]> {
+        match self {
+            Self::Tuple(parts) | Self::Record(parts) => Some(parts),
+            Self::Int(_) | Self::Bool | Self::Str(_) => None,
         }
     }
 

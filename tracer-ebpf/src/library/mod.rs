@@ -13,6 +13,7 @@
 //! | `ct_swap_bytes(n) -> u64` | the bytes of `n` in reverse order |
 //! | `ct_text_length(text, size) -> u64` | bytes before the NUL; `size`, here and below, is a constant |
 //! | `ct_find_text(text, size, wanted, size) -> i64` | where `wanted` is first found, or -1 |
+//! | `ct_join(to, array, user) -> u64` | writes the texts that an array of addresses points to, one behind the other; how many bytes, and an error in the high half |
 //! | `ct_compare_bytes(a, b, size, count) -> i64` | the first difference in the first `count` of `size` bytes, or 0 |
 //! | `ct_follow_fork(ctx) -> u64` | body of a raw tracepoint program on `sched_process_fork` |
 //! | `ct_forget_task(ctx) -> u64` | body of a raw tracepoint program on `sched_process_free` |
@@ -63,6 +64,7 @@ mod atomic;
 mod diagnose;
 mod failure;
 mod follow;
+mod join;
 mod loss;
 mod ring;
 mod scope;

@@ -45,6 +45,8 @@ pub struct Target {
     pub binaries: Binaries,
     /// What is known of the cgroups that the script names: their ids, or why they have none.
     pub cgroups: BTreeMap<String, Result<u64, String>>,
+    /// How far atomic time (`CLOCK_TAI`) is ahead of the time since boot, in ns.
+    pub tai_offset: i64,
     /// The functions of the kernel that the script's probes are at.
     pub kernel_functions: Vec<Function>,
     /// `--unsafe` was given.

@@ -1,8 +1,24 @@
 //! Wall-clock times, as strftime(3) writes them in the C locale.
 
+use rustix::time::{ClockId, DynamicClockId, Timespec, clock_gettime, clock_gettime_dynamic};
+
 use jiff::fmt::strtime::{BrokenDownTime, Config, PosixCustom};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+
+/// How far atomic time is ahead of the time since boot, in ns: of some looks, the one with the least time between its two
+/// outer ones.
+pub fn tai_offset() -> i64 {
+    const LOOKS: usize = 5;
+    let nanoseconds = |time: Timespec| time.tv_sec * 1_000_000_000 + time.tv_nsec;
+    let since_boot = || nanoseconds(clock_gettime(ClockId::Boottime));
+    let look = |_| {
+        let (before, tai, after) = (since_boot(), clock_gettime_dynamic(DynamicClockId::Tai), since_boot());
+        tai.map(|tai| (after - before, nanoseconds(tai) - (before + (after - before) / 2)))
+    };
+    // The clock is there since Linux 3.10.
+    (0..LOOKS).flat_map(look).min().map_or(0, |(_, offset)| offset)
+}
 
 /// What strftime(3) knows; whatever else follows a `%` stands for itself.
 const LETTERS: &str = "aAbBcCdDeFgGhHIjmMnprRsStTuUVwWxXyYzZ%";

@@ -167,6 +167,7 @@ mod tests {
         Runtime::SwapBytes,
         Runtime::TextLength,
         Runtime::FindText,
+        Runtime::Join,
         Runtime::CompareBytes,
         Runtime::FollowFork,
         Runtime::ForgetTask,

@@ -375,6 +375,7 @@ pub enum Helper {
     ForEachMapElem = 164,
     TaskPtRegs = 175,
     Loop = 181,
+    KtimeGetTaiNs = 208,
 }
 
 /// Functions of the runtime library (tracer-ebpf), by the symbols they have there.
@@ -392,6 +393,8 @@ pub enum Runtime {
     TextLength,
     /// `ct_find_text(text, size, wanted, its size) -> index or -1`.
     FindText,
+    /// `ct_join(to, array, user) -> error << 32 | bytes`: the texts that an array points to.
+    Join,
     /// `ct_compare_bytes(a, b, size, count) -> difference`.
     CompareBytes,
     /// `ct_follow_fork(context)`: marks the child of a marked task.
@@ -458,6 +461,7 @@ impl Runtime {
             Self::SwapBytes => "ct_swap_bytes",
             Self::TextLength => "ct_text_length",
             Self::FindText => "ct_find_text",
+            Self::Join => "ct_join",
             Self::CompareBytes => "ct_compare_bytes",
             Self::FollowFork => "ct_follow_fork",
             Self::ForgetTask => "ct_forget_task",
@@ -561,6 +565,7 @@ impl Helper {
             | Self::GetCurrentTask
             | Self::GetCurrentCgroupId
             | Self::KtimeGetBootNs
+            | Self::KtimeGetTaiNs
             | Self::GetNumaNodeId
             | Self::Jiffies64
             | Self::GetCurrentTaskBtf => 0,
@@ -625,7 +630,7 @@ impl Runtime {
             | Self::TextLength
             | Self::Address
             | Self::Stamp => 2,
-            Self::Stack | Self::Differ => 3,
+            Self::Stack | Self::Differ | Self::Join => 3,
             Self::LinearIndex | Self::FindText | Self::CompareBytes | Self::Failed => 4,
         }
     }

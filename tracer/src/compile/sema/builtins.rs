@@ -1,11 +1,11 @@
 //! The built-ins and functions of the language, one row each: what it takes, what it gives, how it becomes typed, and
 //! what it reads or does, which the policy is asked about.
 
-use super::check::functions::{bytes, known, net, process, refused, text};
+use super::check::functions::{bytes, clock, join, known, net, process, refused, text};
 use super::check::{Argument, Checker, Operand, calls, naming, output, stacks};
 use super::policy::{Action, Data};
 use super::typed::{Builtin, StmtKind};
-use super::types::{COMM_SIZE, Ty};
+use super::types::Ty;
 use crate::compile::source::Span;
 
 /// A built-in or function.
@@ -140,24 +140,25 @@ use Parameter as P;
 /// The table. Widths are bpftrace's: `uid` and its like are 8 bytes there, though the kernel has 4.
 static TABLE: &[Row] = &[
     // Who, where, and as whom.
-    value("pid", Builtin::Pid, Ty::U32, Ty::U32, Data::Identity),
-    value("tid", Builtin::Tid, Ty::U32, Ty::U32, Data::Identity),
+    row("pid", &[P::WordOrNumber], 0, Data::Identity, Gives(process::pid)),
+    row("tid", &[P::WordOrNumber], 0, Data::Identity, Gives(process::tid)),
     value("uid", Builtin::Uid, Ty::U32, Ty::U64, Data::Identity),
     value("gid", Builtin::Gid, Ty::U32, Ty::U64, Data::Identity),
-    value("comm", Builtin::Comm, Ty::Str(COMM_SIZE), Ty::Str(COMM_SIZE), Data::Identity),
+    row("comm", &[P::Value], 0, Data::Identity, Gives(process::comm)),
     value("cgroup", Builtin::Cgroup, Ty::U64, Ty::U64, Data::Identity),
     row("username", &[], 0, Data::Identity, Gives(naming::username)),
     row("cgroup_path", &[P::Integer, P::Literal], 1, Data::Machine, Gives(naming::cgroup_path)),
-    row("ppid", &[], 0, Data::Identity, Gives(process::ppid)),
-    row("pcomm", &[], 0, Data::Identity, Gives(process::pcomm)),
-    row("leader_comm", &[], 0, Data::Identity, Gives(process::leader_comm)),
+    row("ppid", &[P::Value], 0, Data::Identity, Gives(process::ppid)),
+    row("pcomm", &[P::Value], 0, Data::Identity, Gives(process::pcomm)),
+    row("leader_tid", &[P::Value], 0, Data::Identity, Gives(process::leader_tid)),
+    row("leader_comm", &[P::Value], 0, Data::Identity, Gives(process::leader_comm)),
     row("cgroupid", &[P::Literal], 1, Data::Machine, Gives(known::cgroupid)),
     row("usermode", &[], 0, Data::Machine, Gives(process::usermode)),
     row("has_cpid", &[], 0, Data::Machine, Gives(known::has_cpid)),
     row("cpid", &[], 0, Data::Identity, Gives(calls::cpid)),
     row("getopt", &[P::Literal, P::Value, P::Literal], 1, Data::Machine, Gives(calls::getopt)),
     // When, and with what luck.
-    value("nsecs", Builtin::Nsecs, Ty::U64, Ty::U64, Data::Machine),
+    row("nsecs", &[P::WordOrNumber], 0, Data::Machine, Gives(clock::nsecs)),
     value("elapsed", Builtin::Elapsed, Ty::U64, Ty::U64, Data::Machine),
     value("cpu", Builtin::Cpu, Ty::U32, Ty::U64, Data::Machine),
     value("rand", Builtin::Rand, Ty::U32, Ty::U64, Data::Machine),
@@ -186,6 +187,8 @@ static TABLE: &[Row] = &[
     row("strncmp", &[P::Text, P::Text, P::Number], 3, Data::Machine, Gives(calls::strncmp)),
     row("strlen", &[P::Value], 1, Data::Machine, Gives(text::strlen)),
     row("strcap", &[P::Value], 1, Data::Machine, Gives(text::strcap)),
+    row("str_concat", &[P::Value, P::Value], 2, Data::Machine, Gives(text::str_concat)),
+    row("default_str_length", &[], 0, Data::Machine, Gives(text::default_str_length)),
     row("strstr", &[P::Value, P::Value], 2, Data::Machine, Gives(text::strstr)),
     row("strcontains", &[P::Value, P::Value], 2, Data::Machine, Gives(text::strcontains)),
     // Other bytes.
@@ -203,6 +206,9 @@ static TABLE: &[Row] = &[
     row("is_unsigned_integer", &[P::Value], 1, Data::Machine, Gives(known::is_unsigned_integer)),
     row("is_literal", &[P::Value], 1, Data::Machine, Gives(known::is_literal)),
     row("is_err", &[P::Value], 1, Data::Machine, Gives(process::is_err)),
+    row("assert_str", &[P::Value], 1, Data::Machine, Does(text::assert_str)),
+    row("kfunc_exist", &[P::Literal], 1, Data::Machine, Gives(known::kfunc_exist)),
+    row("kfunc_allowed", &[P::Literal], 1, Data::Machine, Gives(known::kfunc_allowed)),
     row("static_assert", &[P::Value, P::Literal], 2, Data::Machine, Does(known::static_assert)),
     variadic("fail", &[P::Literal, P::Value], Does(known::fail)),
     // Maps.
@@ -224,6 +230,7 @@ static TABLE: &[Row] = &[
     // Output.
     variadic("printf", &[P::Literal, P::Value], Does(output::printf)),
     variadic("cat", &[P::Literal, P::Value], Does(output::cat)),
+    row("join", &[P::Value, P::Literal], 1, Data::Machine, Does(join::join)),
     variadic("warnf", &[P::Literal, P::Value], Does(output::warnf)),
     variadic("errorf", &[P::Literal, P::Value], Does(output::errorf)),
     changing("system", &[P::Literal, P::Value], Does(output::system)),
@@ -243,19 +250,42 @@ static TABLE: &[Row] = &[
     variadic("socket_cookie", &[P::Value], Gives(refused::socket_cookie)),
     variadic("write_user", &[P::Value], Gives(refused::write_user)),
     variadic("unwatch", &[P::Value], Does(refused::unwatch)),
+    variadic("debugf", &[P::Literal, P::Value], Does(refused::debugf)),
+    variadic("override", &[P::Value], Does(refused::override_return)),
+    row("dw_ustack", &[P::WordOrNumber, P::WordOrNumber], 0, Data::UserMemory, Gives(refused::dw_ustack)),
+];
+
+/// What older scripts may write with `__builtin_` before it, as bpftrace's own library does.
+const INTERNAL: &[&str] = &[
+    "comm",
+    "cpid",
+    "cpu",
+    "elapsed",
+    "func",
+    "is_literal",
+    "kfunc_allowed",
+    "kfunc_exist",
+    "ncpus",
+    "probe",
+    "probetype",
+    "retval",
+    "usermode",
 ];
 
 /// What bpftrace has besides, and this compiler does not yet.
-const NOT_YET: &[&str] = &["ctx", "debugf", "join", "kaddr", "override", "percpu_kaddr", "tseries", "uaddr"];
+const NOT_YET: &[&str] = &["ctx", "kaddr", "percpu_kaddr", "tseries", "uaddr"];
 
 /// The row of a word that is written without parentheses.
 pub fn word(name: &str) -> Option<&'static Row> {
-    let bare = |row: &&Row| row.parameters.first().is_none_or(|first| *first == Parameter::WordOrNumber);
+    // `exit`, `time` and their like do something: they are calls always.
+    let bare =
+        |row: &&Row| row.parameters.is_empty() || row.required == 0 && matches!(row.becomes, Becomes::Expression(_));
     function(name).filter(bare).filter(|row| !matches!(row.becomes, Becomes::Aggregation(_)))
 }
 
 /// The row of this name.
 pub fn function(name: &str) -> Option<&'static Row> {
+    let name = name.strip_prefix("__builtin_").filter(|plain| INTERNAL.contains(plain)).unwrap_or(name);
     TABLE.iter().find(|row| row.name == name)
 }
 

@@ -10,6 +10,15 @@ use crate::plan::MapId;
 pub enum Function {
     /// `(number) -> number`: its bytes in reverse order; both of one size, the result unsigned.
     SwapBytes,
+    /// `() -> u64`: nanoseconds of a clock.
+    Clock(Clock),
+    /// `() -> u32`: the number of the process, or of the thread, that the kernel itself has for it.
+    InitialId {
+        /// Of the thread.
+        thread: bool,
+    },
+    /// `(text, text) -> text`: the second behind the first, as much as there is room for.
+    ConcatText,
     /// `() -> u64`: ticks since the kernel started.
     Jiffies,
     /// `() -> u32`: the NUMA node of the CPU.
@@ -40,11 +49,28 @@ pub enum Function {
     },
 }
 
+/// A clock besides that of `nsecs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Clock {
+    /// That stands while the machine sleeps.
+    Monotonic,
+    /// Atomic time.
+    Tai,
+    /// The same, computed from the time since boot and what lay between them when the script was compiled.
+    ComputedTai,
+}
+
 impl Function {
     /// Its name in typed programs as they are printed.
     pub fn name(self) -> &'static str {
         match self {
             Self::SwapBytes => "swap_bytes",
+            Self::Clock(Clock::Monotonic) => "monotonic_time",
+            Self::Clock(Clock::Tai) => "atomic_time",
+            Self::Clock(Clock::ComputedTai) => "computed_atomic_time",
+            Self::InitialId { thread: true } => "initial_tid",
+            Self::InitialId { thread: false } => "initial_pid",
+            Self::ConcatText => "concat_text",
             Self::Jiffies => "jiffies",
             Self::NumaNode => "numa_node",
             Self::ParentPid => "parent_pid",

@@ -6,6 +6,7 @@
 use super::facts::read_failure;
 use super::{Lowering, Number, memory::Place, number, shape};
 use crate::compile::ir::{BinaryOp, Helper, Runtime, Value, Width};
+use crate::compile::sema::functions::Clock;
 use crate::compile::sema::typed::{Expr, Function};
 use crate::plan::Shape;
 
@@ -19,6 +20,18 @@ impl Lowering<'_> {
                 let swapped = self.b.runtime(Runtime::SwapBytes, &[number]);
                 let unused = 64 - 8 * i64::from(result.width.bytes());
                 if unused == 0 { swapped } else { self.b.binary_with(BinaryOp::Shr, swapped, unused) }
+            }
+            (Function::Clock(clock), []) => match clock {
+                Clock::Monotonic => self.b.helper(Helper::KtimeGetNs, &[]),
+                Clock::Tai => self.b.helper(Helper::KtimeGetTaiNs, &[]),
+                Clock::ComputedTai => {
+                    let since_boot = self.b.helper(Helper::KtimeGetBootNs, &[]);
+                    self.b.binary_with(BinaryOp::Add, since_boot, self.target.tai_offset)
+                }
+            },
+            (Function::InitialId { thread }, []) => {
+                let ids = self.b.helper(Helper::GetCurrentPidTgid, &[]);
+                if thread { self.narrow(ids, result) } else { self.b.binary_with(BinaryOp::Shr, ids, 32) }
             }
             (Function::Jiffies, []) => self.b.helper(Helper::Jiffies64, &[]),
             (Function::NumaNode, []) => {
@@ -82,12 +95,36 @@ impl Lowering<'_> {
                     }
                 }
             }
+            (Function::ConcatText, [a, b], &Shape::Str { size }) => self.concat_text(a, b, size, to, room),
             (Function::Inet, [family, address], Shape::Inet) => {
                 let family = self.value(family);
                 self.b.store(to.pointer, to.offset, Width::B8, family);
                 self.write(address, to.at(8), room - 8);
             }
             _ => unreachable!("analysis gives {} other arguments, or a number", function.name()),
+        }
+    }
+
+    /// Writes a text and another one behind it. What lies behind the end of each is zeros.
+    fn concat_text(&mut self, a: &Expr, b: &Expr, size: u32, to: Place, room: u32) {
+        let (a_size, b_size) = (shape(&a.ty).size(), shape(&b.ty).size());
+        let whole = a_size + b_size;
+        // Where both might not fit, they are cut when they stand together.
+        let fits = whole - 1 <= size;
+        let together = if fits { to } else { self.temporary(whole) };
+        self.write(a, together, if fits { room } else { whole });
+        let (b_place, b_size) = (self.place(b), self.b.constant(b_size.into()));
+        let (start, a_size) = (self.address(together), self.b.constant(a_size.into()));
+        let length = self.b.runtime(Runtime::TextLength, &[start, a_size]);
+        let last = self.b.constant(shape(&a.ty).size() as i64 - 1);
+        let length = self.at_most(length, last);
+        let end = self.b.binary(BinaryOp::Add, start, length);
+        let from = self.address(b_place);
+        // What is ours can be read.
+        self.b.helper(Helper::ProbeReadKernel, &[end, b_size, from]);
+        if !fits {
+            self.copy(together, to, size - 1);
+            self.zero(to, size - 1, room);
         }
     }
 

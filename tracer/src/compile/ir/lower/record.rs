@@ -10,7 +10,7 @@
 use super::facts::text_failure;
 use super::memory::{Place, rooms};
 use super::{Lowering, Number, number, shape};
-use tracer_common::record::{CONTROL_SIZE, STAMP_SIZE};
+use tracer_common::record::{CONTROL_SIZE, JOINED_HEAD, JOINED_MAX, STAMP_SIZE};
 
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Inst, MapRef, Runtime, Value, Width};
 use crate::compile::sema::typed::{Expr, ExprKind};
@@ -55,6 +55,9 @@ impl Lowering<'_> {
             .collect();
         let probe = self.probe();
         let kind = &self.script.plan.records[record.0 as usize];
+        if let (Record::Join { .. }, [Argument::Number(array, _), Argument::Number(user, _)]) = (kind, &arguments[..]) {
+            return self.emit_joined(record, *array, *user, probe);
+        }
         if kind.is_short() && shapes.iter().any(|shape| shape.sent_behind() > 0) {
             return self.emit_short(record, arguments, &shapes, probe);
         }
@@ -84,6 +87,30 @@ impl Lowering<'_> {
         self.b.fill(done);
     }
 
+    /// Sends the texts that an array points to.
+    fn emit_joined(&mut self, record: RecordId, array: Value, user: Value, probe: Value) {
+        let head = (tracer_common::record::HEADER_SIZE + JOINED_HEAD) as u32;
+        let memory = self.allocate_scratch(head + JOINED_MAX);
+        self.temporaries.push(memory);
+        let whole = self.memory_place(memory);
+        let id = self.b.constant(record.0.into());
+        self.b.store(whole.pointer, 0, Width::B4, id);
+        self.b.store(whole.pointer, 4, Width::B4, probe);
+        let texts = self.address(whole.at(head));
+        let is_user = self.b.as_constant(user) != Some(0);
+        let result = self.b.runtime(Runtime::Join, &[texts, array, user]);
+        let error = self.b.binary_with(BinaryOp::Shr, result, 32);
+        let zero = self.b.constant(0);
+        let error = self.b.binary(BinaryOp::Sub, zero, error);
+        self.count_failed_read(error, text_failure(is_user));
+        let bytes = self.b.extend(result, Width::B4, false);
+        let most = self.b.constant(JOINED_MAX.into());
+        let bytes = self.at_most(bytes, most);
+        self.b.store(whole.pointer, whole.at(head - JOINED_HEAD as u32).offset, Width::B8, bytes);
+        let size = self.b.binary_with(BinaryOp::Add, bytes, head.into());
+        self.send_whole(whole, size, head + JOINED_MAX);
+    }
+
     /// Sends a record with long texts: they stand behind the other arguments, which have their lengths in their places.
     fn emit_short(&mut self, record: RecordId, arguments: Vec<Argument<'_>>, shapes: &[Shape], probe: Value) {
         let head = tracer_common::record::HEADER_SIZE as u32;
@@ -106,9 +133,15 @@ impl Lowering<'_> {
                 Argument::Later(expr) => self.send_expr(expr, to, room, &mut behind),
             }
         }
+        self.send_whole(whole, behind.end, most);
+    }
+
+    /// Copies a record that has been made in scratch memory into the ring; `most` is how long it could have been.
+    fn send_whole(&mut self, whole: Place, size: Value, most: u32) {
         let ring = self.b.inst(Inst::MapReference(MapRef::Runtime("EVENTS")));
         let flags = self.b.constant(0);
-        let result = self.b.helper(Helper::RingbufOutput, &[ring, whole.pointer, behind.end, flags]);
+        let pointer = self.address(whole);
+        let result = self.b.helper(Helper::RingbufOutput, &[ring, pointer, size, flags]);
         let (full, done) = (self.b.new_cold_block(), self.b.new_block());
         self.b.branch_if(result, full, done);
         self.b.fill(full);

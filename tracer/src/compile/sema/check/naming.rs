@@ -1,6 +1,7 @@
 //! Functions whose value is a number that is printed as what it stands for.
 
 use super::calls::Argument;
+use super::functions::clock;
 use super::operand::convert;
 use super::{Checker, Operand};
 use crate::compile::sema::probes::Event;
@@ -56,7 +57,13 @@ pub fn strftime(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: S
     {
         return checker.refuse(span, format!("`strftime()` takes a time since boot, which is not negative ({time})"));
     }
-    named(Naming::Time { format }, time, span)
+    match time {
+        Some(Argument::Value(time)) if !time.ty.is_unknown() => match clock::since_boot(checker, time) {
+            Some(time) => of_number(Naming::Time { format }, time, span),
+            None => Operand::unknown(span),
+        },
+        _ => Operand::unknown(span),
+    }
 }
 
 fn named(naming: Naming, argument: Option<Argument<'_>>, span: Span) -> Operand {

@@ -1,6 +1,6 @@
 //! Operands: literals, names, calls, maps, and all that begins with a parenthesis.
 
-use super::super::ast::{Expr, ExprKind, Name, TypeOrExpr, TypeQuery};
+use super::super::ast::{BinaryOp, Expr, ExprKind, Name, TypeName, TypeNameKind, TypeOrExpr, TypeQuery};
 use super::super::literals;
 use super::super::token::TokenKind;
 use super::Parser;
@@ -130,6 +130,7 @@ impl Parser<'_> {
         let kind = match word {
             "if" => return self.nested(Self::if_expression).unwrap_or(Expr { kind: ExprKind::Error, span: start }),
             "sizeof" | "offsetof" | "typeinfo" if self.kind_at(1) == TokenKind::LParen => self.type_query(),
+            "container_of" if self.kind_at(1) == TokenKind::LParen => self.container_of(),
             "comptime" => {
                 self.bump();
                 match self.nested(Self::unary) {
@@ -206,6 +207,34 @@ impl Parser<'_> {
         self.expect_closing(TokenKind::RParen, opened);
         self.level();
         ExprKind::TypeQuery { query, of }
+    }
+
+    /// `container_of(pointer, type, member)`, which is `(type *)((uint8 *)pointer - offsetof(type, member))`.
+    fn container_of(&mut self) -> ExprKind {
+        let span = self.span();
+        self.bump();
+        let opened = self.bump().span;
+        let pointer = self.expression();
+        self.expect(TokenKind::Comma, "and the type of what it is in");
+        let ty = self.type_name();
+        self.expect(TokenKind::Comma, "and a member");
+        let mut members = Vec::new();
+        while let Some(member) = self.expect_name("a member", "") {
+            members.push(member);
+            if !self.eat(TokenKind::Dot) {
+                break;
+            }
+        }
+        self.expect_closing(TokenKind::RParen, opened);
+        self.level();
+        let here = |kind| Box::new(Expr { kind, span });
+        let pointer_to = |ty| TypeName { kind: TypeNameKind::Pointer(Box::new(ty)), span };
+        let byte = TypeName { kind: TypeNameKind::Named("uint8".to_owned()), span };
+        let bytes = ExprKind::Cast { ty: pointer_to(byte), operand: Box::new(pointer) };
+        let (query, of) = (TypeQuery::OffsetOf(members), TypeOrExpr::Type(ty.clone()));
+        let offset = ExprKind::TypeQuery { query, of };
+        let start = ExprKind::Binary { op: BinaryOp::Sub, op_span: span, left: here(bytes), right: here(offset) };
+        ExprKind::Cast { ty: pointer_to(ty), operand: here(start) }
     }
 
     /// A cast, a record, a tuple, or an expression in parentheses.

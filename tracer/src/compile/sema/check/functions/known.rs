@@ -39,6 +39,18 @@ pub fn cgroupid(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: S
     }
 }
 
+/// `kfunc_exist("name")`: whether the kernel has such a function, by its types.
+pub fn kfunc_exist(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    let Some(Argument::Literal(name, _)) = arguments.into_iter().next() else { return Operand::unknown(span) };
+    let types = checker.target.types.as_ref();
+    bool_literal(types.is_some_and(|types| types.function(&name).is_ok()), span)
+}
+
+/// `kfunc_allowed("name")`: never, since what calls such a function is C that would have to be compiled.
+pub fn kfunc_allowed(_: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
+    bool_literal(false, span)
+}
+
 /// `is_str(value)` and its like.
 fn is(arguments: Vec<Argument<'_>>, span: Span, such: impl FnOnce(&Operand) -> bool) -> Operand {
     match super::values::<1>(arguments) {

@@ -7,8 +7,8 @@ use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::functions::Function;
 use crate::compile::sema::policy::ProbeKind;
 use crate::compile::sema::registers;
-use crate::compile::sema::typed::{self, ExprKind, Stmt, StmtKind};
-use crate::compile::sema::types::Ty;
+use crate::compile::sema::typed::{self, Builtin, ExprKind, Question, Stmt, StmtKind};
+use crate::compile::sema::types::{COMM_SIZE, Ty};
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 use crate::plan::Severity;
@@ -24,23 +24,85 @@ pub fn numaid(_: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand 
     Operand { expr: convert(node, &Ty::U64), ty: Ty::U64, literal: false }
 }
 
-/// `ppid`: the pid of the parent process.
-pub fn ppid(_: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
-    call(Function::ParentPid, Vec::new(), Ty::U32, span)
+/// `pid`, `pid(curr_ns)`, `pid(init)`: the process's number, as the container has it or as the machine has.
+pub fn pid(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    number(checker, arguments, Builtin::Pid, span)
 }
 
-/// `pcomm`: the name of the parent's thread that has started this process.
-pub fn pcomm(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
-    of_task(checker, &["real_parent", "comm"], span)
+/// `tid`: the same of the thread.
+pub fn tid(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    number(checker, arguments, Builtin::Tid, span)
 }
 
-/// `leader_comm`: the name of the process's first thread.
-pub fn leader_comm(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
-    of_task(checker, &["group_leader", "comm"], span)
+fn number(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, builtin: Builtin, span: Span) -> Operand {
+    let here = Operand::new(Ty::U32, ExprKind::Builtin(builtin), span);
+    match arguments.into_iter().next() {
+        None => here,
+        Some(Argument::Word(word, _)) if word == "curr_ns" => here,
+        Some(Argument::Word(word, _)) if word == "init" => {
+            call(Function::InitialId { thread: builtin == Builtin::Tid }, Vec::new(), Ty::U32, span)
+        }
+        Some(Argument::Word(_, at) | Argument::Number(_, at)) => {
+            let error = Diagnostic::error(at, "this is no namespace of processes that is known");
+            checker.refuse_with(error.help("there are `curr_ns`, the container's, and `init`, the machine's"))
+        }
+        _ => Operand::unknown(span),
+    }
 }
 
-fn of_task(checker: &mut Checker<'_>, path: &[&str], span: Span) -> Operand {
-    let task = calls::curtask(checker, Vec::new(), span);
+/// `comm`, `comm(pid)`.
+pub fn comm(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    if arguments.is_empty() {
+        return Operand::new(Ty::Str(COMM_SIZE), ExprKind::Builtin(Builtin::Comm), span);
+    }
+    let error = Diagnostic::error(span, "`comm()` of another process is not supported: it may be of another container");
+    checker.refuse_with(
+        error.help("keep names in a map by their pids, `@names[pid] = comm`, where processes show themselves"),
+    )
+}
+
+/// `ppid`, `ppid(task)`: the pid of the parent process.
+pub fn ppid(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    if arguments.is_empty() {
+        return call(Function::ParentPid, Vec::new(), Ty::U32, span);
+    }
+    number_of(checker, arguments, "real_parent", span)
+}
+
+/// `leader_tid`, `leader_tid(task)`: the number of the process's first thread, which is the process's.
+pub fn leader_tid(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    if arguments.is_empty() {
+        return Operand::new(Ty::U32, ExprKind::Builtin(Builtin::Pid), span);
+    }
+    number_of(checker, arguments, "group_leader", span)
+}
+
+/// The number of a task that a task refers to, in the scope's namespace.
+fn number_of(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, member: &str, span: Span) -> Operand {
+    let task = of_task(checker, arguments, &[member], span);
+    if task.ty.is_unknown() {
+        return task;
+    }
+    Operand::new(Ty::U32, ExprKind::Ask(Question::TaskId, Box::new(convert(task, &Ty::U64))), span)
+}
+
+/// `pcomm`, `pcomm(task)`: the name of the parent's thread that has started this process.
+pub fn pcomm(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    of_task(checker, arguments, &["real_parent", "comm"], span)
+}
+
+/// `leader_comm`, `leader_comm(task)`: the name of the process's first thread.
+pub fn leader_comm(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    of_task(checker, arguments, &["group_leader", "comm"], span)
+}
+
+/// What a task refers to: the one at hand, if none is given.
+fn of_task(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, path: &[&str], span: Span) -> Operand {
+    let task = match arguments.into_iter().next() {
+        Some(Argument::Value(task)) if task.ty.is_unknown() => return task,
+        Some(Argument::Value(task)) => task,
+        _ => calls::curtask(checker, Vec::new(), span),
+    };
     path.iter().fold(task, |base, name| checker.field_of(base, &ast::Name { text: (*name).to_owned(), span }, span))
 }
 

@@ -1,11 +1,11 @@
 //! Functions on texts.
 
-use super::super::operand::{binary, bool_literal, constant, convert};
+use super::super::operand::{binary, bool_literal, constant, convert, string};
 use super::super::{Argument, Checker, Operand, calls};
 use super::{call, values};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::functions::Function;
-use crate::compile::sema::typed::{self, ExprKind};
+use crate::compile::sema::typed::{self, ExprKind, StmtKind};
 use crate::compile::sema::types::Ty;
 use crate::compile::source::Span;
 
@@ -34,6 +34,35 @@ pub fn strcap(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Spa
             Operand { ty: Ty::I64, expr: constant(&Ty::I64, size.into(), span), literal: true }
         }
         None => Operand::unknown(span),
+    }
+}
+
+/// `default_str_length`: bytes that a text has for which no length is given, the NUL included.
+pub fn default_str_length(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
+    let expr = constant(&Ty::U64, checker.settings.max_strlen.into(), span);
+    Operand { ty: Ty::U64, expr, literal: true }
+}
+
+/// `assert_str(value)`: an error unless it counts as text.
+pub fn assert_str(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, _: Span) -> Vec<StmtKind> {
+    if let Some([text]) = values(arguments) {
+        text_of(checker, text, "assert_str");
+    }
+    Vec::new()
+}
+
+/// `str_concat(a, b)`: one text behind the other, 1023 bytes at most as in bpftrace.
+pub fn str_concat(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    const LONGEST: u32 = 1024;
+    let Some([a, b]) = values(arguments) else { return Operand::unknown(span) };
+    let (Some(a), Some(b)) = (text_of(checker, a, "str_concat"), text_of(checker, b, "str_concat")) else {
+        return Operand::unknown(span);
+    };
+    let size = |text: &Operand| text.ty.size().expect("texts have a size");
+    let whole = size(&a) + size(&b) - 1;
+    match (&a.expr.kind, &b.expr.kind) {
+        (ExprKind::Str(a), ExprKind::Str(b)) if whole <= LONGEST => string(&format!("{a}{b}"), span),
+        _ => call(Function::ConcatText, vec![a.expr, b.expr], Ty::Str(whole.min(LONGEST)), span),
     }
 }
 
