@@ -125,6 +125,7 @@ fn compile_adjusted(text: &str, scope: Scope, library: &Library, adjust: impl Fn
         command_pid: None,
         binaries: Default::default(),
         cgroups: Default::default(),
+        tai_offset: 0,
         kernel_functions: Vec::new(),
         allow_unsafe: false,
         level: Level::Observe,
