@@ -196,11 +196,15 @@ pub enum Storage {
     /// The same, but a new key takes the place of one that was not used for long.
     PerCpuLruHash,
     /// A hash of an aggregation that is not per-CPU, for values so large that to make one for each CPU whenever a key
-    /// appears might fail. Keys have the generation (`u32`) and a CPU's number (`u32`) before them.
-    SharedHash {
-        /// Each CPU that sees a key has a value of its own. Else the number is 0: all update one, by atomic
-        /// instructions, and an entry can be deleted.
-        by_cpu: bool,
+    /// appears might fail. Keys have the generation (`u32`) and a CPU's number (`u32`) before them: each CPU that sees a
+    /// key has a value of its own.
+    HashByCpu,
+    /// A hash of an aggregation that the script itself looks into, with one value for all CPUs, which they update by
+    /// atomic instructions. Keys have the generation (`u64`) before them. It is no delta buffer: what it holds of the
+    /// current generation is the whole, and stays until the script or user space empties it.
+    LiveHash {
+        /// A new key takes the place of one that was not used for long.
+        drops_oldest: bool,
     },
     /// A per-CPU array of an aggregation, for small integer keys: twice `entries` long, the index being
     /// `(generation & 1) * entries + key - first`. A map without a key has one entry. A key that is not in the array
@@ -236,7 +240,7 @@ impl Map {
         let own = self.own_key_size();
         match self.storage {
             Storage::Hash | Storage::LruHash => own.max(8),
-            Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::SharedHash { .. } => {
+            Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::HashByCpu | Storage::LiveHash { .. } => {
                 own + agg::GENERATION_SIZE as u32
             }
             Storage::PerCpuArray { .. } | Storage::TaskStorage => 4,
@@ -246,6 +250,11 @@ impl Map {
     /// Bytes of a key alone, a multiple of 8; 0 for a map without.
     pub fn own_key_size(&self) -> u32 {
         self.key.as_ref().map_or(0, |key| key.size().next_multiple_of(8))
+    }
+
+    /// Whether it is an aggregation whose values are whole in the kernel, and not merged by user space.
+    pub fn is_live(&self) -> bool {
+        matches!(self.storage, Storage::LiveHash { .. })
     }
 
     /// What it aggregates; `None` if it holds plain values.
@@ -433,6 +442,8 @@ pub enum Record {
         top: u32,
         /// Values are divided by this; 0 and 1: not at all.
         div: u32,
+        /// The same action empties it next, so that what comes from now on belongs to the next interval.
+        emptied: bool,
     },
     /// `print(@map[key])`: the key is the payload.
     PrintEntry {
@@ -455,11 +466,8 @@ pub enum Record {
         top: u32,
         /// Of the values that the maps aggregate.
         unit: Unit,
-    },
-    /// `delete(@map[key])` of an aggregation: the program has deleted what the kernel held; the key is the payload.
-    Delete {
-        /// Which.
-        map: MapId,
+        /// Those of the maps that the same action empties next.
+        emptied: Vec<MapId>,
     },
     /// `clear(@map)`.
     Clear {
@@ -492,7 +500,6 @@ impl Record {
             | Self::PrintMap { .. }
             | Self::PrintEntry { .. }
             | Self::PrintTable { .. }
-            | Self::Delete { .. }
             | Self::Clear { .. }
             | Self::Zero { .. }
             | Self::Exit => false,

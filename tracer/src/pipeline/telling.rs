@@ -113,6 +113,15 @@ impl report::Maps for Contents<'_> {
         self.known(drained)
     }
 
+    fn read(&mut self, map: MapId, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+        let read = self.maps.read(map, merge);
+        self.known(read)
+    }
+
+    fn restore(&mut self, map: MapId, keys: &[Vec<u8>]) -> io::Result<()> {
+        self.maps.restore(map, keys)
+    }
+
     fn entries(&mut self, map: MapId) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let entries = self.maps.entries(map);
         self.known(entries)

@@ -61,6 +61,13 @@ pub trait Maps {
     /// An array hands over all its keys; those that nothing was counted for are recognized and left out.
     fn drain(&mut self, map: MapId, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()>;
 
+    /// Hands over what an aggregation holds that is whole in the kernel ([`Map::is_live`]), and leaves it there. To drain
+    /// such a one is to empty it.
+    fn read(&mut self, map: MapId, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()>;
+
+    /// Gives such an aggregation keys whose values are zero, unless it has them.
+    fn restore(&mut self, map: MapId, keys: &[Vec<u8>]) -> io::Result<()>;
+
     /// All keys and values of a map that is not an aggregation.
     fn entries(&mut self, map: MapId) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>>;
 
@@ -207,6 +214,8 @@ pub struct Reporter<'p, W> {
     store: Store,
     /// Aggregations that the script itself has printed and emptied since the last interval.
     reported: Vec<MapId>,
+    /// Aggregations that are whole in the kernel, and have been emptied there when they were printed.
+    emptied: Vec<MapId>,
     told: failure::Told,
     style: Style,
     out: W,
@@ -220,6 +229,7 @@ impl<'p, W: Write> Reporter<'p, W> {
             world,
             store: Store::new(plan),
             reported: Vec::new(),
+            emptied: Vec::new(),
             told: failure::Told::default(),
             style,
             out,
@@ -271,19 +281,21 @@ impl<'p, W: Write> Reporter<'p, W> {
                 let value = value::decode_sent(std::slice::from_ref(value), payload, self.names());
                 value.into_iter().try_for_each(|value| self.write(Event::Value(&Cell::Value(value))))?;
             }
-            &Record::PrintMap { map, top, div } => {
+            &Record::PrintMap { map, top, div, emptied } => {
+                self.gather(map, emptied, maps)?;
+                self.emptied.extend(Some(map).filter(|_| emptied));
                 self.print_map(map, Selection { top, div }, maps)?;
             }
             &Record::PrintEntry { map } => {
                 self.print_entry(map, self.key(map, payload)?, maps)?;
             }
-            Record::PrintTable { maps: joined, headings, top, unit } => {
+            Record::PrintTable { maps: joined, headings, top, unit, emptied } => {
                 for &map in joined {
-                    self.drain(map, maps)?;
+                    self.gather(map, emptied.contains(&map), maps)?;
                 }
+                self.emptied.extend(emptied);
                 self.write(Event::Table(&table::join(self.names(), &self.store, joined, headings, *top, *unit)))?;
             }
-            &Record::Delete { map } => self.store.delete(map, self.key(map, payload)?),
             &Record::Clear { map, printed } => self.empty(map, printed, Emptying::Clear, maps)?,
             &Record::Zero { map, printed } => self.empty(map, printed, Emptying::Zero, maps)?,
             Record::Exit => {
@@ -301,6 +313,7 @@ impl<'p, W: Write> Reporter<'p, W> {
             self.write(Event::End)?;
         }
         for &id in &self.plan.print_at_end {
+            self.gather(id, false, maps)?;
             let view = self.view(id, Selection::default(), maps)?;
             self.write(Event::Map(&view))?;
         }
@@ -313,6 +326,7 @@ impl<'p, W: Write> Reporter<'p, W> {
     pub fn maps_at_interval(&mut self, maps: &mut dyn Maps) -> Result<(), Error> {
         let reported = std::mem::take(&mut self.reported);
         for &id in self.plan.print_at_end.iter().filter(|id| !reported.contains(id)) {
+            self.gather(id, true, maps)?;
             let view = self.view(id, Selection::default(), maps)?;
             self.write(Event::Map(&view))?;
             self.store.clear(id);
@@ -384,7 +398,7 @@ impl<'p, W: Write> Reporter<'p, W> {
         let map = self.map(id);
         let plain = match map.aggregation() {
             Some(_) => {
-                self.drain(id, maps)?;
+                self.gather(id, false, maps)?;
                 None
             }
             None => maps.lookup(id, key).map_err(|error| map_error("read", map, error))?,
@@ -404,7 +418,7 @@ impl<'p, W: Write> Reporter<'p, W> {
         }
     }
 
-    /// Fetches what a map holds.
+    /// What a map holds: a plain one is fetched, an aggregation has been gathered.
     fn view(&mut self, id: MapId, selection: Selection, maps: &mut dyn Maps) -> Result<MapView<'p>, Error> {
         let map = self.map(id);
         match &map.value {
@@ -413,27 +427,45 @@ impl<'p, W: Write> Reporter<'p, W> {
                 Ok(view::plain(self.names(), map, shape, &entries, selection))
             }
             &plan::Value::Aggregation(kind) => {
-                self.drain(id, maps)?;
                 Ok(view::aggregation(self.names(), map, kind, self.store.entries(id), selection))
             }
         }
     }
 
-    /// Moves what the kernel has counted into the store.
-    fn drain(&mut self, id: MapId, maps: &mut dyn Maps) -> Result<(), Error> {
+    /// Brings the store up to what an aggregation has counted. One that is whole in the kernel is `emptied` there by that,
+    /// if it is about to be emptied; what the others have counted moves into the store in any case.
+    fn gather(&mut self, id: MapId, emptied: bool, maps: &mut dyn Maps) -> Result<(), Error> {
         let map = self.map(id);
+        if map.aggregation().is_none() {
+            return Ok(());
+        }
         let store = &mut self.store;
-        let drained = maps.drain(id, &mut |key, partials| store.merge(id, map, key, partials));
-        drained.map_err(|error| map_error("read", map, error))
+        let gathered = if map.is_live() {
+            store.clear(id);
+            let mut take = |key: &[u8], value: &[u8]| store.take(id, map, key, value);
+            if emptied { maps.drain(id, &mut take) } else { maps.read(id, &mut take) }
+        } else {
+            maps.drain(id, &mut |key, partials| store.merge(id, map, key, partials))
+        };
+        gathered.map_err(|error| map_error("read", map, error))
     }
 
     /// Empties a map. One that the same action has just printed is not drained: what has come since stays counted.
     fn empty(&mut self, id: MapId, printed: bool, how: Emptying, maps: &mut dyn Maps) -> Result<(), Error> {
         let map = self.map(id);
-        match (map.aggregation(), printed) {
-            (Some(_), true) => self.reported.push(id),
-            (Some(_), false) => self.drain(id, maps)?,
-            (None, _) => {}
+        let emptied = self.emptied.contains(&id);
+        self.emptied.retain(|&other| other != id);
+        match map.aggregation() {
+            Some(_) if printed && (emptied || !map.is_live()) => {}
+            Some(_) => self.gather(id, true, maps)?,
+            None => {}
+        }
+        if printed && map.aggregation().is_some() {
+            self.reported.push(id);
+        }
+        if map.is_live() && matches!(how, Emptying::Zero) {
+            let keys: Vec<Vec<u8>> = self.store.entries(id).map(|(key, _)| key.to_vec()).collect();
+            maps.restore(id, &keys).map_err(|error| map_error("zero", map, error))?;
         }
         match (map.aggregation(), how) {
             (Some(_), Emptying::Clear) => self.store.clear(id),

@@ -60,6 +60,15 @@ impl Store {
         }
     }
 
+    /// The same for a value that is whole in the kernel. A key that is there is a key of the map, whatever it holds: who
+    /// zeroes a map keeps its keys.
+    pub fn take(&mut self, id: MapId, map: &Map, key: &[u8], value: &[u8]) {
+        if let Value::Aggregation(aggregation) = map.value {
+            self.maps[id.0 as usize].entry(key.into()).or_insert_with(|| Accumulator::new(aggregation));
+            self.merge(id, map, key, value);
+        }
+    }
+
     /// The keys of a map, in byte order, with their values.
     pub fn entries(&self, map: MapId) -> impl ExactSizeIterator<Item = (&[u8], &Accumulator)> {
         self.maps[map.0 as usize].iter().map(|(key, value)| (&**key, value))
@@ -68,11 +77,6 @@ impl Store {
     /// The value of one key.
     pub fn get(&self, map: MapId, key: &[u8]) -> Option<&Accumulator> {
         self.maps[map.0 as usize].get(key)
-    }
-
-    /// Forgets one key.
-    pub fn delete(&mut self, map: MapId, key: &[u8]) {
-        self.maps[map.0 as usize].remove(key);
     }
 
     /// Forgets all keys.

@@ -1,8 +1,9 @@
 //! The script's maps in the kernel, read and changed as bytes.
 //!
 //! Aggregations are delta buffers: [`Maps::drain`] moves a map on to its other generation, waits until no program can still
-//! be writing to the old one, and takes everything out of that (see `tracer_common::agg`). Keys go out as the plan lays them
-//! out, without generation; the key of a map without a key is empty.
+//! be writing to the old one, and takes everything out of that (see `tracer_common::agg`). Those that the script itself looks
+//! into are whole in the kernel: [`Maps::read`] leaves them as they are, and to drain them is to empty them. Keys go out as the
+//! plan lays them out, without generation; the key of a map without a key is empty.
 
 use std::io;
 
@@ -106,9 +107,29 @@ impl Maps {
         let Some(map) = map else { return Ok(()) };
         match *storage {
             Storage::PerCpuArray { first, entries } => drain_array(map, old, first, entries, *has_key, merge),
-            Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::SharedHash { .. } => drain_hash(map, old, merge),
+            Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::HashByCpu | Storage::LiveHash { .. } => {
+                drain_hash(map, old, merge)
+            }
             Storage::Hash | Storage::LruHash | Storage::TaskStorage => Ok(()),
         }
+    }
+
+    /// Hands over what an aggregation holds that is whole in the kernel, and leaves it there.
+    pub fn read(&mut self, id: MapId, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+        let Script { map: Some(map), .. } = &self.maps[id.0 as usize] else { return Ok(()) };
+        let generation = (self.generation[id.0 as usize] as u32).to_ne_bytes();
+        for_each_of(map, generation, &mut |key, values| merge(&key[GENERATION_SIZE..], values))
+    }
+
+    /// Gives such an aggregation keys whose values are zero, unless it has them.
+    pub fn restore(&mut self, id: MapId, keys: &[Vec<u8>]) -> io::Result<()> {
+        let Script { map: Some(map), .. } = &self.maps[id.0 as usize] else { return Ok(()) };
+        let zeros = vec![0; map.value_size()];
+        keys.iter().try_for_each(|key| {
+            let mut whole = self.generation[id.0 as usize].to_ne_bytes().to_vec();
+            whole.extend(key);
+            map.insert(&whole, &zeros).map(drop)
+        })
     }
 
     /// Hands over the stacks that have been sent since the last call: a `tracer_common::stack::StackHead` each, and its
@@ -294,17 +315,23 @@ fn drain_array(
 
 /// Hands over the entries of one generation of a hash map and deletes them.
 fn drain_hash(map: &RawMap, generation: u64, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
-    let generation = (generation as u32).to_ne_bytes();
     let mut old = Vec::new();
+    for_each_of(map, (generation as u32).to_ne_bytes(), &mut |key, values| {
+        merge(&key[GENERATION_SIZE..], values);
+        old.extend_from_slice(key);
+    })?;
+    map.delete_batch(&old)
+}
+
+/// Hands over the entries of one generation of a hash map, with their keys in the kernel.
+fn for_each_of(map: &RawMap, generation: [u8; 4], action: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
     for_each_batch(map, &mut |keys, values| {
         for (key, values) in keys.chunks_exact(map.key_size()).zip(values.chunks_exact(map.value_size())) {
             if key.starts_with(&generation) {
-                merge(&key[GENERATION_SIZE..], values);
-                old.extend_from_slice(key);
+                action(key, values);
             }
         }
-    })?;
-    map.delete_batch(&old)
+    })
 }
 
 /// Hands over all entries of a hash map, some at a time: their keys one behind the other, and so their values.

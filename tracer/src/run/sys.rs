@@ -10,7 +10,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use aya::maps::{MapData, MapError, MapInfo, MapType};
-use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_info, bpf_prog_type};
+use aya_obj::generated::{
+    BPF_ANY, BPF_NOEXIST, bpf_attach_type, bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_info, bpf_prog_type,
+};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -302,8 +304,21 @@ impl RawMap {
 
     /// Writes a value, in place of the old one if there is one.
     pub fn update(&self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        self.update_with(key, value, BPF_ANY)
+    }
+
+    /// The same unless there is such a key; `false` if there is.
+    pub fn insert(&self, key: &[u8], value: &[u8]) -> io::Result<bool> {
+        match self.update_with(key, value, BPF_NOEXIST) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            result => result.map(|()| true),
+        }
+    }
+
+    fn update_with(&self, key: &[u8], value: &[u8], flags: u32) -> io::Result<()> {
         assert_eq!((key.len(), value.len()), (self.key_size, self.value_size));
         let mut attr = attributes();
+        attr.__bindgen_anon_2.flags = flags.into();
         attr.__bindgen_anon_2.map_fd = self.fd.as_raw_fd() as u32;
         attr.__bindgen_anon_2.key = key.as_ptr() as u64;
         attr.__bindgen_anon_2.__bindgen_anon_1.value = value.as_ptr() as u64;

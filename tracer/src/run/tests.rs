@@ -398,7 +398,7 @@ fn exit_comes_through_even_where_prints_have_filled_both_rings() {
     // A key of 192 bytes makes a record of 216, stamp and kernel's header included.
     let script = format!(
         "BEGIN {{ unroll(4) {{ unroll(50) {{ printf(\"%d\", 1); }} }}
-                 @[{0}] = count(); unroll(8) {{ unroll(40) {{ print(@[{0}]); }} }} exit(7); }}",
+                 @[{0}] = stats(1); unroll(8) {{ unroll(40) {{ print(@[{0}]); }} }} exit(7); }}",
         [const { "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"" }; 3].join(", ")
     );
     let page = |plan: &mut Plan| plan.ring_size = Some(4096);

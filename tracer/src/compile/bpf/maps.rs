@@ -55,7 +55,10 @@ impl MapDefinition {
             Storage::PerCpuHash => (MapKind::PerCpuHash, map.max_entries.saturating_mul(2)),
             Storage::LruHash => (MapKind::LruHash, map.max_entries),
             Storage::PerCpuLruHash => (MapKind::PerCpuLruHash, map.max_entries.saturating_mul(2)),
-            Storage::SharedHash { .. } => (MapKind::Hash, map.max_entries.saturating_mul(2)),
+            Storage::HashByCpu | Storage::LiveHash { drops_oldest: false } => {
+                (MapKind::Hash, map.max_entries.saturating_mul(2))
+            }
+            Storage::LiveHash { drops_oldest: true } => (MapKind::LruHash, map.max_entries),
             Storage::PerCpuArray { entries, .. } => (MapKind::PerCpuArray, entries * 2),
             Storage::TaskStorage => (MapKind::TaskStorage, 0),
         };

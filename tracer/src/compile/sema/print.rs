@@ -46,8 +46,9 @@ fn map_line(map: &Map) -> String {
         Storage::LruHash => format!("hash of the last {}", map.max_entries),
         Storage::PerCpuLruHash => format!("per-CPU hash of the last {}", map.max_entries),
         Storage::PerCpuHash => format!("per-CPU hash of {}", map.max_entries),
-        Storage::SharedHash { by_cpu: true } => format!("hash by CPU of {}", map.max_entries),
-        Storage::SharedHash { by_cpu: false } => format!("shared hash of {}", map.max_entries),
+        Storage::HashByCpu => format!("hash by CPU of {}", map.max_entries),
+        Storage::LiveHash { drops_oldest: false } => format!("live hash of {}", map.max_entries),
+        Storage::LiveHash { drops_oldest: true } => format!("live hash of the last {}", map.max_entries),
         Storage::PerCpuArray { first, entries } => format!("per-CPU array of {entries} from {first}"),
         Storage::TaskStorage => "task storage".into(),
     };
@@ -84,9 +85,9 @@ impl Printer<'_> {
             Record::Time { format } => format!("time({format:?})"),
             Record::Join { separator } => format!("join({separator:?})"),
             Record::PrintValue { value } => format!("print({})", shape(value)),
-            Record::PrintMap { map, top, div } => format!("print({}, {top}, {div})", self.map(*map)),
+            Record::PrintMap { map, top, div, emptied: _ } => format!("print({}, {top}, {div})", self.map(*map)),
             Record::PrintEntry { map } => format!("print({}[…])", self.map(*map)),
-            Record::PrintTable { maps, headings, top, unit } => {
+            Record::PrintTable { maps, headings, top, unit, emptied: _ } => {
                 let maps: Vec<&str> = maps.iter().map(|&map| self.map(map)).collect();
                 let unit = match unit {
                     Unit::Nanoseconds => "ns",
@@ -94,7 +95,6 @@ impl Printer<'_> {
                 };
                 format!("table({}, {top}, {unit:?}) with headings {headings:?}", maps.join(", "))
             }
-            Record::Delete { map } => format!("delete({}[…])", self.map(*map)),
             Record::Clear { map, printed } => format!("clear({}{})", self.map(*map), kept(*printed)),
             Record::Zero { map, printed } => format!("zero({}{})", self.map(*map), kept(*printed)),
             Record::Exit => "exit".into(),

@@ -3,15 +3,18 @@
 //! * A map keyed by `tid` alone, whose entries are only used in the thread they belong to, lives in task storage: it
 //!   costs no hash, and an entry goes away with its thread. bpftrace prints what is left of every map at the end, so
 //!   this is done only where an `end` probe clears the map unconditionally, as scripts with such maps do.
-//! * An aggregation whose keys are known to be few small numbers lives in a per-CPU array, as long as that stays small
-//!   and no entry is deleted.
+//! * An aggregation whose keys are known to be few small numbers lives in a per-CPU array, as long as that stays small.
 //! * Any other aggregation of small values lives in a per-CPU hash: an update is a plain addition, and no CPU waits for
 //!   another's cache.
 //! * One of large values, a histogram, lives in a hash whose keys tell the CPU. A key that appears in a per-CPU hash
 //!   takes a value for each CPU from an allocator that, where programs run, has no more than a few pages ready: of
 //!   11,000 histograms that appeared within a second, it had no room for half. Here a value comes from the kernel's
-//!   slabs, which had room for all, and only CPUs that see a key take memory for it. If entries are deleted, which must
-//!   take away the values of all CPUs in one step, there is one value for all, updated by atomic instructions.
+//!   slabs, which had room for all, and only CPUs that see a key take memory for it.
+//! * An aggregation that the script itself looks into, or deletes from, is kept whole in the kernel: one value for all
+//!   CPUs, updated by atomic instructions, that programs read and delete like a plain one. User space reads it in place,
+//!   and empties it by moving on to the next generation, so that intervals are as exact as those of the others. (A second
+//!   map of totals beside the delta buffers would cost each event a second update, and what is deleted would have to be
+//!   taken out of what user space has merged, in the order in which it happened.)
 //! * Plain values live in a hash.
 //! * A map that is declared to drop its oldest keys does: what was counted for them is gone. Of an aggregation, what user
 //!   space has read before that stays.
@@ -42,6 +45,9 @@ pub fn map(state: &MapState, probes: usize, settings: &Settings, target: &Target
     let (value, storage) = match &state.value {
         MapValue::Plain(ty, _) if lru => (Value::Plain(ty.shape()?), Storage::LruHash),
         MapValue::Plain(ty, _) => (Value::Plain(ty.shape()?), plain(state, target)),
+        &MapValue::Aggregation(aggregation, _) if state.looked_into => {
+            (Value::Aggregation(aggregation), Storage::LiveHash { drops_oldest: lru })
+        }
         &MapValue::Aggregation(aggregation, _) if lru => (Value::Aggregation(aggregation), Storage::PerCpuLruHash),
         &MapValue::Aggregation(aggregation, _) => {
             (Value::Aggregation(aggregation), aggregated(state, aggregation, probes, target))
@@ -54,8 +60,8 @@ pub fn map(state: &MapState, probes: usize, settings: &Settings, target: &Target
     let max_entries = match storage {
         Storage::Hash | Storage::LruHash if key.is_none() => 1,
         Storage::Hash | Storage::LruHash => keys,
-        Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::SharedHash { by_cpu: false } => aggregated_keys,
-        Storage::SharedHash { by_cpu: true } => aggregated_keys * target.possible_cpus.min(SEEN_BY_CPUS),
+        Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::LiveHash { .. } => aggregated_keys,
+        Storage::HashByCpu => aggregated_keys * target.possible_cpus.min(SEEN_BY_CPUS),
         Storage::PerCpuArray { entries, .. } => entries,
         Storage::TaskStorage => 0,
     };
@@ -101,18 +107,13 @@ fn plain(state: &MapState, target: &Target) -> Storage {
 }
 
 fn aggregated(state: &MapState, aggregation: Aggregation, probes: usize, target: &Target) -> Storage {
-    let deleted_from = state.uses.iter().any(|used| used.kind == UseKind::Delete);
-    if let Some((first, entries)) = small_keys(state, probes, target).filter(|_| !deleted_from) {
+    if let Some((first, entries)) = small_keys(state, probes, target) {
         let bytes = u64::from(aggregation.size()) * 2 * u64::from(entries) * u64::from(target.possible_cpus);
         if bytes <= ARRAY_BUDGET {
             return Storage::PerCpuArray { first, entries };
         }
     }
-    if aggregation.size() <= PER_CPU_VALUE {
-        Storage::PerCpuHash
-    } else {
-        Storage::SharedHash { by_cpu: !deleted_from }
-    }
+    if aggregation.size() <= PER_CPU_VALUE { Storage::PerCpuHash } else { Storage::HashByCpu }
 }
 
 /// The least key and how many there can be, where all uses agree that they are few.

@@ -153,15 +153,44 @@ fn clear_leaves_nothing() {
     assert_eq!(cleared().output(Style::Json), expected);
 }
 
-/// `delete(@c, 1)`: the program has deleted what the kernel held, the record deletes what was drained before.
+/// An aggregation that the script looks into is whole in the kernel: what programs delete there is gone.
 #[test]
-fn delete_forgets_one_key() {
+fn what_is_live_is_printed_as_it_is() {
     let mut session = Session::new();
-    let c = session.aggregation("@c", Some(Shape::I64), Aggregation::Count);
-    session.update(c, &int(1), &[0; 3]);
-    session.update(c, &int(2), &[0; 4]);
+    let c = session.live("@c", Some(Shape::I64), Aggregation::Count);
+    session.update_live(c, &int(1), 3);
+    session.update_live(c, &int(2), 4);
     session.print(c, 0, 0);
-    session.record(Record::Delete { map: c }, &int(1));
-    session.update(c, &int(1), &[0]);
-    assert_eq!(session.output(Style::Text), "@c[1]: 3\n@c[2]: 4\n\n\n@c[1]: 1\n@c[2]: 4\n");
+    session.print(c, 0, 0);
+    session.update_live(c, &int(2), 1);
+    assert_eq!(session.output(Style::Text), "@c[1]: 3\n@c[2]: 4\n@c[1]: 3\n@c[2]: 4\n\n\n@c[1]: 3\n@c[2]: 5\n");
+}
+
+/// `print(@c); clear(@c);`: what comes between the two belongs to the next interval; a clear of its own forgets it.
+#[test]
+fn intervals_of_what_is_live_are_exact() {
+    let mut session = Session::new();
+    let c = session.live("@c", None, Aggregation::Count);
+    session.update_live(c, &[], 5);
+    session.record(Record::PrintMap { map: c, top: 0, div: 0, emptied: true }, &[]);
+    session.update_live(c, &[], 2);
+    session.record(Record::Clear { map: c, printed: true }, &[]);
+    session.print(c, 0, 0);
+    session.update_live(c, &[], 3);
+    session.record(Record::Clear { map: c, printed: true }, &[]);
+    session.update_live(c, &[], 1);
+    assert_eq!(session.output(Style::Text), "@c: 5\n@c: 2\n\n\n@c: 1\n");
+}
+
+/// The same with `zero`, which keeps the keys.
+#[test]
+fn zero_keeps_the_keys_of_what_is_live() {
+    let mut session = Session::new();
+    let c = session.live("@c", Some(Shape::I64), Aggregation::Count);
+    session.update_live(c, &int(1), 3);
+    session.update_live(c, &int(2), 4);
+    session.record(Record::PrintMap { map: c, top: 0, div: 0, emptied: true }, &[]);
+    session.update_live(c, &int(2), 2);
+    session.record(Record::Zero { map: c, printed: true }, &[]);
+    assert_eq!(session.output(Style::Text), "@c[1]: 3\n@c[2]: 4\n\n\n@c[1]: 0\n@c[2]: 2\n");
 }

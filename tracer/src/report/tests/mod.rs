@@ -77,6 +77,23 @@ impl Maps for Kernel {
         Ok(())
     }
 
+    fn read(&mut self, map: MapId, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+        let words = self.plan.maps[map.0 as usize].value_size() as usize / 8;
+        for ((_, key), [whole, _]) in self.partials.iter().filter(|((of, _), _)| *of == map) {
+            let mut whole = whole.clone();
+            whole.resize(words, 0);
+            merge(key, &whole.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>());
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, map: MapId, keys: &[Vec<u8>]) -> io::Result<()> {
+        for key in keys {
+            self.partials.entry((map, key.clone())).or_default();
+        }
+        Ok(())
+    }
+
     fn entries(&mut self, map: MapId) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let entries = self.plain.iter().filter(|((of, _), _)| *of == map);
         Ok(entries.map(|((_, key), value)| (key.clone(), value.clone())).collect())
@@ -171,6 +188,18 @@ impl Session {
         self.map(name, key, Value::Aggregation(kind))
     }
 
+    /// One that is whole in the kernel.
+    pub fn live(&mut self, name: &str, key: Option<Shape>, kind: Aggregation) -> MapId {
+        let id = self.aggregation(name, key, kind);
+        self.kernel.plan.maps[id.0 as usize].storage = Storage::LiveHash { drops_oldest: false };
+        id
+    }
+
+    /// `@map[key] = count()`, so many times, of an aggregation that is whole in the kernel.
+    pub fn update_live(&mut self, map: MapId, key: &[u8], times: usize) {
+        self.steps.extend((0..times).map(|_| Step::Update { map, key: key.to_vec(), cpu: 0, value: 0 }));
+    }
+
     /// `@map[key] = aggregation(value)`, on one CPU after the other.
     pub fn update(&mut self, map: MapId, key: &[u8], values: &[i64]) {
         for (index, &value) in values.iter().enumerate() {
@@ -193,13 +222,13 @@ impl Session {
 
     /// `print(@map, top, div)`.
     pub fn print(&mut self, map: MapId, top: u32, div: u32) {
-        self.record(Record::PrintMap { map, top, div }, &[]);
+        self.record(Record::PrintMap { map, top, div, emptied: false }, &[]);
     }
 
     /// `table(@maps…, top)`.
     pub fn table(&mut self, maps: &[MapId], headings: &[&str], top: u32, unit: Unit) {
         let headings = headings.iter().map(|&heading| heading.to_owned()).collect();
-        self.record(Record::PrintTable { maps: maps.to_vec(), headings, top, unit }, &[]);
+        self.record(Record::PrintTable { maps: maps.to_vec(), headings, top, unit, emptied: Vec::new() }, &[]);
     }
 
     /// The plan, for what the other functions do not declare.

@@ -7,7 +7,7 @@ use tracer_common::bucket;
 use tracer_common::failure::Failure;
 use tracer_common::loss::Loss;
 
-use super::Lowering;
+use super::{Lowering, memory::Place};
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Inst, Runtime, Value, Width};
 use crate::compile::sema::typed::Expr;
 use crate::plan::{Aggregation, MapId, Storage};
@@ -70,7 +70,7 @@ impl Lowering<'_> {
             Key::Array(index, entries) => self.array_value(map, index, entries, done),
         };
         // Another program may come between: one that interrupts this, or one on another CPU.
-        let atomic = self.program.preemptible || self.map(map).storage == Storage::SharedHash { by_cpu: false };
+        let atomic = self.program.preemptible || self.map(map).is_live();
         let update = Update { value, atomic, done };
         self.update_value(&update, aggregation, argument, weight);
         self.b.jump(done, &[]);
@@ -123,6 +123,46 @@ impl Lowering<'_> {
         self.b.branch_if(pointer, found, failed);
         self.b.fill(found);
         pointer
+    }
+
+    /// What an aggregation has come to so far: its number, 0 of nothing.
+    pub(super) fn total(&mut self, place: Place, aggregation: Aggregation) -> Value {
+        let field = |l: &mut Self, offset: i16| l.b.load(place.pointer, place.offset + i32::from(offset), Width::B8);
+        let count = field(self, field::COUNT);
+        match aggregation {
+            Aggregation::Count => count,
+            Aggregation::Sum { .. } => field(self, field::TOTAL),
+            Aggregation::Avg { signed } => {
+                let total = field(self, field::TOTAL);
+                // BPF gives 0 where something is divided by 0.
+                if signed { self.signed_division(total, count) } else { self.b.binary(BinaryOp::UDiv, total, count) }
+            }
+            Aggregation::Min { signed } => {
+                let rank = field(self, field::MIN);
+                self.number_of_rank(rank, count, agg::rank_mask(signed, true))
+            }
+            Aggregation::Max { signed } => {
+                let rank = field(self, field::MAX);
+                self.number_of_rank(rank, count, agg::rank_mask(signed, false))
+            }
+            Aggregation::Stats { .. } | Aggregation::Hist { .. } | Aggregation::Linear { .. } | Aggregation::Hdr => {
+                unreachable!("analysis lets only numbers be read")
+            }
+        }
+    }
+
+    /// The number that has this rank; 0 where nothing has been counted.
+    fn number_of_rank(&mut self, rank: Value, count: Value, mask: u64) -> Value {
+        let (some, done) = (self.b.new_block(), self.b.new_block());
+        let number = self.b.variable();
+        self.b.write(number, count);
+        self.b.branch_if(count, some, done);
+        self.b.fill(some);
+        let held = self.b.binary_with(BinaryOp::Xor, rank, mask as i64);
+        self.b.write(number, held);
+        self.b.jump(done, &[]);
+        self.b.fill(done);
+        self.b.read(number)
     }
 
     /// Updates a value: the fields that the aggregation reports, as `tracer_common::agg` lays them out.

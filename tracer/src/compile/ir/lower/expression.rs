@@ -246,7 +246,7 @@ impl Lowering<'_> {
 
     /// The quotient, rounded towards zero. BPF had no signed division before 6.6, and bpftrace, which divides as
     /// unsigned, calls the result undefined where an operand is negative; here it is what C gives.
-    fn signed_division(&mut self, a: Value, b: Value) -> Value {
+    pub(super) fn signed_division(&mut self, a: Value, b: Value) -> Value {
         let (a_sign, b_sign) = (self.sign(a), self.sign(b));
         let (a, b) = (self.negate_by(a, a_sign), self.negate_by(b, b_sign));
         let quotient = self.b.binary(BinaryOp::UDiv, a, b);

@@ -22,6 +22,7 @@ use crate::compile::ir::build::Builder;
 use crate::compile::ir::{BinaryOp, Block, CallbackId, CompareOp, Helper, Inst, SlotId, Value, Width};
 use crate::compile::sema::typed::{Clause, Expr, LocalId, Stmt, StmtKind};
 use crate::plan::{self, MapId, Shape};
+use tracer_common::agg::GENERATION_SIZE;
 use tracer_common::failure::Failure;
 use tracer_common::loss::Loss;
 
@@ -231,15 +232,32 @@ impl Lowering<'_> {
     pub(super) fn for_each(&mut self, map: MapId, entry: LocalId, body: &[Stmt]) {
         let plan = self.map(map);
         let key = plan.key.clone().expect("analysis lets `for` go over maps with keys only");
-        let plan::Value::Plain(value) = plan.value.clone() else { unreachable!("analysis refuses aggregations") };
+        let (live, value) = match plan.value.clone() {
+            plan::Value::Plain(shape) => (None, shape),
+            plan::Value::Aggregation(aggregation) => (Some(aggregation), Shape::I64),
+        };
         self.set_ended(Ended::Cut);
         let callback = self.callback(EACH, |l| {
             let to = l.local_place(entry);
             let (key_size, value_size) = (key.size(), value.size());
             let offsets: Vec<u32> = Shape::offsets(&[key, value]).map(|(offset, _)| offset).collect();
-            l.copy(Place { pointer: EACH_KEY, offset: 0 }, to.at(offsets[0]), key_size);
-            l.copy(Place { pointer: EACH_VALUE, offset: 0 }, to.at(offsets[1]), value_size);
             let (done, next) = (l.b.new_block(), l.b.new_block());
+            let (found, held) = (Place { pointer: EACH_KEY, offset: 0 }, Place { pointer: EACH_VALUE, offset: 0 });
+            match live {
+                None => {
+                    l.copy(found, to.at(offsets[0]), key_size);
+                    l.copy(held, to.at(offsets[1]), value_size);
+                }
+                Some(aggregation) => {
+                    let current = l.b.new_block();
+                    l.branch_current(map, current, next);
+                    l.b.fill(current);
+                    l.copy(found.at(GENERATION_SIZE as u32), to.at(offsets[0]), key_size);
+                    let total = l.total(held, aggregation);
+                    let value = to.at(offsets[1]);
+                    l.b.store(value.pointer, value.offset, Width::B8, total);
+                }
+            }
             let outer = l.exits.replace(Exits { done, next });
             l.block(body);
             l.exits = outer;
@@ -263,8 +281,19 @@ impl Lowering<'_> {
         self.after_loop();
     }
 
-    /// How many keys a map has: the kernel counts the turns of a loop that does nothing.
+    /// Branches on whether an entry that a loop has come to, of an aggregation, is one of the current generation. Others
+    /// are about to be taken away by user space.
+    fn branch_current(&mut self, map: MapId, then: Block, otherwise: Block) {
+        let of = self.b.load(EACH_KEY, 0, Width::B8);
+        let current = self.b.generation(map);
+        self.b.branch(CompareOp::Eq, of, current, then, otherwise);
+    }
+
+    /// How many keys a map has. Of a plain one, the kernel counts the turns of a loop that does nothing.
     pub(super) fn entries(&mut self, map: MapId) -> Value {
+        if self.map(map).is_live() {
+            return self.live_entries(map);
+        }
         self.loops += 1;
         let mut callback = Builder::with_parameters(format!("{}_loop_{}", self.symbol, self.loops), EACH.parameters);
         callback.span = self.b.span;
@@ -273,6 +302,35 @@ impl Lowering<'_> {
         let callback = self.b.inst(Inst::CallbackAddress(CallbackId(self.callbacks.len() as u32 - 1)));
         let (map, nothing, flags) = (self.b.map(map), self.b.constant(0), self.b.constant(0));
         self.b.helper(Helper::ForEachMapElem, &[map, callback, nothing, flags])
+    }
+
+    /// The same of an aggregation: how many are of the current generation.
+    fn live_entries(&mut self, map: MapId) -> Value {
+        self.loops += 1;
+        let mut callback = Builder::with_parameters(format!("{}_loop_{}", self.symbol, self.loops), EACH.parameters);
+        callback.span = self.b.span;
+        let program = std::mem::replace(&mut self.b, callback);
+        let (current, next) = (self.b.new_block(), self.b.new_block());
+        self.branch_current(map, current, next);
+        self.b.fill(current);
+        let before = self.b.load(EACH.frame, 0, Width::B8);
+        let after = self.b.binary_with(BinaryOp::Add, before, 1);
+        self.b.store(EACH.frame, 0, Width::B8, after);
+        self.b.jump(next, &[]);
+        self.b.fill(next);
+        self.b.ret();
+        let callback = std::mem::replace(&mut self.b, program);
+        self.callbacks.push(callback.finish());
+
+        let callback = self.b.inst(Inst::CallbackAddress(CallbackId(self.callbacks.len() as u32 - 1)));
+        // The verifier must not follow the number, or it would go through as many turns as it can count.
+        let count = self.temporary(8);
+        let zero = self.b.unknown_zero();
+        self.b.store(count.pointer, count.offset, Width::B8, zero);
+        let address = self.address(count);
+        let (map, flags) = (self.b.map(map), self.b.constant(0));
+        self.b.helper(Helper::ForEachMapElem, &[map, callback, address, flags]);
+        self.b.load(count.pointer, count.offset, Width::B8)
     }
 
     /// Lets callbacks know where scratch memory is, if they use it.

@@ -1,4 +1,4 @@
-//! Plain maps: hashes shared by all CPUs, and storage of tasks.
+//! Maps that programs look into: hashes shared by all CPUs, of plain values and of aggregations, and storage of tasks.
 //!
 //! A map keyed by `tid` whose keys nobody lists is kept in the task's own storage, which takes a third of a hash's time.
 //! Entries there last as long as the task; deleting one writes zeros, which is what reading a missing key gives, for to
@@ -30,9 +30,12 @@ impl Lowering<'_> {
         };
         let place = self.temporary(size);
         let mut start = 0;
-        if matches!(storage, Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::SharedHash { .. }) {
+        if matches!(
+            storage,
+            Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::HashByCpu | Storage::LiveHash { .. }
+        ) {
             let mut generation = self.b.generation(map);
-            if storage == (Storage::SharedHash { by_cpu: true }) {
+            if storage == Storage::HashByCpu {
                 let cpu = self.builtin(Builtin::Cpu);
                 let high = self.b.binary_with(BinaryOp::Shl, cpu, 32);
                 generation = self.b.binary(BinaryOp::Or, generation, high);
@@ -53,7 +56,7 @@ impl Lowering<'_> {
         self.b.helper(Helper::MapLookupElem, &[map, key])
     }
 
-    /// Goes on where a plain map has the key, with its value; to `missing` where it has not.
+    /// Goes on where a map has the key, with its value; to `missing` where it has not.
     pub(super) fn find(&mut self, map: MapId, key: Option<&Expr>, missing: Block) -> Place {
         if self.map(map).storage == Storage::TaskStorage {
             return self.task_storage(map, flags::ANY, missing);
@@ -99,7 +102,7 @@ impl Lowering<'_> {
         let (missing, done) = (self.b.new_block(), self.b.new_block());
         let result = self.b.parameter(done);
         let place = self.find(map, key, missing);
-        let value = self.load_plain(map, place);
+        let value = self.load_number(map, place);
         self.b.jump(done, &[value]);
         self.aside(missing, |l| {
             let zero = l.b.constant(0);
@@ -112,7 +115,7 @@ impl Lowering<'_> {
     /// Branches on whether `@x[key]` is there and not zero.
     pub(super) fn branch_map_value(&mut self, map: MapId, key: Option<&Expr>, then: Block, otherwise: Block) {
         let place = self.find(map, key, otherwise);
-        let value = self.load_plain(map, place);
+        let value = self.load_number(map, place);
         self.b.branch_if(value, then, otherwise);
     }
 
@@ -227,7 +230,7 @@ impl Lowering<'_> {
 
     /// Adds to a value that is there, and keeps what it was before.
     fn add_to(&mut self, map: MapId, place: Place, delta: i64, before: Variable) {
-        let value = self.load_plain(map, place);
+        let value = self.load_number(map, place);
         self.b.write(before, value);
         // There is no narrower atomic addition; what runs over into the bytes behind a small value is never looked at.
         let width = self.plain_number(map).width.max(Width::B4);
@@ -239,11 +242,7 @@ impl Lowering<'_> {
     /// `delete(@x[key])`.
     pub(super) fn delete(&mut self, map: MapId, key: Option<&Expr>) {
         match self.map(map).storage {
-            Storage::Hash
-            | Storage::LruHash
-            | Storage::PerCpuHash
-            | Storage::PerCpuLruHash
-            | Storage::SharedHash { by_cpu: false } => {
+            Storage::Hash | Storage::LruHash | Storage::LiveHash { .. } => {
                 let key = self.key(map, key);
                 let map = self.b.map(map);
                 // It fails only where there is no such key.
@@ -257,8 +256,8 @@ impl Lowering<'_> {
                 self.b.jump(done, &[]);
                 self.b.fill(done);
             }
-            Storage::PerCpuArray { .. } | Storage::SharedHash { by_cpu: true } => {
-                unreachable!("analysis keeps maps that are deleted from in hashes with one entry for a key")
+            Storage::PerCpuArray { .. } | Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::HashByCpu => {
+                unreachable!("analysis keeps aggregations that are deleted from in live hashes")
             }
         }
     }
@@ -269,9 +268,12 @@ impl Lowering<'_> {
         self.b.jump(then, &[]);
     }
 
-    fn load_plain(&mut self, map: MapId, place: Place) -> Value {
-        let shape = self.plain_shape(map);
-        facts::load(self, place, &shape)
+    /// The number in an entry: a plain value, or what an aggregation has come to.
+    pub(super) fn load_number(&mut self, map: MapId, place: Place) -> Value {
+        match self.map(map).value.clone() {
+            plan::Value::Plain(shape) => facts::load(self, place, &shape),
+            plan::Value::Aggregation(aggregation) => self.total(place, aggregation),
+        }
     }
 
     fn plain_number(&self, map: MapId) -> Number {
@@ -281,7 +283,7 @@ impl Lowering<'_> {
     fn plain_shape(&self, map: MapId) -> Shape {
         match &self.map(map).value {
             plan::Value::Plain(shape) => shape.clone(),
-            plan::Value::Aggregation(_) => unreachable!("analysis does not let aggregations be read or assigned to"),
+            plan::Value::Aggregation(_) => unreachable!("analysis does not let aggregations be assigned to"),
         }
     }
 }

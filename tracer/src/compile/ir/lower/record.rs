@@ -309,7 +309,6 @@ fn control_spare(record: &Record) -> Option<i64> {
         Record::PrintMap { .. }
         | Record::PrintEntry { .. }
         | Record::PrintTable { .. }
-        | Record::Delete { .. }
         | Record::Clear { .. }
         | Record::Zero { .. }
         | Record::System { .. } => Some(FOR_EXIT),

@@ -1,6 +1,6 @@
 //! Calls: their arguments by the table, and the functions that give values.
 
-use super::maps::{MapValue, UseKind};
+use super::maps::{MapValue, UseKind, no_number, total};
 use super::operand::{binary, bool_literal, constant, convert, string};
 use super::{Checker, Domain, Operand, stacks};
 use crate::compile::diagnostics::Diagnostic;
@@ -13,7 +13,7 @@ use crate::compile::sema::typed::{self, Builtin, ExprKind, StmtKind};
 use crate::compile::sema::types::Ty;
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
-use crate::plan::{MapId, Record};
+use crate::plan::MapId;
 
 /// An argument, as its parameter asks for it.
 pub enum Argument<'e> {
@@ -181,11 +181,15 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Whether an expression is an entry of a map that is known to be an aggregation.
+    /// Whether an expression is an entry of a map that is known to be an aggregation, and one that is more than a number: what
+    /// is a number is read by the program, at that moment.
     fn is_aggregation_entry(&self, expr: &ast::Expr) -> bool {
         let ast::ExprKind::Map { name, key: Some(_) } = &expr.kind else { return false };
         let known = self.maps.iter().find(|map| map.name[1..] == **name);
-        known.is_some_and(|map| matches!(map.value, MapValue::Aggregation(..)))
+        known.is_some_and(|map| match map.value {
+            MapValue::Aggregation(aggregation, _) => total(aggregation).is_none(),
+            _ => false,
+        })
     }
 
     /// `str($1)` is the text that was given, `str($1, 3)` its beginning.
@@ -414,10 +418,7 @@ pub fn has_key(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Sp
     let (Some(Argument::Map(map, _)), Some(Argument::Value(key))) = (arguments.next(), arguments.next()) else {
         return Operand::unknown(span);
     };
-    if let MapValue::Aggregation(_, place) = checker.maps[map.0 as usize].value {
-        let error = Diagnostic::error(span, "asking an aggregation for a key is not supported yet");
-        return checker.refuse_with(error.also(place, "an aggregation from here on"));
-    }
+    checker.looks_into(map);
     // A task's storage does not tell an entry that was deleted from one that is zero.
     checker.used(map, UseKind::Whole, Domain::Any);
     match checker.entry_of(map, Some((key, Vec::new())), span) {
@@ -442,22 +443,14 @@ pub fn delete(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Spa
         }
     };
     checker.deletes(map);
-    let mut stmts = vec![StmtKind::Delete { map, key: key.clone() }];
-    if matches!(checker.maps[map.0 as usize].value, MapValue::Aggregation(..)) {
-        // User space forgets what it has merged so far.
-        stmts.push(checker.emit(Record::Delete { map }, key.into_iter().collect()));
-    }
-    stmts
+    checker.forget_printed(map);
+    vec![StmtKind::Delete { map, key }]
 }
 
 /// `delete(…)` where it is asked whether there was such an entry.
 fn delete_if_there(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
     let stmts = delete(checker, arguments, span);
     let Some(StmtKind::Delete { map, key }) = stmts.into_iter().next() else { return Operand::unknown(span) };
-    if let MapValue::Aggregation(_, place) = checker.maps[map.0 as usize].value {
-        let error = Diagnostic::error(span, "whether `delete()` has deleted anything is not known of an aggregation");
-        return checker.refuse_with(error.also(place, "an aggregation from here on"));
-    }
     checker.used(map, UseKind::Whole, Domain::Any);
     let (keep, key) = match key {
         Some(key) => {
@@ -485,11 +478,15 @@ pub fn find(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span)
     let value = match &checker.maps[map.0 as usize].value {
         MapValue::Plain(ty, _) => ty.clone(),
         MapValue::Unknown => return Operand::new(Ty::Bool, ExprKind::Int(0), span),
-        &MapValue::Aggregation(_, place) => {
-            let error = Diagnostic::error(span, "what an aggregation holds is only known to user space");
-            return checker.refuse_with(error.also(place, "an aggregation from here on"));
-        }
+        &MapValue::Aggregation(aggregation, place) => match total(aggregation) {
+            Some(ty) => ty,
+            None => {
+                let name = checker.maps[map.0 as usize].name[1..].to_owned();
+                return checker.refuse_with(no_number(span, &name, aggregation, place));
+            }
+        },
     };
+    checker.looks_into(map);
     checker.used(map, UseKind::Whole, Domain::Any);
     let Some(key) = checker.entry_of(map, Some((key, Vec::new())), span) else { return Operand::unknown(span) };
     let (keep, key) = checker.kept_key(map, key, span);
@@ -520,10 +517,7 @@ pub fn len(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) 
         Some(Argument::Map(map, at)) => {
             use_whole(checker, map);
             checker.keyed(map, true, at);
-            if let MapValue::Aggregation(_, place) = checker.maps[map.0 as usize].value {
-                let error = Diagnostic::error(span, "how many keys an aggregation has is only known to user space");
-                return checker.refuse_with(error.also(place, "an aggregation from here on"));
-            }
+            checker.looks_into(map);
             Operand::new(Ty::I64, ExprKind::Call(typed::Function::Entries(map), Vec::new()), span)
         }
         Some(Argument::Value(operand)) if operand.ty.is_unknown() => Operand::unknown(span),

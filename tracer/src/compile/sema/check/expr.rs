@@ -230,6 +230,7 @@ impl Checker<'_> {
                 let ty = Ty::Pointer { to: to.clone(), user };
                 Operand { expr: convert(operand, &ty), ty, literal: false }
             }
+            (from, to) if from == to && self.aggregation_read(&operand).is_some() => operand,
             (from, to) if from == to => {
                 let warning = Diagnostic::warning(span, format!("unnecessary cast: this is of type `{from}` already"));
                 self.report(warning);

@@ -1,5 +1,6 @@
 //! Loops.
 
+use super::maps::{no_number, total};
 use super::operand::convert;
 use super::{Checker, Domain, MapValue, Operand, UseKind};
 use crate::compile::diagnostics::Diagnostic;
@@ -78,18 +79,21 @@ impl Checker<'_> {
         let map = self.map(&name.text, name.span);
         self.keyed(map, true, name.span);
         self.used(map, UseKind::Whole, Domain::Any);
+        self.looks_into(map);
         let state = &self.maps[map.0 as usize];
-        if let MapValue::Aggregation(_, place) = state.value {
-            let error = Diagnostic::error(name.span, "`for` over an aggregation is not supported yet")
-                .also(place, format!("`@{}` is an aggregation from here on", name.text))
-                .help("user space merges what each CPU has counted, so no program knows the values");
-            self.report(error);
-            return None;
-        }
-        let entry_type = match (&state.key, &state.value) {
-            (Some((key, _)), MapValue::Plain(value, _)) if !key.is_unknown() && !value.is_unknown() => {
-                Some(Ty::Tuple(vec![key.clone(), value.clone()]))
-            }
+        let value = match &state.value {
+            MapValue::Unknown => None,
+            MapValue::Plain(ty, _) => Some(ty.clone()).filter(|ty| !ty.is_unknown()),
+            &MapValue::Aggregation(aggregation, place) => match total(aggregation) {
+                Some(ty) => Some(ty),
+                None => {
+                    self.report(no_number(name.span, &name.text, aggregation, place));
+                    return None;
+                }
+            },
+        };
+        let entry_type = match (&state.key, value) {
+            (Some((key, _)), Some(value)) if !key.is_unknown() => Some(Ty::Tuple(vec![key.clone(), value])),
             _ => None,
         };
         self.scopes.push(Vec::new());

@@ -27,6 +27,8 @@ pub struct MapState {
     pub headings: Vec<String>,
     /// All uses, in script order.
     pub uses: Vec<Use>,
+    /// Whether the script reads entries, asks for them or deletes them.
+    pub looked_into: bool,
 }
 
 /// What a map holds.
@@ -91,12 +93,23 @@ impl Checker<'_> {
         match self.maps[map.0 as usize].value.clone() {
             MapValue::Unknown => Operand::unknown(span),
             MapValue::Plain(ty, _) => Operand::new(ty, ExprKind::MapGet { map, key: key.map(Box::new) }, span),
-            MapValue::Aggregation(_, place) => {
-                let error = Diagnostic::error(span, "reading the value of an aggregation is not supported yet")
-                    .also(place, format!("`@{name}` is an aggregation from here on"))
-                    .help("aggregations can be printed, cleared, zeroed and deleted");
-                self.refuse_with(error)
-            }
+            MapValue::Aggregation(aggregation, place) => match total(aggregation) {
+                Some(ty) => {
+                    self.looks_into(map);
+                    Operand::new(ty, ExprKind::MapGet { map, key: key.map(Box::new) }, span)
+                }
+                None => self.refuse_with(no_number(span, name, aggregation, place)),
+            },
+        }
+    }
+
+    /// The map of which a value is the number that an aggregation has come to, if it is one.
+    pub(super) fn aggregation_read(&self, value: &Operand) -> Option<(&MapState, Aggregation, Span)> {
+        let ExprKind::MapGet { map, .. } = value.expr.kind else { return None };
+        let state = &self.maps[map.0 as usize];
+        match state.value {
+            MapValue::Aggregation(aggregation, place) => Some((state, aggregation, place)),
+            _ => None,
         }
     }
 
@@ -132,11 +145,17 @@ impl Checker<'_> {
                 value: MapValue::Unknown,
                 headings: Vec::new(),
                 uses: Vec::new(),
+                looked_into: false,
             });
             self.changed = true;
             self.maps.len() - 1
         });
         MapId(at as u32)
+    }
+
+    /// Notes that programs look at what is in a map, for which an aggregation is kept whole in the kernel.
+    pub(super) fn looks_into(&mut self, map: MapId) {
+        self.maps[map.0 as usize].looked_into = true;
     }
 
     /// Notes a use of a map.
@@ -149,6 +168,7 @@ impl Checker<'_> {
 
     /// The last use of a map deletes the entry.
     pub(super) fn deletes(&mut self, map: MapId) {
+        self.looks_into(map);
         if let Some(last) = self.maps[map.0 as usize].uses.last_mut() {
             last.kind = UseKind::Delete;
         }
@@ -367,6 +387,26 @@ fn merged(a: Aggregation, b: Aggregation) -> Option<Aggregation> {
         (a, b) if a == b => a,
         _ => return None,
     })
+}
+
+/// The type of the number that an aggregation has come to; `None` if it is more than a number.
+pub(super) fn total(aggregation: Aggregation) -> Option<Ty> {
+    match aggregation {
+        Aggregation::Count => Some(Ty::I64),
+        Aggregation::Sum { signed }
+        | Aggregation::Avg { signed }
+        | Aggregation::Min { signed }
+        | Aggregation::Max { signed } => Some(if signed { Ty::I64 } else { Ty::U64 }),
+        Aggregation::Stats { .. } | Aggregation::Hist { .. } | Aggregation::Linear { .. } | Aggregation::Hdr => None,
+    }
+}
+
+/// What is said where such a one stands as a value.
+pub(super) fn no_number(span: Span, name: &str, aggregation: Aggregation, place: Span) -> Diagnostic {
+    let function = function(aggregation);
+    Diagnostic::error(span, format!("what `@{name}` holds is not a number: it is a `{function}`"))
+        .also(place, format!("a `{function}` from here on"))
+        .help("it can be printed, cleared, zeroed and deleted")
 }
 
 /// The function that makes an aggregation.

@@ -126,7 +126,7 @@ pub struct Checker<'a> {
     maps: Vec<MapState>,
     records: Vec<Record>,
     /// Maps that the action has printed on every way to the statement at hand.
-    printed: Vec<MapId>,
+    printed: Vec<Printed>,
     diagnostics: Vec<Diagnostic>,
     /// How many loops there are around the statement at hand.
     loops: u32,
@@ -140,6 +140,17 @@ pub struct Checker<'a> {
     raw: Option<TypeId>,
     /// The fields of the catalogue's events that have been asked for: to find them takes a look at all of the kernel's types.
     members: HashMap<&'static str, Vec<Member<'a>>>,
+}
+
+/// A map that has been printed.
+#[derive(Clone, Copy, PartialEq)]
+struct Printed {
+    map: MapId,
+    /// The record that does so.
+    record: RecordId,
+    /// In how many blocks that is; `None` if the clause may have been left since. Whatever stands as deep comes after it for
+    /// certain.
+    depth: Option<usize>,
 }
 
 /// What is known of a variable.
@@ -265,18 +276,49 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// The number of the record that is emitted next.
+    fn next_record(&self) -> RecordId {
+        RecordId(self.records.len() as u32)
+    }
+
     /// Adds a record and emits it with these arguments.
     fn emit(&mut self, record: Record, arguments: Vec<typed::Expr>) -> typed::StmtKind {
-        let id = RecordId(self.records.len() as u32);
+        let id = self.next_record();
         self.records.push(record);
         typed::StmtKind::Emit { record: id, arguments }
     }
 
     /// Whether the action has printed a map and not changed it since; from here on it has not.
     fn forget_printed(&mut self, map: MapId) -> bool {
-        let printed = self.printed.contains(&map);
-        self.printed.retain(|&other| other != map);
+        let printed = self.printed.iter().any(|printed| printed.map == map);
+        self.printed.retain(|printed| printed.map != map);
         printed
+    }
+
+    /// The record that is emitted next prints the map.
+    fn prints(&mut self, map: MapId) {
+        let printed = Printed { map, record: self.next_record(), depth: Some(self.scopes.len()) };
+        self.printed.push(printed);
+    }
+
+    /// Here is a way to leave the clause.
+    fn leaves(&mut self) {
+        self.left = true;
+        for printed in &mut self.printed {
+            printed.depth = None;
+        }
+    }
+
+    /// The map is emptied here. Whether the action has just printed it, which it then knows.
+    fn empties(&mut self, map: MapId) -> bool {
+        let depth = Some(self.scopes.len());
+        let last = self.printed.iter().rfind(|printed| printed.map == map && printed.depth == depth);
+        match last.map(|printed| &mut self.records[printed.record.0 as usize]) {
+            Some(Record::PrintMap { emptied, .. }) => *emptied = true,
+            Some(Record::PrintTable { emptied, .. }) => emptied.push(map),
+            _ => {}
+        }
+        self.forget_printed(map)
     }
 
     fn local(&self, id: LocalId) -> &LocalState {

@@ -222,9 +222,10 @@ pub fn print(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span
     match first {
         Argument::Map(map, _) => {
             use_whole(checker, map);
-            checker.printed.push(map);
             let number = |at: usize| numbers.get(at).copied().unwrap_or(0);
-            vec![checker.emit(Record::PrintMap { map, top: number(0), div: number(1) }, Vec::new())]
+            checker.prints(map);
+            let record = Record::PrintMap { map, top: number(0), div: number(1), emptied: false };
+            vec![checker.emit(record, Vec::new())]
         }
         Argument::Entry(name, key, at) => {
             let (map, key) = checker.entry(name, key, at);
@@ -280,7 +281,7 @@ pub fn table(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span
     }
     for &(map, _) in &maps {
         use_whole(checker, map);
-        checker.printed.push(map);
+        checker.prints(map);
     }
     if !same_keys(checker, &maps) {
         return Vec::new();
@@ -291,6 +292,7 @@ pub fn table(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span
         headings,
         top: top.unwrap_or(0),
         unit: unit.unwrap_or(Unit::Nanoseconds),
+        emptied: Vec::new(),
     };
     vec![checker.emit(record, Vec::new())]
 }
@@ -318,7 +320,7 @@ fn same_keys(checker: &mut Checker<'_>, maps: &[(MapId, Span)]) -> bool {
 pub fn clear(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, _: Span) -> Vec<StmtKind> {
     let Some(Argument::Map(map, _)) = arguments.into_iter().next() else { return Vec::new() };
     checker.used(map, UseKind::Clear, Domain::Any);
-    let printed = checker.forget_printed(map);
+    let printed = checker.empties(map);
     vec![checker.emit(Record::Clear { map, printed }, Vec::new())]
 }
 
@@ -326,7 +328,7 @@ pub fn clear(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, _: Span) -
 pub fn zero(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, _: Span) -> Vec<StmtKind> {
     let Some(Argument::Map(map, _)) = arguments.into_iter().next() else { return Vec::new() };
     use_whole(checker, map);
-    let printed = checker.forget_printed(map);
+    let printed = checker.empties(map);
     vec![checker.emit(Record::Zero { map, printed }, Vec::new())]
 }
 
@@ -337,6 +339,6 @@ pub fn exit(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span)
         Some(Argument::Value(operand)) => convert(operand, &Ty::I64),
         _ => constant(&Ty::I64, 0, span),
     };
-    checker.left = true;
+    checker.leaves();
     vec![checker.emit(Record::Exit, vec![code]), StmtKind::Return]
 }

@@ -1,6 +1,6 @@
 //! Statements.
 
-use super::maps::MapValue;
+use super::maps::{MapState, MapValue};
 use super::operand::{convert, truth};
 use super::{Checker, Operand};
 use crate::compile::diagnostics::Diagnostic;
@@ -111,7 +111,7 @@ impl Checker<'_> {
                 if let Some(value) = value {
                     self.number(value); // what the kernel would be told means nothing to these probes
                 }
-                self.left = true;
+                self.leaves();
                 StmtKind::Return
             }
             S::While { condition, body } => self.while_loop(condition, body, span),
@@ -258,6 +258,7 @@ impl Checker<'_> {
                     into.push(Stmt { kind: StmtKind::Expr(operand.expr), span });
                     return;
                 }
+                let bare = op.is_none() && matches!(value.kind, ast::ExprKind::Map { .. });
                 let value = match op {
                     Some(op) => self.compound(op, target, value, span),
                     None => self.expr(value),
@@ -266,12 +267,26 @@ impl Checker<'_> {
                     return;
                 }
                 let (map, key) = self.entry(name, key, target.span);
+                if bare {
+                    self.refuse_aggregation(&value);
+                }
                 if let Some(value) = self.value(map, value, span) {
                     into.push(Stmt { kind: StmtKind::SetMap { map, key, value }, span });
                 }
             }
             _ => self.error(target.span, "only variables and maps can be assigned to"),
         }
+    }
+
+    /// `@y = @x` of an aggregation, which is not what goes on in `@y`: as in bpftrace, who wants its number says so.
+    fn refuse_aggregation(&mut self, value: &Operand) {
+        let Some((MapState { name, .. }, aggregation, place)) = self.aggregation_read(value) else { return };
+        let function = super::maps::function(aggregation);
+        let message = format!("an aggregation is not assigned: `{name}` is a `{function}`");
+        let error = Diagnostic::error(value.span(), message)
+            .also(place, format!("a `{function}` from here on"))
+            .help("a cast takes the number that it has come to: `(int64)@…`");
+        self.report(error);
     }
 
     /// `target op= value`.
