@@ -111,28 +111,47 @@ pub fn render_all(diagnostics: &[Diagnostic], source: &Source, color: bool) -> S
 /// The candidate that `word` was most likely meant to be: at most a third of its letters differ (one, for words of
 /// fewer than six). The first of several equally near wins.
 pub fn did_you_mean<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    let allowed = (word.chars().count() / 3).max(1);
-    let mut best: Option<(usize, &str)> = None;
+    let letters = letters(word);
+    let mut allowed = (word.chars().count() / 3).max(1);
+    let mut best: Option<&str> = None;
     for candidate in candidates {
-        if candidate.len().abs_diff(word.len()) > 4 * allowed {
-            continue; // not even with four-byte letters
+        if candidate == word {
+            return None;
         }
-        let distance = edit_distance(word, candidate);
-        if distance <= allowed && best.is_none_or(|(least, _)| distance < least) {
-            best = Some((distance, candidate));
+        // There may be tens of thousands: most are out of the question at a glance.
+        let glance = candidate.len().abs_diff(word.len()) <= 4 * allowed // not even with four-byte letters
+            && differing(&letters, candidate) <= 2 * allowed;
+        if !(glance || allowed > 0 && word.eq_ignore_ascii_case(candidate)) {
+            continue;
+        }
+        // Only what is nearer still is better: the first of several equally near wins.
+        if let Some(distance @ 1..) = edit_distance(word, candidate, allowed) {
+            best = Some(candidate);
+            allowed = distance - 1;
         }
     }
-    best.filter(|(distance, _)| *distance > 0).map(|(_, candidate)| candidate)
+    best
 }
 
-/// How many letters must be inserted, removed, replaced or swapped with their neighbour (optimal string alignment).
-/// Letters that differ only in case count as one, however many there are.
-fn edit_distance(a: &str, b: &str) -> usize {
-    if a == b {
-        return 0;
-    }
-    if a.eq_ignore_ascii_case(b) {
-        return 1;
+/// How often each byte stands in a text, by its lowest bits.
+fn letters(text: &str) -> [i32; 64] {
+    let mut counts = [0; 64];
+    text.bytes().for_each(|byte| counts[usize::from(byte & 63)] += 1);
+    counts
+}
+
+/// How many letters are in one text and not in the other, at least: replacing one makes up for two.
+fn differing(letters: &[i32; 64], candidate: &str) -> usize {
+    let mut counts = *letters;
+    candidate.bytes().for_each(|byte| counts[usize::from(byte & 63)] -= 1);
+    counts.iter().map(|count| count.unsigned_abs() as usize).sum()
+}
+
+/// How many letters must be inserted, removed, replaced or swapped with their neighbour (optimal string alignment), if
+/// no more than `most`. Letters that differ only in case count as one, however many there are.
+fn edit_distance(a: &str, b: &str, most: usize) -> Option<usize> {
+    if most > 0 && a.eq_ignore_ascii_case(b) {
+        return Some(1);
     }
     let a: Vec<char> = a.chars().collect();
     let b: Vec<char> = b.chars().collect();
@@ -147,9 +166,13 @@ fn edit_distance(a: &str, b: &str) -> usize {
                 row[j] = row[j].min(before_last[j - 2] + 1);
             }
         }
+        // A swap may come back from the row before.
+        if row.iter().chain(&last).all(|&distance| distance > most) {
+            return None;
+        }
         before_last = std::mem::replace(&mut last, row);
     }
-    last[b.len()]
+    last.last().copied().filter(|&distance| distance <= most)
 }
 
 #[cfg(test)]

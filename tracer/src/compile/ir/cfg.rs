@@ -71,21 +71,19 @@ impl Function {
     pub fn reverse_postorder(&self) -> Vec<Block> {
         let mut seen = vec![false; self.blocks.len()];
         let mut order = Vec::with_capacity(self.blocks.len());
-        // A block and how many of its successors have been walked; explicit, because unrolled scripts go deep.
-        let mut stack = vec![(Block(0), 0)];
+        // A block and its successors that have not been walked, the first one first; explicit, because unrolled scripts go
+        // deep. The last edge is walked first, so that the first comes first in the reversed order.
+        let targets = |block: Block| self.block(block).terminator.targets();
+        let mut stack = vec![(Block(0), targets(Block(0)))];
         seen[0] = true;
-        while let Some((block, next)) = stack.last_mut() {
-            let targets = self.block(*block).terminator.targets();
-            // From the last edge to the first, so that the first comes first in the reversed order.
-            let Some(position) = targets.len().checked_sub(*next + 1) else {
+        while let Some((block, left)) = stack.last_mut() {
+            let Some(target) = left.pop() else {
                 order.push(*block);
                 stack.pop();
                 continue;
             };
-            let target = targets[position].block;
-            *next += 1;
-            if !std::mem::replace(&mut seen[target.0 as usize], true) {
-                stack.push((target, 0));
+            if !std::mem::replace(&mut seen[target.block.0 as usize], true) {
+                stack.push((target.block, targets(target.block)));
             }
         }
         order.reverse();
@@ -107,8 +105,20 @@ impl Function {
 /// Which blocks lie on every way to which others.
 #[derive(Clone, Debug, Default)]
 pub struct Dominators {
-    /// The immediate dominator and the depth in the tree; `None` for blocks not (yet) known. The entry is its own.
-    tree: Vec<Option<(Block, u32)>>,
+    /// `None` for blocks not (yet) known.
+    tree: Vec<Option<Node>>,
+}
+
+/// A block's place in the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Node {
+    /// The immediate dominator; the entry is its own.
+    parent: Block,
+    /// How many blocks are above it.
+    depth: u32,
+    /// Some block above it, so chosen that from each block a few of these jumps lead to any above (Myers, "An Applicative
+    /// Random-Access Stack").
+    far: Block,
 }
 
 impl Dominators {
@@ -136,32 +146,44 @@ impl Dominators {
             .filter(|&predecessor| self.node(predecessor).is_some())
             .reduce(|a, b| self.common(a, b))
             .unwrap_or(block);
-        let depth = if immediate == block { 0 } else { self.depth(immediate) + 1 };
+        let node = match self.node(immediate).filter(|_| immediate != block) {
+            None => Node { parent: block, depth: 0, far: block },
+            Some(parent) => {
+                let twice = self.far(parent.far);
+                let even = parent.depth - self.depth(parent.far) == self.depth(parent.far) - self.depth(twice);
+                Node { parent: immediate, depth: parent.depth + 1, far: if even { twice } else { immediate } }
+            }
+        };
         if self.tree.len() <= block.0 as usize {
             self.tree.resize(block.0 as usize + 1, None);
         }
-        self.tree[block.0 as usize].replace((immediate, depth)) != Some((immediate, depth))
+        self.tree[block.0 as usize].replace(node) != Some(node)
     }
 
     /// Whether every way to `b` leads through `a`. A block dominates itself.
     pub fn dominates(&self, a: Block, mut b: Block) -> bool {
-        let (Some((_, depth)), Some(_)) = (self.node(a), self.node(b)) else { return false };
+        let (Some(Node { depth, .. }), Some(_)) = (self.node(a), self.node(b)) else { return false };
         while self.depth(b) > depth {
-            b = self.parent(b);
+            let far = self.far(b);
+            b = if self.depth(far) >= depth { far } else { self.parent(b) };
         }
         a == b
     }
 
-    fn node(&self, block: Block) -> Option<(Block, u32)> {
+    fn node(&self, block: Block) -> Option<Node> {
         self.tree.get(block.0 as usize).copied().flatten()
     }
 
     fn depth(&self, block: Block) -> u32 {
-        self.node(block).map_or(0, |(_, depth)| depth)
+        self.node(block).map_or(0, |node| node.depth)
     }
 
     fn parent(&self, block: Block) -> Block {
-        self.node(block).map_or(block, |(immediate, _)| immediate)
+        self.node(block).map_or(block, |node| node.parent)
+    }
+
+    fn far(&self, block: Block) -> Block {
+        self.node(block).map_or(block, |node| node.far)
     }
 
     fn common(&self, mut a: Block, mut b: Block) -> Block {

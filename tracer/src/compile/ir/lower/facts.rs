@@ -325,6 +325,13 @@ impl Lowering<'_> {
         self.facts.iter().find(here).map(|known| known.value)
     }
 
+    /// Behind a clause: what was only known inside of it is of no use any more.
+    pub(super) fn forget_facts(&mut self) {
+        if self.b.reachable() {
+            self.facts.retain(|known| self.b.dominated_by(known.block));
+        }
+    }
+
     fn learn(&mut self, fact: Fact, value: Value) {
         self.facts.push(Known { fact, value, block: self.b.current() });
     }

@@ -83,10 +83,11 @@ impl Lowering<'_> {
     /// Gives each variable of a clause its place, and those that loops name one in the shared frame.
     pub(super) fn place_locals(&mut self, clause: &Clause) {
         let mut size = LOCALS;
+        let in_loops = has_loop(&clause.body);
         let mut locals = Vec::new();
         for (index, local) in clause.locals.iter().enumerate() {
             let shape = shape(&local.ty);
-            let is_shared = in_loop(&clause.body, LocalId(index as u32));
+            let is_shared = in_loops && in_loop(&clause.body, LocalId(index as u32));
             locals.push(match number(shape) {
                 Some(_) if !is_shared => Local::Number(self.b.variable()),
                 None if self.is_large(shape.size()) => Local::Memory(self.allocate_scratch(shape.size())),
@@ -100,7 +101,7 @@ impl Lowering<'_> {
         }
         self.locals = locals;
         self.shared = Shared::None;
-        if !has_loop(&clause.body) {
+        if !in_loops {
             return;
         }
         let slot = self.b.slot(size);

@@ -196,6 +196,7 @@ impl Lowering<'_> {
             self.end_claim(behind);
         }
         self.b.fill(behind);
+        self.forget_facts();
     }
 
     fn map(&self, map: MapId) -> &Map {

@@ -2,10 +2,13 @@
 
 use super::super::{Block, Function, Inst, Value};
 use super::fold::drop_parameters;
+use super::order;
 
 /// Everything that neither has an effect nor leads to one.
 pub(super) fn run(function: &mut Function) {
+    order::drop_unreachable(function);
     let live = live_values(function);
+    let predecessors = function.predecessors();
     for block in function.block_ids() {
         function.blocks[block.0 as usize].insts.retain(|value| live[value.0 as usize]);
         if block == Block(0) {
@@ -14,7 +17,7 @@ pub(super) fn run(function: &mut Function) {
         let parameters = function.block(block).parameters.iter().enumerate();
         let dead: Vec<usize> =
             parameters.filter(|(_, value)| !live[value.0 as usize]).map(|(index, _)| index).collect();
-        drop_parameters(function, block, &dead);
+        drop_parameters(function, block, &predecessors[block.0 as usize], &dead);
     }
 }
 

@@ -1,12 +1,16 @@
 //! Folds constants and identities, along the ways of control: a decided branch becomes a jump, a parameter that all ways
 //! agree on becomes its value.
 
+use std::collections::HashSet;
+
 use super::super::fold::{Folded, compare, fold};
 use super::super::{Block, CompareOp, Function, Inst, Target, Terminator, Value};
 use super::order;
 
 /// Until nothing changes any more: a branch that is gone may leave a parameter with one argument.
 pub(super) fn run(function: &mut Function) {
+    // What cannot be reached is no predecessor.
+    order::drop_unreachable(function);
     loop {
         let values = fold_values(function);
         let branches = fold_branches(function);
@@ -84,17 +88,26 @@ fn fold_parameters(function: &mut Function, block: Block, predecessors: &[Block]
             dropped.push(index);
         }
     }
-    drop_parameters(function, block, &dropped);
+    drop_parameters(function, block, predecessors, &dropped);
     !dropped.is_empty()
 }
 
-/// Takes the parameters with these (ascending) positions away, and the arguments for them.
-pub(super) fn drop_parameters(function: &mut Function, block: Block, positions: &[usize]) {
+/// Takes the parameters with these (ascending) positions away, and the arguments for them. A block may be a predecessor
+/// more than once.
+pub(super) fn drop_parameters(function: &mut Function, block: Block, predecessors: &[Block], positions: &[usize]) {
+    if positions.is_empty() {
+        return;
+    }
     for &position in positions.iter().rev() {
         function.blocks[block.0 as usize].parameters.remove(position);
-        let targets = function.blocks.iter_mut().flat_map(|data| data.terminator.targets_mut());
-        for target in targets.filter(|target| target.block == block) {
-            target.arguments.remove(position);
+    }
+    let mut done = HashSet::new();
+    for from in predecessors.iter().filter(|from| done.insert(**from)) {
+        let targets = function.blocks[from.0 as usize].terminator.targets_mut();
+        for target in targets.into_iter().filter(|target| target.block == block) {
+            for &position in positions.iter().rev() {
+                target.arguments.remove(position);
+            }
         }
     }
 }

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use super::super::cfg::Dominators;
 use super::super::{Block, Function, Inst, Value};
 
+/// How many equal values of other ways are looked at.
+const CANDIDATES: usize = 64;
+
 /// One walk; operands are replaced on the way, so that what equal values are made into is equal too.
 pub(super) fn run(function: &mut Function) {
     let dominators = Dominators::compute(function);
@@ -21,7 +24,9 @@ pub(super) fn run(function: &mut Function) {
                 continue;
             }
             let candidates = known.entry(inst.clone()).or_default();
-            match candidates.iter().find(|(_, defined)| dominators.dominates(*defined, block)) {
+            // Of those, no two dominate one another. The nearest came last; far away there is little to be had.
+            let mut nearest = candidates.iter().rev().take(CANDIDATES);
+            match nearest.find(|(_, defined)| dominators.dominates(*defined, block)) {
                 Some((earlier, _)) => same[value.0 as usize] = *earlier,
                 None => {
                     candidates.push((value, block));

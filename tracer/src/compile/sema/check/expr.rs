@@ -15,10 +15,16 @@ use crate::compile::sema::types::{Record, Ty};
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 
+/// Most parts of a tuple or record.
+const MAX_PARTS: usize = 1024;
+
 impl Checker<'_> {
     /// Any expression that gives a value.
     pub fn expr(&mut self, expr: &ast::Expr) -> Operand {
         let span = expr.span;
+        if !self.enter(span) {
+            return Operand::unknown(span);
+        }
         use ast::ExprKind as E;
         match &expr.kind {
             &E::Integer { value, .. } => integer(value, span), // suffixes mean nothing, as in bpftrace
@@ -179,6 +185,10 @@ impl Checker<'_> {
     }
 
     fn tuple(&mut self, parts: &[ast::Expr], span: Span) -> Operand {
+        if parts.len() > MAX_PARTS {
+            let error = Diagnostic::error(span, format!("this tuple has {} parts", parts.len()));
+            return self.refuse_with(error.help(format!("at most {MAX_PARTS} are possible")));
+        }
         let parts: Vec<Operand> = parts.iter().map(|part| self.expr(part)).collect();
         for part in &parts {
             if part.ty.shape().is_none() && !part.ty.is_unknown() {
@@ -191,6 +201,10 @@ impl Checker<'_> {
     }
 
     fn record(&mut self, parts: &[(ast::Name, ast::Expr)], span: Span) -> Operand {
+        if parts.len() > MAX_PARTS {
+            let error = Diagnostic::error(span, format!("this record has {} members", parts.len()));
+            return self.refuse_with(error.help(format!("at most {MAX_PARTS} are possible")));
+        }
         let mut fields = Vec::new();
         let mut exprs = Vec::new();
         for (at, (name, value)) in parts.iter().enumerate() {

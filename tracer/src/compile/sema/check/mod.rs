@@ -45,6 +45,13 @@ use crate::compile::target::Target;
 use crate::host::btf::TypeId;
 use crate::plan::{MapId, Record, RecordId};
 
+/// Most expressions and statements of a clause, each as often as `unroll` repeats it: several times what fits into a
+/// program.
+const MAX_NODES_OF_CLAUSE: u32 = 1 << 16;
+
+/// Most of all clauses together, each as often as its probe has places that are not alike.
+const MAX_NODES: u32 = 1 << 20;
+
 /// What checking has found out.
 pub struct Checked {
     /// One for each instance.
@@ -93,9 +100,15 @@ pub fn check(
         counting: false,
         raw: None,
         members: HashMap::new(),
+        nodes: 0,
+        nodes_of_clause: 0,
+        too_large: false,
     };
     let clauses = loop {
         let clauses = checker.pass();
+        if checker.too_large {
+            break clauses;
+        }
         if checker.changed {
             continue;
         }
@@ -140,6 +153,11 @@ pub struct Checker<'a> {
     raw: Option<TypeId>,
     /// The fields of the catalogue's events that have been asked for: to find them takes a look at all of the kernel's types.
     members: HashMap<&'static str, Vec<Member<'a>>>,
+    /// How many expressions and statements have been checked in this pass.
+    nodes: u32,
+    nodes_of_clause: u32,
+    /// There are too many; nothing more is looked at.
+    too_large: bool,
 }
 
 /// A map that has been printed.
@@ -171,6 +189,7 @@ impl<'a> Checker<'a> {
     /// Checks everything once.
     fn pass(&mut self) -> Vec<CheckedClause> {
         self.changed = false;
+        self.nodes = 0;
         self.records.clear();
         self.diagnostics.clear();
         for map in &mut self.maps {
@@ -182,6 +201,7 @@ impl<'a> Checker<'a> {
     fn clause(&mut self, here: usize) -> CheckedClause {
         self.here = here;
         self.left = false;
+        self.nodes_of_clause = 0;
         for local in &mut self.locals[here] {
             local.assigned = false;
             local.used = None;
@@ -200,6 +220,25 @@ impl<'a> Checker<'a> {
             })
             .collect();
         CheckedClause { locals, predicate, body }
+    }
+
+    /// Counts an expression or statement; `false` if there is no room for it.
+    fn enter(&mut self, span: Span) -> bool {
+        self.nodes += 1;
+        self.nodes_of_clause += 1;
+        let limit = match () {
+            _ if self.too_large => return false,
+            _ if self.nodes_of_clause > MAX_NODES_OF_CLAUSE => MAX_NODES_OF_CLAUSE,
+            _ if self.nodes > MAX_NODES => MAX_NODES,
+            _ => return true,
+        };
+        self.too_large = true;
+        let what = if limit == MAX_NODES { "the script is" } else { "this action is" };
+        let error = Diagnostic::error(span, format!("{what} too large"))
+            .label(format!("with this, it has more than {limit} expressions and statements"))
+            .help("`unroll` repeats its block, and a probe with many places may be compiled for each of them");
+        self.report(error);
+        false
     }
 
     fn finish(mut self, clauses: Vec<CheckedClause>) -> Checked {

@@ -69,6 +69,9 @@ impl Checker<'_> {
 
     fn stmt(&mut self, stmt: &ast::Stmt, into: &mut Vec<Stmt>) {
         let span = stmt.span;
+        if !self.enter(span) {
+            return;
+        }
         use ast::StmtKind as S;
         let kind = match &stmt.kind {
             S::Expr(expr) => return self.effect(expr, into),
@@ -103,7 +106,16 @@ impl Checker<'_> {
                 }
             }
             S::Unroll { count, body } => match self.unroll_count(count) {
-                Some(count) => StmtKind::Block((0..count).flat_map(|_| self.block(body)).collect()),
+                Some(count) => {
+                    let mut all = Vec::new();
+                    for _ in 0..count {
+                        all.extend(self.block(body));
+                        if self.too_large {
+                            break;
+                        }
+                    }
+                    StmtKind::Block(all)
+                }
                 None => return,
             },
             S::Block(block) => StmtKind::Block(self.block(block)),
