@@ -225,7 +225,7 @@ impl Checker<'_> {
                 let mut offset = 0;
                 for name in path {
                     let Some(field) = self.types.member(&ty, &name.text) else { return self.no_member(&ty, name) };
-                    offset += field.offset;
+                    offset += field.offset + field.bits.map_or(0, |bits| u32::from(bits.shift) / 8);
                     ty = field.ty;
                 }
                 Some(offset)

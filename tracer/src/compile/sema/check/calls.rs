@@ -194,8 +194,9 @@ impl<'a> Checker<'a> {
 
     /// `str($1)` is the text that was given, `str($1, 3)` its beginning.
     fn text_of_positional(&mut self, arguments: &[ast::Expr], span: Span) -> Option<Operand> {
-        let ast::ExprKind::Positional(index) = arguments.first()?.kind else { return None };
-        let text = self.positional_text(index).unwrap_or_default().to_string();
+        let (index, skipped) = positional_and_offset(arguments.first()?)?;
+        let text = self.positional_text(index).unwrap_or_default();
+        let text = text.get(skipped..).unwrap_or_default().to_string();
         let Some(length) = arguments.get(1) else { return Some(string(&text, span)) };
         let length = self.expr(length);
         match length.expr.kind {
@@ -206,6 +207,20 @@ impl<'a> Checker<'a> {
             }
             _ => Some(self.refuse(span, "`str($n)` takes at most a length that is written out")),
         }
+    }
+}
+
+/// `$1`, or `$1 + 2` for what follows its second letter.
+fn positional_and_offset(expr: &ast::Expr) -> Option<(u32, usize)> {
+    match &expr.kind {
+        ast::ExprKind::Positional(index) => Some((*index, 0)),
+        ast::ExprKind::Binary { op: ast::BinaryOp::Add, left, right, .. } => match (&left.kind, &right.kind) {
+            (ast::ExprKind::Positional(index), &ast::ExprKind::Integer { value, .. }) => {
+                Some((*index, usize::try_from(value).ok()?))
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }
 

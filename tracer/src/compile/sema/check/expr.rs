@@ -163,6 +163,7 @@ impl Checker<'_> {
     /// `$1`: a number where it can be read as one, else text; `str($1)` is text always.
     fn positional(&mut self, index: u32, span: Span) -> Operand {
         let Some(text) = self.positional_text(index) else {
+            self.report(Diagnostic::warning(span, format!("`${index}` was not given: it is 0")));
             return Operand { ty: Ty::I64, expr: constant(&Ty::I64, 0, span), literal: true };
         };
         let text = text.to_string();
@@ -245,7 +246,7 @@ impl Checker<'_> {
                 Operand { expr: convert(operand, &ty), ty, literal: false }
             }
             (from, to) if from == to && self.aggregation_read(&operand).is_some() => operand,
-            (from, to) if from == to => {
+            (from, to) if from.typed() == to.typed() && (from == to || from.is_int()) => {
                 let warning = Diagnostic::warning(span, format!("unnecessary cast: this is of type `{from}` already"));
                 self.report(warning);
                 Operand { literal: false, ..operand }

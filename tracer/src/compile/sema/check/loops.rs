@@ -4,6 +4,7 @@ use super::maps::{no_number, total};
 use super::operand::convert;
 use super::{Checker, Domain, MapValue, Operand, UseKind};
 use crate::compile::diagnostics::Diagnostic;
+use crate::compile::expand::shown;
 use crate::compile::sema::typed::{BinaryOp, Expr, ExprKind, LocalId, Stmt, StmtKind, Type};
 use crate::compile::sema::types::Ty;
 use crate::compile::source::Span;
@@ -37,6 +38,7 @@ impl Checker<'_> {
         let hidden = |name: &str| format!("{} {name}", variable.text);
         let next = self.hidden_local(&hidden("next"), variable.span);
         let last = self.hidden_local(&hidden("end"), variable.span);
+        self.not_in_sight(variable);
         let own = self.declare_local(&variable.text, variable.span);
         let mut stmts = Vec::new();
         for (local, bound) in [(next, first), (last, end)] {
@@ -97,6 +99,7 @@ impl Checker<'_> {
             _ => None,
         };
         self.scopes.push(Vec::new());
+        self.not_in_sight(variable);
         let entry = self.declare_local(&variable.text, variable.span);
         let local = &mut self.locals[self.here][entry.0 as usize];
         (local.assigned, local.fixed) = (true, true);
@@ -109,6 +112,16 @@ impl Checker<'_> {
         let body = self.turn(|checker| checker.block(body));
         self.scopes.pop();
         Some(StmtKind::ForEach { map, entry, body })
+    }
+
+    /// The variable of a loop is a new one.
+    fn not_in_sight(&mut self, variable: &ast::Name) {
+        if let Some(known) = self.find_local(&variable.text) {
+            let name = shown(&variable.text);
+            let error = Diagnostic::error(variable.span, format!("there is a variable `${name}` already"));
+            let error = error.also(self.local(known).place, "here").help("give the loop's variable another name");
+            self.report(error);
+        }
     }
 
     /// An end of a range.

@@ -352,7 +352,8 @@ impl<'a> Checker<'a> {
     fn empties(&mut self, map: MapId) -> bool {
         let depth = Some(self.scopes.len());
         let last = self.printed.iter().rfind(|printed| printed.map == map && printed.depth == depth);
-        match last.map(|printed| &mut self.records[printed.record.0 as usize]) {
+        // After an error there is no record.
+        match last.and_then(|printed| self.records.get_mut(printed.record.0 as usize)) {
             Some(Record::PrintMap { emptied, .. }) => *emptied = true,
             Some(Record::PrintTable { emptied, .. }) => emptied.push(map),
             _ => {}

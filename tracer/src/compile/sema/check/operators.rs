@@ -1,6 +1,6 @@
 //! Operators: which types they take, which type they give, and the conversions between.
 
-use super::operand::{binary, bool_literal, convert, decay, integer, negated, truth_value};
+use super::operand::{binary, bool_literal, convert, decay, integer, negated, string, truth, truth_value};
 use super::{Checker, Operand};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::typed::{self, ExprKind};
@@ -297,16 +297,21 @@ impl Checker<'_> {
                 _ => literal_of(-i128::from(value), span).unwrap_or(operand),
             };
         }
-        let (ty, kind) = match op {
-            U::Not => (Ty::Bool, ExprKind::Unary(typed::UnaryOp::Not, Box::new(truth_value(operand)))),
-            _ => {
-                let ty = if operand.ty.is_signed() { Ty::I64 } else { Ty::U64 };
-                let op = if op == U::BitNot { typed::UnaryOp::BitNot } else { typed::UnaryOp::Negate };
-                let operand = Box::new(convert(operand, &ty));
-                (ty, ExprKind::Unary(op, operand))
-            }
-        };
-        Operand::new(ty, kind, span)
+        if op == U::Not {
+            let kind = ExprKind::Unary(typed::UnaryOp::Not, Box::new(truth_value(operand)));
+            return Operand::new(Ty::Bool, kind, span);
+        }
+        let own = operand.ty.clone();
+        let ty = if own.is_signed() { Ty::I64 } else { Ty::U64 };
+        let op = if op == U::BitNot { typed::UnaryOp::BitNot } else { typed::UnaryOp::Negate };
+        let kind = ExprKind::Unary(op, Box::new(convert(operand, &ty)));
+        let result = Operand::new(ty.clone(), kind, span);
+        if own.is_signed() {
+            return result;
+        }
+        // An unsigned number keeps to its own bits, and is 64 bits wide all the same.
+        let cut = Operand { expr: convert(result, &own), ty: own, literal: false };
+        Operand { expr: convert(cut, &ty), ty, literal: false }
     }
 
     pub(super) fn ternary(
@@ -317,7 +322,12 @@ impl Checker<'_> {
         span: Span,
     ) -> Operand {
         let Some(then) = then else { return self.or_else(condition, otherwise, span) };
-        let condition = self.condition(condition);
+        let condition = self.tested(condition);
+        if let (true, &ExprKind::Int(value)) = (condition.literal, &condition.expr.kind) {
+            // As in bpftrace, the branch that is never taken is not looked at.
+            return self.expr(if value != 0 { then } else { otherwise });
+        }
+        let condition = truth(condition);
         let then = self.expr(then);
         let otherwise = self.expr(otherwise);
         let Some(ty) = then.ty.promoted(&otherwise.ty) else {
@@ -359,7 +369,29 @@ impl Checker<'_> {
     /// What is written out on both sides is computed here; `None` leaves it to run time.
     fn fold(&mut self, op: ast::BinaryOp, left: &Operand, right: &Operand, span: Span) -> Option<Operand> {
         if let (ExprKind::Str(a), ExprKind::Str(b)) = (&left.expr.kind, &right.expr.kind) {
-            return equality(op).then(|| bool_literal((a == b) == (op == ast::BinaryOp::Eq), span));
+            use ast::BinaryOp as B;
+            let holds = match op {
+                B::Add => return Some(string(&format!("{a}{b}"), span)),
+                B::Eq => a == b,
+                B::Ne => a != b,
+                B::Lt => a < b,
+                B::Le => a <= b,
+                B::Gt => a > b,
+                B::Ge => a >= b,
+                _ => return None,
+            };
+            return Some(bool_literal(holds, span));
+        }
+        // As in C, where a text is where its first letter is.
+        if let (ast::BinaryOp::Add, ExprKind::Str(text), &ExprKind::Int(skipped)) =
+            (op, &left.expr.kind, &right.expr.kind)
+            && right.ty.is_int()
+        {
+            let rest = usize::try_from(skipped).ok().and_then(|skipped| text.get(skipped..));
+            if rest.is_none_or(str::is_empty) {
+                self.report(Diagnostic::warning(span, "nothing is left of this text"));
+            }
+            return Some(string(rest.unwrap_or_default(), span));
         }
         let a = literal_value(left)?;
         let b = literal_value(right)?;

@@ -319,7 +319,11 @@ impl Checker<'_> {
                 .error(value.span(), format!("a value of type `{}` cannot be assigned to a variable", value.ty));
         }
         let local = &mut self.locals[self.here][id.0 as usize];
-        let ty = if local.fixed {
+        // What does not fit a declared type is cut, with a warning; a number that is written out is told from that.
+        let cut = local.fixed && !fits(&value, &local.ty) && !value.literal && value.ty.is_int() && local.ty.is_int();
+        let ty = if cut {
+            Some(local.ty.clone())
+        } else if local.fixed {
             fits(&value, &local.ty).then(|| local.ty.clone())
         } else {
             Checker::widen(&mut self.changed, &mut local.ty, &value.ty)
@@ -327,7 +331,13 @@ impl Checker<'_> {
         let (own, place) = (local.ty.clone(), local.place);
         match ty {
             Some(ty) => {
-                self.warn_of_sign(&value, &ty);
+                if cut {
+                    let what = format!("a value of type `{}` becomes one of type `{ty}`", value.ty);
+                    let warning = Diagnostic::warning(value.span(), format!("{what}, which may change it"));
+                    self.report(warning.help("an explicit cast silences this"));
+                } else {
+                    self.warn_of_sign(&value, &ty);
+                }
                 into.push(Stmt { kind: StmtKind::SetLocal(id, convert(value, &ty)), span });
             }
             None => {
