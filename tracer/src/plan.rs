@@ -241,7 +241,7 @@ impl Map {
         match self.storage {
             Storage::Hash | Storage::LruHash => own.max(8),
             Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::HashByCpu | Storage::LiveHash { .. } => {
-                own + agg::GENERATION_SIZE as u32
+                own + agg::GENERATION_SIZE as u32 + if self.series().is_some() { 8 } else { 0 }
             }
             Storage::PerCpuArray { .. } | Storage::TaskStorage => 4,
         }
@@ -255,6 +255,14 @@ impl Map {
     /// Whether it is an aggregation whose values are whole in the kernel, and not merged by user space.
     pub fn is_live(&self) -> bool {
         matches!(self.storage, Storage::LiveHash { .. })
+    }
+
+    /// The series of intervals that it holds, if it does.
+    pub fn series(&self) -> Option<Series> {
+        match self.value {
+            Value::Aggregation(Aggregation::Series(series)) => Some(series),
+            _ => None,
+        }
     }
 
     /// What it aggregates; `None` if it holds plain values.
@@ -329,6 +337,51 @@ pub enum Aggregation {
     },
     /// Percentiles: `agg::Hdr`.
     Hdr,
+    /// What comes of each interval of time: `agg::Stats`, one for each key and interval.
+    Series(Series),
+}
+
+/// `tseries(n, interval, intervals, function)`: the last so many intervals, and what the numbers of each come to. Keys in the
+/// kernel have the interval's number behind them, a `u64`: the atomic time (TAI) of the event, divided by `interval`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Series {
+    /// How long one is, in ns.
+    pub interval: u64,
+    /// How many are kept.
+    pub intervals: u32,
+    /// What comes of the numbers.
+    pub function: SeriesFunction,
+    /// Whether they are signed.
+    pub signed: bool,
+}
+
+/// What comes of the numbers of an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum SeriesFunction {
+    /// The last one: `agg::Stats`, the number as `total`, and its time as `max`.
+    Last,
+    /// Their total.
+    Sum,
+    /// Their mean.
+    Avg,
+    /// The smallest.
+    Min,
+    /// The largest.
+    Max,
+}
+
+impl Series {
+    /// How the figures of an interval are kept; `None` for the last number.
+    pub fn figures(self) -> Option<Aggregation> {
+        let signed = self.signed;
+        match self.function {
+            SeriesFunction::Last => None,
+            SeriesFunction::Sum => Some(Aggregation::Sum { signed }),
+            SeriesFunction::Avg => Some(Aggregation::Avg { signed }),
+            SeriesFunction::Min => Some(Aggregation::Min { signed }),
+            SeriesFunction::Max => Some(Aggregation::Max { signed }),
+        }
+    }
 }
 
 impl Aggregation {
@@ -339,7 +392,8 @@ impl Aggregation {
             | Self::Avg { signed }
             | Self::Min { signed }
             | Self::Max { signed }
-            | Self::Stats { signed } => signed,
+            | Self::Stats { signed }
+            | Self::Series(Series { signed, .. }) => signed,
             Self::Hist { .. } | Self::Linear { .. } => true,
             Self::Count | Self::Hdr => false,
         }
@@ -356,7 +410,8 @@ impl Aggregation {
             | Self::Avg { .. }
             | Self::Min { .. }
             | Self::Max { .. }
-            | Self::Stats { .. } => 0,
+            | Self::Stats { .. }
+            | Self::Series(_) => 0,
         }
     }
 
@@ -364,9 +419,12 @@ impl Aggregation {
     pub fn size(self) -> u32 {
         let size = match self {
             Self::Count => size_of::<agg::Count>(),
-            Self::Sum { .. } | Self::Avg { .. } | Self::Min { .. } | Self::Max { .. } | Self::Stats { .. } => {
-                size_of::<agg::Stats>()
-            }
+            Self::Sum { .. }
+            | Self::Avg { .. }
+            | Self::Min { .. }
+            | Self::Max { .. }
+            | Self::Stats { .. }
+            | Self::Series(_) => size_of::<agg::Stats>(),
             Self::Hist { .. } | Self::Linear { .. } => size_of::<agg::HistHead>() + 8 * self.buckets(),
             Self::Hdr => size_of::<agg::Hdr>(),
         };

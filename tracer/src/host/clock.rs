@@ -20,6 +20,15 @@ pub fn tai_offset() -> i64 {
     (0..LOOKS).flat_map(look).min().map_or(0, |(_, offset)| offset)
 }
 
+/// How far atomic time is ahead of the time of day, in ns: whole seconds.
+pub fn tai_ahead() -> i64 {
+    const SECOND: i64 = 1_000_000_000;
+    let nanoseconds = |time: Timespec| time.tv_sec * SECOND + time.tv_nsec;
+    let day = nanoseconds(clock_gettime(ClockId::Realtime));
+    let ahead = clock_gettime_dynamic(DynamicClockId::Tai).map_or(0, |tai| nanoseconds(tai) - day);
+    (ahead + SECOND / 2).div_euclid(SECOND) * SECOND
+}
+
 /// What strftime(3) knows; whatever else follows a `%` stands for itself.
 const LETTERS: &str = "aAbBcCdDeFgGhHIjmMnprRsStTuUVwWxXyYzZ%";
 

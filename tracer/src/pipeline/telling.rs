@@ -83,6 +83,10 @@ impl run::Sink for Telling<'_> {
         Ok(unless_closed(self.reporter.maps_at_interval(maps))?)
     }
 
+    fn make_room(&mut self, maps: &mut run::Maps) -> Result<()> {
+        Ok(self.reporter.make_room(&mut Contents { maps, world: self.world })?)
+    }
+
     fn idle(&mut self) -> Result<()> {
         if self.prompt {
             unless_closed(self.reporter.flush())?;
@@ -166,6 +170,10 @@ impl run::Sink for Silence {
     }
 
     fn interval(&mut self, _: &mut run::Maps) -> Result<(), run::Error> {
+        Ok(())
+    }
+
+    fn make_room(&mut self, _: &mut run::Maps) -> Result<(), run::Error> {
         Ok(())
     }
 

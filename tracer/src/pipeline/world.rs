@@ -86,6 +86,10 @@ impl World for Here<'_> {
         clock::format(format, since_boot.map_or_else(now, |time| self.boot + i128::from(time)))
     }
 
+    fn atomic_time(&self, format: &str, time: u64) -> String {
+        clock::format(format, i128::from(time) - i128::from(clock::tai_ahead()))
+    }
+
     fn stack(&self, id: StackId, frames: Frames) -> String {
         self.symbols.borrow().show(id, frames)
     }

@@ -70,6 +70,8 @@ pub enum Kind {
     Histogram,
     /// `hdr`.
     Hdr,
+    /// `tseries`.
+    Series,
 }
 
 /// With or without keys.
@@ -99,6 +101,19 @@ pub enum Cell {
     Histogram(Vec<Bucket>),
     /// `hdr`.
     Hdr(Percentiles),
+    /// `tseries`: from the first interval in which there was something to the last one of the map.
+    Series(Vec<Interval>),
+}
+
+/// An interval of a series.
+#[derive(Debug)]
+pub struct Interval {
+    /// When it began, in ns of atomic time.
+    pub start: u64,
+    /// The day, hour, minute and second of that, as JSON has it.
+    pub second: String,
+    /// What it came to; `None` if there was nothing.
+    pub value: Option<Value>,
 }
 
 /// What an `hdr` comes to, in the unit that was recorded.

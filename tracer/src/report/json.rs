@@ -10,7 +10,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 
-use super::event::{Bucket, Cell, Contents, Event, Kind, MapView, Output, PERCENTILES, Percentiles};
+use super::event::{Bucket, Cell, Contents, Event, Interval, Kind, MapView, Output, PERCENTILES, Percentiles};
 use super::table::{Row, Table};
 use super::value::Value;
 use super::{Location, failure, view};
@@ -60,11 +60,16 @@ fn write_map(map: &MapView<'_>, out: &mut impl Write) -> io::Result<()> {
         Kind::Stats => "stats",
         Kind::Histogram => "hist",
         Kind::Hdr => "hdr",
+        Kind::Series => "tseries",
     };
     match &map.contents {
         // bpftrace shows an empty map only if it is one of averages.
         Contents::Keyed(entries) if entries.is_empty() && map.kind != Kind::Stats => Ok(()),
-        contents => line(name, &Object([(map.name, contents)]), out),
+        contents => {
+            let data = &Object([(map.name, contents)]);
+            let spacing = Spaced { close_in_arrays: map.kind == Kind::Series, arrays: 0 };
+            spaced(&Line { r#type: name, count: None, data }, spacing, out)
+        }
     }
 }
 
@@ -74,8 +79,12 @@ fn line(name: &str, data: &impl Serialize, out: &mut impl Write) -> io::Result<(
 
 /// Any object on a line of its own.
 fn object(object: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
+    spaced(object, Spaced { close_in_arrays: false, arrays: 0 }, out)
+}
+
+fn spaced(object: &impl Serialize, spacing: Spaced, out: &mut impl Write) -> io::Result<()> {
     let mut line = Vec::new();
-    object.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Spaced))?;
+    object.serialize(&mut serde_json::Serializer::with_formatter(&mut line, spacing))?;
     line.push(b'\n');
     out.write_all(&line)
 }
@@ -113,15 +122,40 @@ impl Serialize for Located<'_> {
 }
 
 /// `{"a": 1, "b": [2,3]}`: the spacing that bpftrace's drivers know.
-struct Spaced;
+struct Spaced {
+    /// Objects in arrays have no spaces, which is so in series.
+    close_in_arrays: bool,
+    /// How many arrays there are around what is written.
+    arrays: u32,
+}
+
+impl Spaced {
+    fn is_close(&self) -> bool {
+        self.close_in_arrays && self.arrays > 0
+    }
+}
 
 impl Formatter for Spaced {
+    fn begin_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.arrays += 1;
+        out.write_all(b"[")
+    }
+
+    fn end_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.arrays -= 1;
+        out.write_all(b"]")
+    }
+
     fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        if first { Ok(()) } else { out.write_all(b", ") }
+        match (first, self.is_close()) {
+            (true, _) => Ok(()),
+            (false, true) => out.write_all(b","),
+            (false, false) => out.write_all(b", "),
+        }
     }
 
     fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        out.write_all(b": ")
+        out.write_all(if self.is_close() { b":" } else { b": " })
     }
 }
 
@@ -176,6 +210,9 @@ impl Serialize for Cell {
             }
             Cell::Histogram(buckets) => buckets.serialize(serializer),
             Cell::Hdr(hdr) => hdr.serialize(serializer),
+            Cell::Series(intervals) => {
+                serializer.collect_seq(intervals.iter().filter(|interval| interval.value.is_some()))
+            }
         }
     }
 }
@@ -208,6 +245,16 @@ impl Serialize for Bucket {
             }
         }
         object.serialize_entry("count", &self.count)?;
+        object.end()
+    }
+}
+
+impl Serialize for Interval {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        let start = format!("{}.{:09}", self.second, self.start % 1_000_000_000);
+        object.serialize_entry("interval_start", &start)?;
+        object.serialize_entry("value", &self.value)?;
         object.end()
     }
 }

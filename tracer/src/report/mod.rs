@@ -22,6 +22,7 @@ mod json;
 mod layout;
 mod numbers;
 mod printf;
+mod series;
 mod store;
 mod table;
 mod text;
@@ -320,6 +321,12 @@ impl<'p, W: Write> Reporter<'p, W> {
         Ok(())
     }
 
+    /// Takes out of the kernel what would fill its maps if nobody did: the intervals of series.
+    pub fn make_room(&mut self, maps: &mut dyn Maps) -> Result<(), Error> {
+        let series = (0..).map(MapId).zip(&self.plan.maps).filter(|(_, map)| map.series().is_some());
+        series.map(|(id, _)| id).try_for_each(|id| self.gather(id, false, maps))
+    }
+
     /// Prints the same maps in the middle of a session. Aggregations start afresh; other maps keep what they hold,
     /// which may be what the script goes on with. What the script has printed and emptied itself is reported: what has
     /// come since belongs to the next interval.
@@ -447,6 +454,9 @@ impl<'p, W: Write> Reporter<'p, W> {
         } else {
             maps.drain(id, &mut |key, partials| store.merge(id, map, key, partials))
         };
+        if let Some(series) = map.series() {
+            self.store.keep_last(id, series);
+        }
         gathered.map_err(|error| map_error("read", map, error))
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Buf;
 use tracer_common::agg;
 
-use crate::plan::{Aggregation, Map, MapId, Plan, Value};
+use crate::plan::{Aggregation, Map, MapId, Plan, Series, SeriesFunction, Value};
 
 /// The merged values of all aggregation maps.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Accumulator {
     pub totals: Totals,
     /// How many values fell into each bucket of a histogram, by the numbers of `tracer_common::bucket`; else empty.
     pub counts: Vec<u64>,
+    /// The figures of each interval of a series, by its number; else empty.
+    pub series: BTreeMap<u64, Totals>,
 }
 
 /// Exact figures. Which of them are kept depends on the aggregation; `min` and `max` mean nothing while `count` is 0.
@@ -53,7 +55,15 @@ impl Store {
         let words: Vec<u64> = (0..partials.len() / 8).map(|_| partials.get_u64_le()).collect();
         let mut partials =
             words.chunks_exact(map.value_size() as usize / 8).filter(|partial| partial[0] != 0).peekable();
-        if partials.peek().is_some() {
+        if let (Aggregation::Series(series), Some((key, mut number))) =
+            (aggregation, key.split_last_chunk::<8>().map(|(key, number)| (key, &number[..])))
+        {
+            if partials.peek().is_some() {
+                let entry = self.maps[id.0 as usize].entry(key.into()).or_default();
+                let figures = entry.series.entry(number.get_u64_le()).or_default();
+                partials.for_each(|partial| figures.add_interval(series, partial));
+            }
+        } else if partials.peek().is_some() {
             let entry = self.maps[id.0 as usize].entry(key.into());
             let accumulator = entry.or_insert_with(|| Accumulator::new(aggregation));
             partials.for_each(|partial| accumulator.add(aggregation, partial));
@@ -79,6 +89,17 @@ impl Store {
         self.maps[map.0 as usize].get(key)
     }
 
+    /// Forgets all but the last intervals of a series, counted from the last one of any key. Gives the number of that.
+    pub fn keep_last(&mut self, map: MapId, series: Series) -> Option<u64> {
+        let keys = &mut self.maps[map.0 as usize];
+        let last = keys.values().filter_map(|value| value.series.last_key_value()).map(|(&number, _)| number).max()?;
+        let first = (last + 1).saturating_sub(series.intervals.into());
+        for value in keys.values_mut() {
+            value.series = value.series.split_off(&first);
+        }
+        Some(last)
+    }
+
     /// Forgets all keys.
     pub fn clear(&mut self, map: MapId) {
         self.maps[map.0 as usize].clear();
@@ -89,6 +110,7 @@ impl Store {
         for accumulator in self.maps[map.0 as usize].values_mut() {
             accumulator.totals = Totals::default();
             accumulator.counts.fill(0);
+            accumulator.series.clear();
         }
     }
 }
@@ -96,21 +118,13 @@ impl Store {
 impl Accumulator {
     /// The empty value of an aggregation.
     pub fn new(aggregation: Aggregation) -> Accumulator {
-        Accumulator { totals: Totals::default(), counts: vec![0; aggregation.buckets()] }
+        Accumulator { totals: Totals::default(), counts: vec![0; aggregation.buckets()], series: BTreeMap::new() }
     }
 
     /// Adds a partial value as the kernel lays it out: the figures that the aggregation has, then its buckets.
     fn add(&mut self, aggregation: Aggregation, partial: &[u64]) {
         let (figures, counts) = partial.split_at(partial.len() - self.counts.len());
-        let figures = match *figures {
-            [count, total, min, max] => match aggregation {
-                Aggregation::Min { signed } => Totals { count, total, min: agg::rank(min, signed, true), max: 0 },
-                Aggregation::Max { signed } => Totals { count, total, min: 0, max: agg::rank(max, signed, false) },
-                _ => Totals { count, total, min, max },
-            },
-            _ => Totals { count: partial[0], ..Totals::default() },
-        };
-        self.totals.add(figures, aggregation.signed());
+        self.totals.add(Totals::of(aggregation, figures), aggregation.signed());
         for (sum, count) in self.counts.iter_mut().zip(counts) {
             *sum += count;
         }
@@ -118,6 +132,40 @@ impl Accumulator {
 }
 
 impl Totals {
+    /// The figures of a partial value.
+    fn of(aggregation: Aggregation, figures: &[u64]) -> Totals {
+        match *figures {
+            [count, total, min, max] => match aggregation {
+                Aggregation::Min { signed } => Totals { count, total, min: agg::rank(min, signed, true), max: 0 },
+                Aggregation::Max { signed } => Totals { count, total, min: 0, max: agg::rank(max, signed, false) },
+                _ => Totals { count, total, min, max },
+            },
+            _ => Totals { count: figures[0], ..Totals::default() },
+        }
+    }
+
+    /// Adds a partial value of an interval. Of the last numbers that each CPU has seen, the latest stays.
+    fn add_interval(&mut self, series: Series, partial: &[u64]) {
+        match series.figures() {
+            Some(figures) => self.add(Totals::of(figures, partial), series.signed),
+            None if self.count == 0 || partial[3] >= self.max => {
+                let count = self.count + partial[0];
+                *self = Totals { count, total: partial[1], min: 0, max: partial[3] };
+            }
+            None => self.count += partial[0],
+        }
+    }
+
+    /// What an interval has come to.
+    pub fn of_interval(&self, series: Series) -> u64 {
+        match series.function {
+            SeriesFunction::Last | SeriesFunction::Sum => self.total,
+            SeriesFunction::Avg => self.average(series.signed),
+            SeriesFunction::Min => self.min,
+            SeriesFunction::Max => self.max,
+        }
+    }
+
     fn add(&mut self, other: Totals, signed: bool) {
         let less = |a: u64, b: u64| if signed { (a as i64) < b as i64 } else { a < b };
         if self.count == 0 || less(other.min, self.min) {

@@ -155,6 +155,7 @@ fn figures(kind: Aggregation, value: &Accumulator) -> Vec<(String, Number)> {
             ("avg".to_owned(), measure(totals.average(signed))),
             ("total".to_owned(), measure(totals.total)),
         ],
+        Aggregation::Series(_) => unreachable!("analysis makes no column of a series"),
         Aggregation::Hdr => {
             let percentiles = PERCENTILES.iter().zip(view::percentiles(value).at);
             let mut columns = vec![("count".to_owned(), Number::Count(totals.count))];

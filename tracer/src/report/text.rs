@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::event::{Bucket, Cell, Contents, Event, MapView, Output, PERCENTILES, Percentiles};
 use super::layout::{self, Field};
+use super::series;
 use super::value::Value;
 
 /// Writes one event.
@@ -67,7 +68,7 @@ fn label(name: &str, key: &Value) -> Vec<u8> {
 fn write_entry(label: Vec<u8>, cell: &Cell, text: &mut Vec<u8>) {
     text.extend(label);
     text.push(b':');
-    text.push(if matches!(cell, Cell::Histogram(_)) { b'\n' } else { b' ' });
+    text.push(if matches!(cell, Cell::Histogram(_) | Cell::Series(_)) { b'\n' } else { b' ' });
     write_cell(cell, text);
     text.push(b'\n');
 }
@@ -84,6 +85,7 @@ fn write_cell(cell: &Cell, text: &mut Vec<u8>) {
         }
         Cell::Histogram(buckets) => text.extend(histogram_text(buckets).bytes()),
         Cell::Hdr(hdr) => text.extend(hdr_text(vec![(String::new(), hdr)]).bytes()),
+        Cell::Series(intervals) => text.extend(series::graph(intervals).bytes()),
     }
 }
 

@@ -6,11 +6,11 @@
 use hdrhistogram::Histogram;
 use tracer_common::bucket;
 
-use super::event::{Bucket, Cell, Contents, Kind, MapView, PERCENTILES, Percentiles};
+use super::event::{Bucket, Cell, Contents, Interval, Kind, MapView, PERCENTILES, Percentiles};
 use super::store::Accumulator;
 use super::value::Value;
 use super::world::Names;
-use crate::plan::{Aggregation, Map, Shape};
+use crate::plan::{Aggregation, Map, Series, Shape};
 
 /// How `print` was asked to show a map.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,6 +40,16 @@ pub fn aggregation<'a, 'e>(
     entries: impl Iterator<Item = (&'e [u8], &'e Accumulator)>,
     selection: Selection,
 ) -> MapView<'a> {
+    // As in bpftrace, whatever is asked for, all of its keys are shown.
+    if let Aggregation::Series(series) = kind {
+        let entries: Vec<_> = entries.collect();
+        let last =
+            entries.iter().filter_map(|(_, value)| value.series.last_key_value()).map(|(&number, _)| number).max();
+        let row = |(key, value): &(&[u8], &Accumulator)| {
+            (Rank::None, decode_key(names, map, key), Cell::Series(intervals(names, series, value, last.unwrap_or(0))))
+        };
+        return view(map, Kind::Series, entries.iter().map(row).collect(), 0);
+    }
     let rows =
         entries.map(|(key, value)| (rank(kind, value), decode_key(names, map, key), cell(kind, value, selection.div)));
     view(map, kind_of(kind), rows.collect(), selection.top)
@@ -80,7 +90,20 @@ pub fn rank(kind: Aggregation, value: &Accumulator) -> Rank {
         Aggregation::Avg { signed } | Aggregation::Stats { signed } => number(totals.average(signed)),
         Aggregation::Min { .. } => Rank::Unsigned(totals.min),
         Aggregation::Max { .. } => Rank::Unsigned(totals.max),
+        Aggregation::Series(_) => Rank::None,
     }
+}
+
+/// The intervals of one key, up to that of number `last`.
+fn intervals(names: Names<'_>, series: Series, value: &Accumulator, last: u64) -> Vec<Interval> {
+    let Some((&first, _)) = value.series.first_key_value() else { return Vec::new() };
+    let number = |bits: u64| if series.signed { Value::Signed(bits as i64) } else { Value::Unsigned(bits) };
+    let interval = |at: u64| {
+        let start = at.wrapping_mul(series.interval);
+        let second = names.world.atomic_time("%Y-%m-%d %H:%M:%S", start);
+        Interval { start, second, value: value.series.get(&at).map(|figures| number(figures.of_interval(series))) }
+    };
+    (first..=last).map(interval).collect()
 }
 
 /// The value of one key of an aggregation, divided by `div` unless that is 0.
@@ -122,6 +145,7 @@ pub fn cell(kind: Aggregation, value: &Accumulator, div: u32) -> Cell {
             }))
         }
         Aggregation::Hdr => Cell::Hdr(percentiles(value)),
+        Aggregation::Series(_) => unreachable!("a series is shown whole"),
     }
 }
 
@@ -131,6 +155,7 @@ fn kind_of(aggregation: Aggregation) -> Kind {
         Aggregation::Avg { .. } | Aggregation::Stats { .. } => Kind::Stats,
         Aggregation::Hist { .. } | Aggregation::Linear { .. } => Kind::Histogram,
         Aggregation::Hdr => Kind::Hdr,
+        Aggregation::Series(_) => Kind::Series,
     }
 }
 

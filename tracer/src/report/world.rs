@@ -20,6 +20,9 @@ pub trait World {
     /// A format of strftime(3) filled in with a time in ns since boot, or with the time now.
     fn time(&self, format: &str, since_boot: Option<u64>) -> String;
 
+    /// A format of strftime(3) filled in with an atomic time (TAI) in ns.
+    fn atomic_time(&self, format: &str, time: u64) -> String;
+
     /// A stack as it is printed.
     fn stack(&self, id: StackId, frames: Frames) -> String;
 

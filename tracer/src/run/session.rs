@@ -56,9 +56,15 @@ pub trait Sink {
     /// One of [`Options::interval`] is over; the end programs have run, and their records have been handed over.
     fn interval(&mut self, maps: &mut Maps) -> Result<(), Self::Error>;
 
+    /// Time to take out of the kernel what would fill its maps ([`ROOM_EVERY`]), if the plan has such maps.
+    fn make_room(&mut self, maps: &mut Maps) -> Result<(), Self::Error>;
+
     /// No more records for now: the moment to flush.
     fn idle(&mut self) -> Result<(), Self::Error>;
 }
+
+/// How often the intervals of series are taken out of the kernel, which has a key for each.
+const ROOM_EVERY: Duration = Duration::from_millis(100);
 
 /// Whether to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,6 +280,7 @@ impl<'a, S: Sink> Session<'a, S> {
                         match due {
                             Due::Program(program) => self.run_program(program)?,
                             Due::Report => flow = self.report()?,
+                            Due::Room => self.sink.make_room(&mut self.maps)?,
                         }
                     }
                     flow
@@ -508,6 +515,8 @@ enum Due<'a> {
     Program(&'a Program),
     /// What the end would report is reported.
     Report,
+    /// Maps that would become full are emptied.
+    Room,
 }
 
 /// What is done from time to time, how often, and when next.
@@ -521,7 +530,8 @@ impl<'a> Timers<'a> {
             _ => None,
         };
         let report = report.map(|period| (Due::Report, period));
-        let all = plan.programs.iter().filter_map(program).chain(report);
+        let room = plan.maps.iter().any(|map| map.series().is_some()).then_some((Due::Room, ROOM_EVERY));
+        let all = plan.programs.iter().filter_map(program).chain(report).chain(room);
         Self(all.map(|(due, period)| (due, period, now + period)).collect())
     }
 

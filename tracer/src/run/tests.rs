@@ -101,6 +101,10 @@ impl Sink for Story {
         Ok(())
     }
 
+    fn make_room(&mut self, _: &mut Maps) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn idle(&mut self) -> Result<(), Error> {
         Ok(())
     }

@@ -97,6 +97,8 @@ pub enum Function {
     Lhist,
     /// Percentiles; ours.
     Hdr,
+    /// What comes of each interval of time.
+    Series,
 }
 
 /// A value that needs no arguments.
@@ -227,6 +229,7 @@ static TABLE: &[Row] = &[
     aggregation("hist", &[P::Integer, P::Number], 1, Function::Hist),
     aggregation("lhist", &[P::Integer, P::Number, P::Number, P::Number], 4, Function::Lhist),
     aggregation("hdr", &[P::Integer], 1, Function::Hdr),
+    aggregation("tseries", &[P::Integer, P::Number, P::Number, P::Literal], 3, Function::Series),
     // Output.
     variadic("printf", &[P::Literal, P::Value], Does(output::printf)),
     variadic("cat", &[P::Literal, P::Value], Does(output::cat)),

@@ -390,6 +390,10 @@ fn aggregation_name(aggregation: Aggregation) -> String {
     match aggregation {
         Aggregation::Hist { bits } => format!("hist({bits})"),
         Aggregation::Linear { min, max, step } => format!("lhist({min}, {max}, {step})"),
+        Aggregation::Series(crate::plan::Series { interval, intervals, function, signed }) => {
+            let sign = if signed { "signed " } else { "" };
+            format!("{sign}tseries({interval}, {intervals}, {function:?})")
+        }
         other if other.signed() => format!("signed {}", function(other)),
         other => function(other).into(),
     }

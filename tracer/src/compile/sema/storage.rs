@@ -15,6 +15,7 @@
 //!   and empties it by moving on to the next generation, so that intervals are as exact as those of the others. (A second
 //!   map of totals beside the delta buffers would cost each event a second update, and what is deleted would have to be
 //!   taken out of what user space has merged, in the order in which it happened.)
+//! * A series of intervals has a key for each interval; user space takes them out many times a second, and keeps the last.
 //! * Plain values live in a hash.
 //! * A map that is declared to drop its oldest keys does: what was counted for them is gone. Of an aggregation, what user
 //!   space has read before that stays.
@@ -68,10 +69,15 @@ pub fn map(state: &MapState, probes: usize, settings: &Settings, target: &Target
     Some(Map { name: state.name.clone(), storage, key, value, max_entries })
 }
 
-/// What declarations say of maps that are not of that kind.
+/// What declarations say of maps that are not of that kind, and what programs are to look into that they cannot.
 pub fn misdeclared(maps: &[MapState], settings: &Settings) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for state in maps {
+        if let (true, MapValue::Aggregation(Aggregation::Series(_), place)) = (state.looked_into, &state.value) {
+            let message = format!("only user space knows the keys of `{}`, which is a `tseries()`", state.name);
+            let error = Diagnostic::error(*place, message).label("a `tseries()` from here on");
+            found.push(error.help("it can be printed, cleared and zeroed"));
+        }
         let Some(declared) = settings.declared(&state.name).filter(|declared| declared.drops_oldest) else { continue };
         let (fits, place, what, right) = match state.value {
             MapValue::Plain(_, place) => (!declared.of_aggregations, place, "plain values", "lruhash"),
@@ -107,7 +113,8 @@ fn plain(state: &MapState, target: &Target) -> Storage {
 }
 
 fn aggregated(state: &MapState, aggregation: Aggregation, probes: usize, target: &Target) -> Storage {
-    if let Some((first, entries)) = small_keys(state, probes, target) {
+    let small = if matches!(aggregation, Aggregation::Series(_)) { None } else { small_keys(state, probes, target) };
+    if let Some((first, entries)) = small {
         let bytes = u64::from(aggregation.size()) * 2 * u64::from(entries) * u64::from(target.possible_cpus);
         if bytes <= ARRAY_BUDGET {
             return Storage::PerCpuArray { first, entries };

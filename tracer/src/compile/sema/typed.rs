@@ -175,7 +175,7 @@ pub enum StmtKind {
         aggregation: Aggregation,
         /// What is aggregated, an 8-byte integer; `None` for `count()`.
         argument: Option<Expr>,
-        /// How often it counts (`hist` and `lhist` with a weight): 1 unless said.
+        /// How often it counts (`hist` and `lhist` with a weight): 1 unless said. Of a series, when it is: atomic time in ns.
         weight: Option<Expr>,
     },
     /// `delete(@x[key])`, of any map.

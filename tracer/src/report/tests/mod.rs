@@ -47,6 +47,7 @@ impl Kernel {
             Aggregation::Linear { min, max, step } => {
                 partial[1 + bucket::linear_index(value, min, max, step) as usize] += 1;
             }
+            Aggregation::Series(_) => partial[1] = number,
             Aggregation::Min { signed } => partial[2] = partial[2].max(agg::rank(number, signed, true)),
             Aggregation::Max { signed } => partial[3] = partial[3].max(agg::rank(number, signed, false)),
             _ => {
@@ -128,6 +129,10 @@ impl World for Made {
 
     fn time(&self, format: &str, since_boot: Option<u64>) -> String {
         since_boot.map_or_else(|| format.to_owned(), |time| format!("{format} at {time}"))
+    }
+
+    fn atomic_time(&self, _: &str, time: u64) -> String {
+        format!("2026-11-25 00:00:{:02}", time / 1_000_000_000)
     }
 
     fn stack(&self, id: StackId, frames: Frames) -> String {

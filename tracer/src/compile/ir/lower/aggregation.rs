@@ -64,6 +64,12 @@ impl Lowering<'_> {
         let argument = argument.map(|argument| self.value(argument));
         let weight = weight.map(|weight| self.value(weight));
 
+        if let (Aggregation::Series(series), &Key::Hash(key), Some(time)) = (aggregation, &key, weight) {
+            let interval = self.b.constant(series.interval as i64);
+            let number = self.b.binary(BinaryOp::UDiv, time, interval);
+            self.b.store(key, self.map(map).key_size() as i32 - 8, Width::B8, number);
+        }
+
         let done = self.b.new_block();
         let value = match key {
             Key::Hash(key) => self.hash_value(map, key, done),
@@ -145,9 +151,11 @@ impl Lowering<'_> {
                 let rank = field(self, field::MAX);
                 self.number_of_rank(rank, count, agg::rank_mask(signed, false))
             }
-            Aggregation::Stats { .. } | Aggregation::Hist { .. } | Aggregation::Linear { .. } | Aggregation::Hdr => {
-                unreachable!("analysis lets only numbers be read")
-            }
+            Aggregation::Stats { .. }
+            | Aggregation::Hist { .. }
+            | Aggregation::Linear { .. }
+            | Aggregation::Hdr
+            | Aggregation::Series(_) => unreachable!("analysis lets only numbers be read"),
         }
     }
 
@@ -173,6 +181,18 @@ impl Lowering<'_> {
         argument: Option<Value>,
         weight: Option<Value>,
     ) {
+        if let Aggregation::Series(series) = aggregation {
+            return match (series.figures(), argument, weight) {
+                (Some(figures), ..) => self.update_value(update, figures, argument, None),
+                (None, Some(number), Some(time)) => {
+                    self.b.store(update.value, field::TOTAL, Width::B8, number);
+                    self.b.store(update.value, field::MAX, Width::B8, time);
+                    let one = self.b.constant(1);
+                    self.increase(update, field::COUNT, one);
+                }
+                _ => unreachable!("analysis gives a series a number and a time"),
+            };
+        }
         let weight = weight.unwrap_or_else(|| self.b.constant(1));
         let argument = || argument.expect("analysis gives every aggregation but count() an argument");
         match aggregation {
@@ -199,6 +219,7 @@ impl Lowering<'_> {
                 let index = self.b.runtime(Runtime::LinearIndex, &[argument(), bounds[0], bounds[1], bounds[2]]);
                 self.increase_bucket(update, index, bucket::linear_buckets(min, max, step), weight);
             }
+            Aggregation::Series(_) => unreachable!("done above"),
             Aggregation::Hdr => {
                 let function = if update.atomic { Runtime::HdrUpdateAtomic } else { Runtime::HdrUpdate };
                 self.b.runtime(function, &[update.value, argument()]);

@@ -43,9 +43,11 @@ impl Lowering<'_> {
             self.b.store(place.pointer, place.offset, Width::B8, generation);
             start = tracer_common::agg::GENERATION_SIZE as u32;
         }
+        // The number of the interval is written by who knows it.
+        let end = size - if self.map(map).series().is_some() { 8 } else { 0 };
         match key {
-            Some(key) => self.write(key, place.at(start), size - start),
-            None => self.zero(place, start, size),
+            Some(key) => self.write(key, place.at(start), end - start),
+            None => self.zero(place, start, end),
         }
         place.pointer
     }

@@ -8,7 +8,7 @@ use crate::compile::sema::typed::{self, Builtin, ExprKind, Selector};
 use crate::compile::sema::types::Ty;
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
-use crate::plan::{Aggregation, MapId, Shape};
+use crate::plan::{Aggregation, MapId, Series, Shape};
 
 /// What is known of a map.
 #[derive(Clone, Debug)]
@@ -283,7 +283,11 @@ impl Checker<'_> {
                 }
                 None => {
                     let message = if function(*known) == function(aggregation) {
-                        format!("`{}` has one `{}` with other buckets already", state.name, function(*known))
+                        format!(
+                            "`{}` has one `{}` with other buckets or intervals already",
+                            state.name,
+                            function(*known)
+                        )
                     } else {
                         format!(
                             "type mismatch: `{}` is a `{}` here and a `{}` elsewhere",
@@ -384,6 +388,13 @@ fn merged(a: Aggregation, b: Aggregation) -> Option<Aggregation> {
         (A::Min { signed }, A::Min { signed: other }) => A::Min { signed: signed || other },
         (A::Max { signed }, A::Max { signed: other }) => A::Max { signed: signed || other },
         (A::Stats { signed }, A::Stats { signed: other }) => A::Stats { signed: signed || other },
+        (A::Series(one), A::Series(other)) => {
+            let both = Series { signed: one.signed || other.signed, ..one };
+            if both != (Series { signed: both.signed, ..other }) {
+                return None;
+            }
+            A::Series(both)
+        }
         (a, b) if a == b => a,
         _ => return None,
     })
@@ -397,7 +408,11 @@ pub(super) fn total(aggregation: Aggregation) -> Option<Ty> {
         | Aggregation::Avg { signed }
         | Aggregation::Min { signed }
         | Aggregation::Max { signed } => Some(if signed { Ty::I64 } else { Ty::U64 }),
-        Aggregation::Stats { .. } | Aggregation::Hist { .. } | Aggregation::Linear { .. } | Aggregation::Hdr => None,
+        Aggregation::Stats { .. }
+        | Aggregation::Hist { .. }
+        | Aggregation::Linear { .. }
+        | Aggregation::Hdr
+        | Aggregation::Series(_) => None,
     }
 }
 
@@ -421,5 +436,6 @@ pub fn function(aggregation: Aggregation) -> &'static str {
         Aggregation::Hist { .. } => "hist()",
         Aggregation::Linear { .. } => "lhist()",
         Aggregation::Hdr => "hdr()",
+        Aggregation::Series(_) => "tseries()",
     }
 }

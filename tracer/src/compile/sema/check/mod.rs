@@ -19,6 +19,7 @@ pub(super) mod naming;
 mod operand;
 mod operators;
 pub(super) mod output;
+mod series;
 pub(super) mod stacks;
 mod stmt;
 

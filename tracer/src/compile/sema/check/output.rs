@@ -1,6 +1,7 @@
 //! Functions that have an effect: aggregations, output, whole maps, the end.
 
 use super::calls::{Argument, use_whole};
+use super::functions::clock::atomic_time;
 use super::maps::{MapValue, UseKind};
 use super::operand::{constant, convert, shape_of, truth};
 use super::{Checker, Domain, Operand};
@@ -31,16 +32,17 @@ impl Checker<'_> {
             Some(Argument::Value(operand)) => Some(operand),
             _ => None,
         };
-        if argument.as_ref().is_some_and(|argument| argument.ty.is_unknown()) {
-            return None;
-        }
+        // What the map holds is known even where the argument is not yet: `@n++; @ = sum(@n)`.
+        let unknown = argument.as_ref().is_some_and(|argument| argument.ty.is_unknown());
         let signed = argument.as_ref().is_some_and(|argument| argument.ty.is_signed());
-        let numbers: Vec<i64> = arguments
-            .filter_map(|argument| match argument {
-                Argument::Number(number, _) => Some(number),
-                _ => None,
-            })
-            .collect();
+        let (mut numbers, mut word) = (Vec::new(), None);
+        for argument in arguments {
+            match argument {
+                Argument::Number(number, _) => numbers.push(number),
+                Argument::Literal(text, at) => word = Some((text, at)),
+                _ => {}
+            }
+        }
         let aggregation = match (function, numbers.as_slice()) {
             (Function::Count, _) => Aggregation::Count,
             (Function::Sum, _) => Aggregation::Sum { signed },
@@ -51,13 +53,20 @@ impl Checker<'_> {
             (Function::Hdr, _) => Aggregation::Hdr,
             (Function::Hist, bits) => Aggregation::Hist { bits: self.hist_bits(bits.first().copied(), span)? },
             (Function::Lhist, &[min, max, step]) => self.linear(min, max, step, span)?,
-            (Function::Lhist, _) => return None,
+            (Function::Series, &[interval, intervals]) => {
+                Aggregation::Series(self.series(interval, intervals, word, signed, span)?)
+            }
+            (Function::Lhist | Function::Series, _) => return None,
         };
         let aggregation = self.aggregation(map, aggregation, span)?;
         self.forget_printed(map);
+        if unknown {
+            return None;
+        }
         let ty = if aggregation.signed() { Ty::I64 } else { Ty::U64 };
         let argument = argument.map(|argument| convert(argument, &ty));
-        Some(StmtKind::Aggregate { map, key, aggregation, argument, weight: None })
+        let weight = matches!(aggregation, Aggregation::Series(_)).then(|| atomic_time(self, span).expr);
+        Some(StmtKind::Aggregate { map, key, aggregation, argument, weight })
     }
 
     fn hist_bits(&mut self, bits: Option<i64>, span: Span) -> Option<u32> {
@@ -227,6 +236,11 @@ pub fn print(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span
             let record = Record::PrintMap { map, top: number(0), div: number(1), emptied: false };
             vec![checker.emit(record, Vec::new())]
         }
+        Argument::Entry(name, ..) if checker.is_series(name) => {
+            let error = Diagnostic::error(span, format!("an entry of `@{name}`, a `tseries()`, is not printed alone"));
+            checker.report(error.help(format!("`print(@{name})` prints all of them")));
+            Vec::new()
+        }
         Argument::Entry(name, key, at) => {
             let (map, key) = checker.entry(name, key, at);
             use_whole(checker, map);
@@ -306,6 +320,10 @@ fn same_keys(checker: &mut Checker<'_>, maps: &[(MapId, Span)]) -> bool {
         let error = match state.value {
             MapValue::Plain(_, place) => Diagnostic::error(at, format!("`{}` is no aggregation", state.name))
                 .also(place, "it holds plain values"),
+            MapValue::Aggregation(Aggregation::Series(_), place) => {
+                Diagnostic::error(at, format!("a `tseries()` is no column of a `table()`: `{}` is one", state.name))
+                    .also(place, "here")
+            }
             _ if key(checker, map) != first => Diagnostic::error(at, "all maps of a `table()` must have the same key")
                 .also(maps[0].1, "unlike this one"),
             _ => continue,

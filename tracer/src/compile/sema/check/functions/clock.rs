@@ -34,6 +34,12 @@ pub fn nsecs(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span
     call(Function::Clock(clock), Vec::new(), Ty::U64, span)
 }
 
+/// The atomic time, as the kernel gives or as it computes it.
+pub fn atomic_time(checker: &Checker<'_>, span: Span) -> Operand {
+    let clock = if checker.target.kernel < (6, 1, 0) { Clock::ComputedTai } else { Clock::Tai };
+    call(Function::Clock(clock), Vec::new(), Ty::U64, span)
+}
+
 /// A time that `nsecs(clock)` gives, in ns since boot; an error where that clock does not tell when it was.
 pub fn since_boot(checker: &mut Checker<'_>, time: Operand) -> Option<Expr> {
     let ExprKind::Call(Function::Clock(clock), _) = &time.expr.kind else { return Some(convert(time, &Ty::I64)) };
