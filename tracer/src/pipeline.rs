@@ -41,6 +41,7 @@ use crate::host::offsets::kernel_offsets;
 use crate::host::privilege::probes::Kind;
 use crate::host::privilege::{self, Refusal};
 use crate::host::scope::{self, Asked, Processes, Resolved, ScopeError};
+use crate::host::symbols;
 use crate::plan::{Attach, Plan};
 use crate::report::{Losses, Meta, Reporter, Style, Summary};
 use crate::run::attach::uprobe::Places;
@@ -353,6 +354,7 @@ fn target(
         command_pid: command.map(Command::pid),
         binaries,
         cgroups: cgroups(mentions.cgroups),
+        kernel_symbols: symbols::kernel_addresses(&mentions.kernel_symbols),
         tai_offset: clock::tai_offset(),
         allow_unsafe: run.allow_unsafe,
         level: run.level,

@@ -22,6 +22,29 @@ fn step(number: usize) -> usize {
     core::hint::black_box(number)
 }
 
+/// The address so many bytes on.
+///
+/// The number is added to the address. The verifier takes an address that is added to a number for one in the frame of the
+/// program, though it be one in the frame of a callback.
+///
+/// # Safety
+/// It is in the same memory; the verifier sees to it.
+#[inline(always)]
+unsafe fn behind<T>(start: *const T, bytes: usize) -> *const T {
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: an addition.
+    unsafe {
+        let mut place = start;
+        core::arch::asm!("{0} += {1}", inout(reg) place, in(reg) bytes, options(pure, nomem, nostack, preserves_flags));
+        place
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    // SAFETY: as above.
+    unsafe {
+        start.byte_add(bytes)
+    }
+}
+
 /// The byte at an index.
 ///
 /// # Safety
@@ -29,7 +52,7 @@ fn step(number: usize) -> usize {
 #[inline(always)]
 unsafe fn at(bytes: *const u8, index: usize) -> u8 {
     // SAFETY: as above.
-    unsafe { bytes.add(index).read_volatile() }
+    unsafe { behind(bytes, index).read_volatile() }
 }
 
 /// The bytes of a number in reverse order.
@@ -194,7 +217,7 @@ pub unsafe extern "C" fn ct_differ(a: *const u64, b: *const u64, words: u64) -> 
     let mut index = 0;
     while index < words as usize {
         // SAFETY: as above.
-        let (a, b) = unsafe { (a.add(index).read_volatile(), b.add(index).read_volatile()) };
+        let (a, b) = unsafe { (behind(a, 8 * index).read_volatile(), behind(b, 8 * index).read_volatile()) };
         if a != b {
             return 1;
         }

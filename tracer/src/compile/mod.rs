@@ -2,11 +2,11 @@
 
 pub mod bpf;
 mod btf;
-mod cgroups;
 pub mod diagnostics;
 pub mod elf;
 mod expand;
 pub mod ir;
+mod named;
 pub mod sema;
 pub mod source;
 pub mod syntax;
@@ -67,16 +67,30 @@ pub struct Mentions {
     pub kernel_functions: Vec<functions::Mention>,
     /// Of cgroups, by their paths.
     pub cgroups: Vec<String>,
+    /// Of the kernel's symbols whose addresses are wanted.
+    pub kernel_symbols: Vec<String>,
 }
 
 /// What a script wants to know, so far as it can be read.
 pub fn mentions(source: &Source, positional: &[String]) -> Mentions {
-    let script = syntax::parse_with_parameters(source, positional).script;
+    let mut script = syntax::parse_with_parameters(source, positional).script;
     Mentions {
         files: sema::uprobes::mentions(&script),
         kernel_functions: sema::kprobes::mentions(&script),
-        cgroups: cgroups::named(script),
+        cgroups: named::first_arguments(&mut script, &["cgroupid"]),
+        kernel_symbols: kernel_symbols(&mut script),
     }
+}
+
+/// The kernel's symbols whose addresses are wanted, and what finding a CPU's own takes.
+fn kernel_symbols(script: &mut syntax::ast::Script) -> Vec<String> {
+    let mut symbols = named::first_arguments(script, &["kaddr"]);
+    let of_cpus = named::first_arguments(script, &["percpu_kaddr"]);
+    if !of_cpus.is_empty() {
+        symbols.extend(of_cpus);
+        symbols.push(target::CPU_OFFSETS.to_owned());
+    }
+    symbols
 }
 
 /// What can be looked at.

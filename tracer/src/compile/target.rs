@@ -17,6 +17,9 @@ impl Target {
     }
 }
 
+/// The symbol where the kernel has each CPU's distance from the addresses of variables that every CPU has of its own.
+pub const CPU_OFFSETS: &str = "__per_cpu_offset";
+
 /// What the compiler needs to know of the kernel, the scope and the command line.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
@@ -45,6 +48,9 @@ pub struct Target {
     pub binaries: Binaries,
     /// What is known of the cgroups that the script names: their ids, or why they have none.
     pub cgroups: BTreeMap<String, Result<u64, String>>,
+    /// Where the kernel has the symbols that the script names, and those that finding a CPU's own variables takes; none if it
+    /// shows us no addresses.
+    pub kernel_symbols: BTreeMap<String, u64>,
     /// How far atomic time (`CLOCK_TAI`) is ahead of the time since boot, in ns.
     pub tai_offset: i64,
     /// The functions of the kernel that the script's probes are at.

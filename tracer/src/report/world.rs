@@ -90,9 +90,18 @@ impl Names<'_> {
             Naming::Signal => numbers::signal(number as i32),
             Naming::User => self.world.user(number as u32).unwrap_or_default(),
             Naming::Cgroup { hierarchies } => self.world.cgroup(number, hierarchies),
-            Naming::Function => self.probe(number).splitn(3, ':').nth(2).unwrap_or_default().to_owned(),
+            Naming::Function => function(&self.probe(number)).to_owned(),
             Naming::KernelSymbol => self.world.kernel_symbol(number),
             Naming::Time { format } => self.world.time(format, Some(number)),
         }
     }
+}
+
+/// The function that a probe is at: names of a program's may have colons in them, those of the kernel's may stand alone.
+fn function(probe: &str) -> &str {
+    let name = match probe.starts_with('u') {
+        true => probe.splitn(3, ':').nth(2),
+        false => probe.rsplit(':').next().and_then(|name| name.split('+').next()),
+    };
+    name.unwrap_or_default()
 }

@@ -254,8 +254,12 @@ impl Allocator<'_> {
         match op {
             Op::Alu { bits, op, dst, a, b } => {
                 let (mut a, mut b) = (*a, *b);
+                // The first of a sum may be an address in a frame. The verifier forgets which frame when the number is added
+                // the other way round, and takes it for the program's where it is a callback's.
+                let may_be_address = *op == AluOp::Add && *bits == Bits::B64;
                 if let Operand::Reg(second) = b
                     && op.commutes()
+                    && !may_be_address
                     && self.is_live(a, at)
                     && !self.is_live(second, at)
                 {

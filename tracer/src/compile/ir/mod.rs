@@ -354,6 +354,7 @@ pub enum Helper {
     GetCurrentComm = 16,
     GetCurrentTask = 35,
     GetNumaNodeId = 42,
+    GetSocketCookie = 46,
     GetCurrentCgroupId = 80,
     SendSignal = 109,
     ProbeReadUser = 112,
@@ -368,6 +369,7 @@ pub enum Helper {
     RingbufSubmit = 132,
     RingbufDiscard = 133,
     RingbufQuery = 134,
+    DPath = 147,
     TaskStorageGet = 156,
     TaskStorageDelete = 157,
     GetCurrentTaskBtf = 158,
@@ -569,7 +571,11 @@ impl Helper {
             | Self::GetNumaNodeId
             | Self::Jiffies64
             | Self::GetCurrentTaskBtf => 0,
-            Self::GetAttachCookie | Self::TaskPtRegs | Self::SendSignal | Self::SendSignalThread => 1,
+            Self::GetSocketCookie
+            | Self::GetAttachCookie
+            | Self::TaskPtRegs
+            | Self::SendSignal
+            | Self::SendSignalThread => 1,
             Self::MapLookupElem
             | Self::MapDeleteElem
             | Self::GetCurrentComm
@@ -577,7 +583,8 @@ impl Helper {
             | Self::RingbufDiscard
             | Self::RingbufQuery
             | Self::TaskStorageDelete => 2,
-            Self::RingbufReserve
+            Self::DPath
+            | Self::RingbufReserve
             | Self::ProbeReadUser
             | Self::ProbeReadKernel
             | Self::ProbeReadUserStr

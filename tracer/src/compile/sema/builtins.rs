@@ -1,7 +1,7 @@
 //! The built-ins and functions of the language, one row each: what it takes, what it gives, how it becomes typed, and
 //! what it reads or does, which the policy is asked about.
 
-use super::check::functions::{bytes, clock, join, known, net, process, refused, text};
+use super::check::functions::{bytes, clock, join, kernel, known, net, process, refused, text};
 use super::check::{Argument, Checker, Operand, calls, naming, output, stacks};
 use super::policy::{Action, Data};
 use super::typed::{Builtin, StmtKind};
@@ -247,10 +247,13 @@ static TABLE: &[Row] = &[
     // As words that older scripts may write as calls.
     row("kptr", &[P::Value], 1, Data::Machine, Gives(calls::kptr)),
     row("uptr", &[P::Value], 1, Data::Machine, Gives(calls::uptr)),
+    // The kernel's own.
+    row("kaddr", &[P::Literal], 1, Data::KernelMemory, Gives(kernel::kaddr)),
+    row("percpu_kaddr", &[P::Literal, P::Integer], 1, Data::KernelMemory, Gives(kernel::percpu_kaddr)),
+    row("path", &[P::Value, P::Integer], 1, Data::KernelMemory, Gives(kernel::path)),
+    row("socket_cookie", &[P::Value], 1, Data::Machine, Gives(kernel::socket_cookie)),
     // What cannot be had.
-    variadic("path", &[P::Value], Gives(refused::path)),
     variadic("skboutput", &[P::Value], Gives(refused::skboutput)),
-    variadic("socket_cookie", &[P::Value], Gives(refused::socket_cookie)),
     variadic("write_user", &[P::Value], Gives(refused::write_user)),
     variadic("unwatch", &[P::Value], Does(refused::unwatch)),
     variadic("debugf", &[P::Literal, P::Value], Does(refused::debugf)),
@@ -276,7 +279,7 @@ const INTERNAL: &[&str] = &[
 ];
 
 /// What bpftrace has besides, and this compiler does not yet.
-const NOT_YET: &[&str] = &["ctx", "kaddr", "percpu_kaddr", "tseries", "uaddr"];
+const NOT_YET: &[&str] = &["ctx", "tseries", "uaddr"];
 
 /// The row of a word that is written without parentheses.
 pub fn word(name: &str) -> Option<&'static Row> {

@@ -12,6 +12,10 @@ pub enum Function {
     SwapBytes,
     /// `() -> u64`: nanoseconds of a clock.
     Clock(Clock),
+    /// `(address of a struct path) -> text`: the file's name.
+    ReadPath,
+    /// `(address of a struct sock) -> u64`: the socket's number.
+    SocketCookie,
     /// `() -> u32`: the number of the process, or of the thread, that the kernel itself has for it.
     InitialId {
         /// Of the thread.
@@ -70,6 +74,8 @@ impl Function {
             Self::Clock(Clock::ComputedTai) => "computed_atomic_time",
             Self::InitialId { thread: true } => "initial_tid",
             Self::InitialId { thread: false } => "initial_pid",
+            Self::ReadPath => "read_path",
+            Self::SocketCookie => "socket_cookie",
             Self::ConcatText => "concat_text",
             Self::Jiffies => "jiffies",
             Self::NumaNode => "numa_node",

@@ -1,8 +1,33 @@
 //! The kernel's functions: /proc/kallsyms.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use super::Symbol;
+
+/// The addresses of these symbols; none where the kernel does not show us addresses.
+pub fn addresses(names: &[String]) -> BTreeMap<String, u64> {
+    if names.is_empty() {
+        return BTreeMap::new();
+    }
+    parse_addresses(&fs::read_to_string(KALLSYMS).unwrap_or_default(), names)
+}
+
+fn parse_addresses(text: &str, names: &[String]) -> BTreeMap<String, u64> {
+    let mut found = BTreeMap::new();
+    let mut shown = false;
+    for line in text.lines() {
+        let mut fields = line.split_ascii_whitespace();
+        let (Some(address), Some(_), Some(name)) = (fields.next(), fields.next(), fields.next()) else { continue };
+        let Ok(address) = u64::from_str_radix(address, 16) else { continue };
+        shown |= address >> 32 != 0;
+        // The kernel's own come before those of modules.
+        if names.iter().any(|wanted| wanted == name) {
+            found.entry(name.to_owned()).or_insert(address);
+        }
+    }
+    if shown { found } else { BTreeMap::new() }
+}
 
 /// Functions by their addresses; none where the kernel does not show us addresses.
 #[derive(Debug, Default)]

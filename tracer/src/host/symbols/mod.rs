@@ -17,6 +17,8 @@ mod kernel;
 mod maps;
 mod process;
 
+pub use kernel::addresses as kernel_addresses;
+
 use std::cell::{OnceCell, RefCell};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};

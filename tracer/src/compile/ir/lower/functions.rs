@@ -3,7 +3,7 @@
 //! Those that walk over bytes are the runtime's: they are given the address of the bytes and, as a constant, how many there
 //! are, so that the verifier sees where each walk ends.
 
-use super::facts::read_failure;
+use super::facts::{read_failure, text_failure};
 use super::{Lowering, Number, memory::Place, number, shape};
 use crate::compile::ir::{BinaryOp, Helper, Runtime, Value, Width};
 use crate::compile::sema::functions::Clock;
@@ -29,6 +29,10 @@ impl Lowering<'_> {
                     self.b.binary_with(BinaryOp::Add, since_boot, self.target.tai_offset)
                 }
             },
+            (Function::SocketCookie, [socket]) => {
+                let socket = self.value(socket);
+                self.b.helper(Helper::GetSocketCookie, &[socket])
+            }
             (Function::InitialId { thread }, []) => {
                 let ids = self.b.helper(Helper::GetCurrentPidTgid, &[]);
                 if thread { self.narrow(ids, result) } else { self.b.binary_with(BinaryOp::Shr, ids, 32) }
@@ -94,6 +98,19 @@ impl Lowering<'_> {
                         self.b.helper(Helper::ProbeReadKernel, &[pointer, length, from]);
                     }
                 }
+            }
+            (Function::ReadPath, [path], &Shape::Str { size }) => {
+                let path = self.value(path);
+                // The helper leaves parts of the name behind its end.
+                let name = self.temporary(size);
+                let (pointer, bytes) = (self.address(name), self.b.constant(size.into()));
+                self.zero(name, 0, size);
+                let result = self.b.helper(Helper::DPath, &[path, pointer, bytes]);
+                self.count_failed_read(result, text_failure(false));
+                self.zero(to, 0, room);
+                let (pointer, from) = (self.address(to), self.address(name));
+                // What is ours can be read.
+                self.b.helper(Helper::ProbeReadKernelStr, &[pointer, bytes, from]);
             }
             (Function::ConcatText, [a, b], &Shape::Str { size }) => self.concat_text(a, b, size, to, room),
             (Function::Inet, [family, address], Shape::Inet) => {

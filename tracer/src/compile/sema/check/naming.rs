@@ -29,8 +29,10 @@ pub fn username(_: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operan
 
 /// `func`: the function that is called or returns, as the probe's name has it.
 pub fn func(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
-    if !matches!(checker.event(), Event::Uprobe { .. }) {
-        return checker.refuse(span, "`func` can only be used in functions of programs and libraries");
+    let of_function =
+        matches!(checker.event(), Event::Uprobe { .. } | Event::KernelFunction { .. } | Event::KernelCall { .. });
+    if !of_function {
+        return checker.refuse(span, "`func` can only be used in functions of programs, libraries and the kernel");
     }
     let probe = Expr { kind: ExprKind::Builtin(Builtin::Probe), ty: Ty::Probe.typed(), span };
     of_number(Naming::Function, probe, span)

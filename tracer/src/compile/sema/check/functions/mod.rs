@@ -3,6 +3,7 @@
 pub mod bytes;
 pub mod clock;
 pub mod join;
+pub mod kernel;
 pub mod known;
 pub mod net;
 pub mod process;

@@ -9,27 +9,10 @@ fn refuse(checker: &mut Checker<'_>, span: Span, message: &str, help: &str) -> O
     checker.refuse_with(Diagnostic::error(span, message).help(help))
 }
 
-/// `path(p)`.
-pub fn path(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
-    let help = "at a system call, `str(args.filename)` is the name that the program gives";
-    refuse(
-        checker,
-        span,
-        "`path()` can only be used in `fentry` probes of functions that the kernel allows it in",
-        help,
-    )
-}
-
 /// `skboutput(file, packet, length, offset)`.
 pub fn skboutput(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
     let help = "it would hand out packets of others than the container that is traced";
     refuse(checker, span, "`skboutput()` is not supported: ctrace does not record packets", help)
-}
-
-/// `socket_cookie(socket)`.
-pub fn socket_cookie(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
-    let help = "the kernel gives cookies only where it knows that an argument is a `struct sock *`";
-    refuse(checker, span, "`socket_cookie()` can only be used in `fentry` and `fexit` probes", help)
 }
 
 /// `write_user(to, from, length)`.
