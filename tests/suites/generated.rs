@@ -1,7 +1,8 @@
 //! Scripts made up from random choices: each is compiled, loaded, and its `BEGIN` and `END` probes are run; what it
 //! prints is compared with what an interpreter of its tree says. A script that fails is made as small as it can be.
 //!
-//! `SCRIPTS` says how many, `SEED` from which number they are made: the same number makes the same scripts.
+//! `SCRIPTS` says how many, `SEED` from which number they are made: the same number makes the same scripts. Several run
+//! together, each with maps and variables of its own, since it takes longer to start than to run one.
 
 use std::cell::Cell;
 use std::env;
@@ -21,6 +22,8 @@ use tests::generate::tree::Script;
 use tests::process::{self, Process};
 use tests::programs;
 
+/// How many scripts run together.
+const TOGETHER: usize = 5;
 /// How many scripts, unless `SCRIPTS` says it.
 const SCRIPTS: u32 = 300;
 /// The most choices that a script is made from.
@@ -51,13 +54,14 @@ fn number(variable: &str) -> Result<Option<u64>> {
 /// Makes and runs scripts; an error shows the smallest that fails.
 fn run(cgroup: &Cgroup, scripts: u32, seed: u64) -> Result<(), String> {
     // One in ten may be too large for the kernel's stack, and another is made in its place.
+    let runs = scripts.div_ceil(TOGETHER as u32);
     let config =
-        Config { cases: scripts, max_global_rejects: scripts / 10, failure_persistence: None, ..Config::default() };
+        Config { cases: runs, max_global_rejects: runs.div_ceil(10), failure_persistence: None, ..Config::default() };
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let failed: Cell<Option<Instant>> = Cell::new(None);
-    let made = TestRunner::new_with_rng(config, random).run(&vec(any::<u32>(), 0..CHOICES), |choices| {
+    let made = TestRunner::new_with_rng(config, random).run(&vec(vec(any::<u32>(), 0..CHOICES), TOGETHER), |choices| {
         // While it is made smaller: the first that comes too late counts as right, and so do all after it.
         if failed.get().is_some_and(|since| since.elapsed() > SHRINKING) {
             return Ok(());
@@ -72,7 +76,7 @@ fn run(cgroup: &Cgroup, scripts: u32, seed: u64) -> Result<(), String> {
         })
     });
     made.map_err(|error| match error {
-        TestError::Fail(why, choices) => format!("{why}\nof this script:\n{}", text(&make::script(&choices))),
+        TestError::Fail(why, choices) => format!("{why}\nof this script:\n{}", text(&make::scripts(&choices))),
         TestError::Abort(why) => why.to_string(),
     })
 }
@@ -85,9 +89,9 @@ enum Ran {
     TooLarge,
 }
 
-/// Runs one script.
-fn script(cgroup: &Cgroup, choices: &[u32]) -> Result<Ran> {
-    let script = make::script(choices);
+/// Runs scripts together.
+fn script(cgroup: &Cgroup, choices: &[Vec<u32>]) -> Result<Ran> {
+    let script = make::scripts(choices);
     let mut command = process::command(cgroup, "exec \"$CTRACE\" -e \"$GENERATED\"");
     command.env("GENERATED", text(&script)).env("PATH", programs::path()?);
     let ended = Process::spawn(command)?.finish(cgroup, Instant::now() + LIMIT)?;

@@ -11,10 +11,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::kernels::Series;
 use crate::setup::{self, Purpose};
 use crate::suites::{Generation, Suites};
 use crate::tally::Tally;
+use crate::vm::{Kernels, parse_kernels};
 use crate::{fuzz, published, shell};
 
 /// How many seconds the fuzzer looks for scripts that the compiler cannot stand.
@@ -29,6 +29,9 @@ pub struct Args {
     /// Only tests whose name contains this
     #[arg(long, default_value = "")]
     filter: String,
+    /// The kernels of virtual machines: 6.1, 6.12, or all
+    #[arg(long, default_value = "all", value_parser = parse_kernels)]
+    kernel: Kernels,
     #[command(flatten)]
     generation: Generation,
     /// A debug build of ctrace: sooner there, for whoever changes ctrace
@@ -155,7 +158,7 @@ impl Kind {
             }
             Self::Kernels => {
                 let suites = Suites::build(*debug)?;
-                for series in Series::ALL {
+                for &series in &args.kernel.0 {
                     if let Err(error) = suites.on_kernel(series, filter, &args.generation, tally) {
                         println!("{error:#}");
                         tally.fail(format!("{}: {error}", series.name()));

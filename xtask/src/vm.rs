@@ -33,11 +33,12 @@ pub struct Args {
     command: Vec<String>,
 }
 
-/// The kernels of one `vm` command.
+/// The kernels of one command.
 #[derive(Clone, Debug)]
-struct Kernels(Vec<Series>);
+pub struct Kernels(pub Vec<Series>);
 
-fn parse_kernels(typed: &str) -> Result<Kernels> {
+/// Reads `6.1`, `6.12` or `all`.
+pub fn parse_kernels(typed: &str) -> Result<Kernels> {
     if typed == "all" {
         return Ok(Kernels(Series::ALL.to_vec()));
     }

@@ -57,32 +57,23 @@ const ANYWHERE: [(&str, Int); 9] = [
 
 /// Makes a script.
 pub fn script(choices: &[u32]) -> Script {
+    scripts(&[choices])
+}
+
+/// Makes a script of several, which have nothing in common: none uses maps and variables of another.
+pub fn scripts<C: AsRef<[u32]>>(choices: &[C]) -> Script {
     let mut maker = Maker {
-        choices: choices.iter(),
+        choices: [].iter(),
         script: Script::default(),
+        own: 0,
         visible: Vec::new(),
         event: None,
         loops: 0,
         typed: false,
     };
-    for _ in 0..maker.pick(6) {
-        let map = maker.map();
-        maker.script.maps.push(map);
-    }
-    let first = maker.first();
-    maker.typed = true;
-    maker.clause(Probe::Begin, first);
-    for _ in 0..maker.pick(3) {
-        maker.clause(Probe::Begin, Vec::new());
-    }
-    for _ in 0..maker.pick(4) {
-        let at = maker.pick(events().len());
-        maker.event = Some(at);
-        maker.clause(Probe::Event(events()[at].0), Vec::new());
-    }
-    maker.event = None;
-    if maker.chance(3) {
-        maker.clause(Probe::End, Vec::new());
+    for choices in choices {
+        maker.choices = choices.as_ref().iter();
+        maker.add();
     }
     maker.script
 }
@@ -91,6 +82,8 @@ pub fn script(choices: &[u32]) -> Script {
 pub(super) struct Maker<'a> {
     choices: std::slice::Iter<'a, u32>,
     pub(super) script: Script,
+    /// The first of the maps that belong to the script that is being made.
+    own: usize,
     /// Variables that can be used here, and whether they may be assigned to.
     visible: Vec<(usize, bool)>,
     /// Index into [`events`], if the clause never runs.
@@ -102,6 +95,30 @@ pub(super) struct Maker<'a> {
 }
 
 impl Maker<'_> {
+    /// Adds a script.
+    fn add(&mut self) {
+        (self.own, self.typed) = (self.script.maps.len(), false);
+        for _ in 0..self.pick(6) {
+            let map = self.map();
+            self.script.maps.push(map);
+        }
+        let first = self.first();
+        self.typed = true;
+        self.clause(Probe::Begin, first);
+        for _ in 0..self.pick(3) {
+            self.clause(Probe::Begin, Vec::new());
+        }
+        for _ in 0..self.pick(4) {
+            let at = self.pick(events().len());
+            self.event = Some(at);
+            self.clause(Probe::Event(events()[at].0), Vec::new());
+        }
+        self.event = None;
+        if self.chance(3) {
+            self.clause(Probe::End, Vec::new());
+        }
+    }
+
     /// A number below `end`; 0 when the choices have run out.
     pub(super) fn pick(&mut self, end: usize) -> usize {
         self.choices.next().map_or(0, |&choice| choice as usize % end)
@@ -165,7 +182,7 @@ impl Maker<'_> {
     /// Gives every map its types: one use of each with a key and a value of exactly those.
     fn first(&mut self) -> Vec<Stmt> {
         let mut stmts = Vec::new();
-        for map in 0..self.script.maps.len() {
+        for map in self.own..self.script.maps.len() {
             let key = self.script.maps[map].key.clone().map(|ty| Box::new(self.exact(&ty, 0)));
             let entry = Entry { map, key };
             stmts.push(match self.script.maps[map].value.clone() {
@@ -423,8 +440,9 @@ impl Maker<'_> {
 
     /// A map that is such.
     pub(super) fn a_map(&mut self, such: impl Fn(&Map) -> bool) -> Option<usize> {
-        let maps = if self.typed { self.script.maps.as_slice() } else { &[] };
-        let fitting = (0..maps.len()).filter(|&map| such(&maps[map])).collect::<Vec<_>>();
+        let maps = self.script.maps.as_slice();
+        let own = if self.typed { self.own..maps.len() } else { 0..0 };
+        let fitting = own.filter(|&map| such(&maps[map])).collect::<Vec<_>>();
         self.one_of(&fitting)
     }
 
