@@ -7,7 +7,7 @@ use super::facts::{read_failure, text_failure};
 use super::{Lowering, Number, memory::Place, number, shape};
 use crate::compile::ir::{BinaryOp, Helper, Runtime, Value, Width};
 use crate::compile::sema::functions::Clock;
-use crate::compile::sema::typed::{Expr, Function};
+use crate::compile::sema::typed::{self, Expr, ExprKind, Function};
 use crate::plan::Shape;
 
 impl Lowering<'_> {
@@ -30,7 +30,7 @@ impl Lowering<'_> {
                 }
             },
             (Function::SocketCookie, [socket]) => {
-                let socket = self.value(socket);
+                let socket = self.typed_address(socket);
                 self.b.helper(Helper::GetSocketCookie, &[socket])
             }
             (Function::InitialId { thread }, []) => {
@@ -100,7 +100,7 @@ impl Lowering<'_> {
                 }
             }
             (Function::ReadPath, [path], &Shape::Str { size }) => {
-                let path = self.value(path);
+                let path = self.typed_address(path);
                 // The helper leaves parts of the name behind its end.
                 let name = self.temporary(size);
                 let (pointer, bytes) = (self.address(name), self.b.constant(size.into()));
@@ -119,6 +119,22 @@ impl Lowering<'_> {
                 self.write(address, to.at(8), room - 8);
             }
             _ => unreachable!("analysis gives {} other arguments, or a number", function.name()),
+        }
+    }
+
+    /// An address that the verifier knows the type of: a word of the context, read from there itself, or so many bytes behind it.
+    fn typed_address(&mut self, address: &Expr) -> Value {
+        match &address.kind {
+            ExprKind::ContextWord(word) => {
+                let context = self.b.context();
+                self.b.load(context, 8 * i32::from(*word), Width::B8)
+            }
+            ExprKind::Convert(inner) => self.typed_address(inner),
+            ExprKind::Binary(typed::BinaryOp::Add, base, offset) => {
+                let (base, offset) = (self.typed_address(base), self.value(offset));
+                self.b.binary(BinaryOp::Add, base, offset)
+            }
+            _ => unreachable!("analysis refuses other addresses here"),
         }
     }
 

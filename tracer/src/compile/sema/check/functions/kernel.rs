@@ -110,10 +110,14 @@ pub fn path(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span)
         return path;
     }
     let at = path.span();
+    let is_path = |ty: &Ty| ty.to_string() == "struct path";
     let address = match (path.expr.kind, &path.ty) {
-        (ExprKind::Read { address, user: false }, Ty::Btf(..) | Ty::Named(_)) => *address,
-        (kind, Ty::Pointer { user: false, .. }) => Expr { kind, ..path.expr },
-        _ => return checker.refuse(at, "`path()` expects a `struct path` of the kernel here"),
+        (ExprKind::Read { address, user: false }, ty) if is_path(ty) => *address,
+        (kind, Ty::Pointer { to, user: false }) if is_path(to) => Expr { kind, ..path.expr },
+        (_, ty) => {
+            let error = Diagnostic::error(at, "`path()` expects a `struct path` of the kernel here");
+            return checker.refuse_with(error.label(format!("this is of type `{ty}`")));
+        }
     };
     if !is_typed(&address) {
         let error = Diagnostic::error(
