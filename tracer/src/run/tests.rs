@@ -129,7 +129,7 @@ fn compile_adjusted(text: &str, scope: Scope, library: &Library, adjust: impl Fn
         command_pid: None,
         binaries: Default::default(),
         cgroups: Default::default(),
-        kernel_symbols: BTreeMap::new(),
+        kernel_symbols: std::collections::BTreeMap::new(),
         tai_offset: 0,
         kernel_functions: Vec::new(),
         allow_unsafe: false,

@@ -23,7 +23,7 @@ pub fn target(script: &str) -> Target {
         command_pid: None,
         binaries: Default::default(),
         cgroups: Default::default(),
-        kernel_symbols: BTreeMap::new(),
+        kernel_symbols: std::collections::BTreeMap::new(),
         tai_offset: 0,
         kernel_functions: Vec::new(),
         allow_unsafe: false,
