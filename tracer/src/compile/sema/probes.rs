@@ -188,7 +188,7 @@ pub fn expand(spec: &ast::ProbeSpec, target: &Target) -> Result<Vec<Site>, Diagn
         }
         other => {
             let error = Diagnostic::error(kind.span, format!("there is no probe kind `{other}`"));
-            let error = proposing(error, other, KINDS.into_iter().chain(NOT_YET));
+            let error = proposing(error, other, KINDS.into_iter().chain(NOT_YET).chain(["BEGIN", "END"]));
             let supported = || format!("supported are {}", KINDS.map(|kind| format!("`{kind}`")).join(", "));
             Err(if error.help.is_empty() { error.help(supported()) } else { error })
         }

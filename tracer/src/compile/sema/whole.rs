@@ -18,6 +18,15 @@ pub fn check(script: &ast::Script) -> Vec<Diagnostic> {
             error.help("give your function another name")
         })
         .collect();
+    for (at, definition) in script.definitions.iter().enumerate() {
+        // Those without a tag have names of their own.
+        let before = script.definitions[..at].iter().find(|before| before.name.text == definition.name.text);
+        if let Some(before) = before.filter(|_| !definition.name.text.is_empty()) {
+            let error =
+                Diagnostic::error(definition.name.span, format!("`{}` is defined already", definition.name.text));
+            all.push(error.also(before.name.span, "here"));
+        }
+    }
     if script.probes.is_empty() && all.is_empty() {
         all.push(Diagnostic::error(Default::default(), "the script has no probes"));
     }

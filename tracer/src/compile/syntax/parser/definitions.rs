@@ -76,6 +76,10 @@ impl Parser<'_> {
             let value = self.eat(TokenKind::Assign).then(|| self.expression());
             enumerators.push((name, value));
             if !self.eat(TokenKind::Comma) {
+                if self.is(TokenKind::Word) {
+                    self.report(Diagnostic::error(self.after_last(), "expected `,` between enumerators"));
+                    self.skip_statement();
+                }
                 break;
             }
         }

@@ -132,6 +132,8 @@ impl Parser<'_> {
         let meant = only_word.and_then(|word| did_you_mean(word, ITEM_WORDS));
         if let Some(meant) = meant {
             error = error.help(format!("did you mean `{meant}`?"));
+        } else if matches!(only_word, Some("function" | "func" | "def")) {
+            error = error.help("a function is written fn name($a : int64) : int64 { … }");
         } else if !self.is(TokenKind::Comma) {
             error = error.help("a field with blank space stands between double quotes: uprobe:\"/a b\":f");
         }
@@ -252,7 +254,8 @@ impl Parser<'_> {
         if !self.is(TokenKind::String) {
             let mut error = self.expected_here("a string", "after `import`");
             if let Some(word) = self.word_at(0) {
-                error = error.help(format!("write import \"{word}\";"));
+                let path = self.text[self.span().range().start..].split([' ', ';', '\n']).next().unwrap_or(word);
+                error = error.help(format!("write import \"{path}\";"));
             }
             self.report(error);
             return None;
@@ -317,9 +320,12 @@ impl Parser<'_> {
             Some((name, parser.type_name()))
         });
         let Some(parameters) = parameters else { return self.skip_past_item() };
-        if !self.expect(TokenKind::Colon, "and the type the function returns") {
+        if !self.is(TokenKind::Colon) {
+            let error = self.expected_here("`:`", "and the type the function returns");
+            self.report(error.help("if it returns nothing, write `: void`"));
             return self.skip_past_item();
         }
+        self.bump();
         let returns = self.type_name();
         let body = self.block(BlockUse::Value);
         self.script.functions.push(Function { name, parameters, returns, body, span: self.since(start) });

@@ -11,6 +11,13 @@ use crate::compile::source::Span;
 /// Words that statements with a block begin with.
 const BLOCK_WORDS: [&str; 5] = ["if", "else", "while", "for", "unroll"];
 
+/// Words that statements of other languages begin with, and what to write instead.
+const FOREIGN: [(&str, &str); 3] = [
+    ("switch", "write if (…) { … } else if (…) { … }"),
+    ("do", "write while (condition) { … }, which tests before each turn"),
+    ("goto", "loops are written with `for` and `while`"),
+];
+
 /// What becomes of an expression that a block ends in without a semicolon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BlockUse {
@@ -162,8 +169,23 @@ impl Parser<'_> {
             }
             return;
         }
+        if matches!(self.kind(), TokenKind::RParen | TokenKind::RBracket) {
+            let error = Diagnostic::error(self.span(), format!("this `{}` closes nothing", self.text()));
+            self.report(error);
+            self.bump();
+            if !self.eat(TokenKind::Semicolon) && !self.begins_statement() {
+                self.skip_statement();
+            }
+            return;
+        }
         let mut error = Diagnostic::error(self.after_last(), "expected `;` after this statement");
         let first = &self.text[self.tokens[self.statement_at].span.range()];
+        if let Some((_, instead)) = FOREIGN.iter().find(|(word, _)| *word == first) {
+            let word = self.tokens[self.statement_at].span;
+            let error = Diagnostic::error(word, format!("`{first}` is not part of the language"));
+            self.report(error.help(*instead));
+            return self.skip_statement();
+        }
         if self.is(TokenKind::LBrace)
             && let Some(meant) = did_you_mean(first, BLOCK_WORDS)
         {
