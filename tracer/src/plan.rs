@@ -3,11 +3,13 @@
 //! Together with the object bytes this is all that is needed to run a script and to print what it finds; both can be
 //! written to files (`--emit`), so that what will enter the kernel can be reviewed without loading it.
 
+mod front;
 mod shape;
 
 use serde::Serialize;
 use tracer_common::{agg, bucket};
 
+pub use front::Front;
 pub use shape::{Bits, FrameStyle, Frames, Member, Naming, Shape};
 
 /// Everything but the code.

@@ -45,6 +45,18 @@ pub unsafe extern "C" fn ct_insert(map: *mut core::ffi::c_void, key: *const core
     result
 }
 
+/// Takes a slot of a front (`plan::Front` of the compiler) whose state is `*state`: 1 if it was free. It is nobody's until the
+/// caller has written the key and then the state.
+///
+/// # Safety
+/// `state` points to a word of a map's value; the verifier sees to it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn ct_take_slot(state: *mut u64) -> u64 {
+    // SAFETY: as above.
+    u64::from(unsafe { compare_exchange(state, 0, u64::MAX) } == 0)
+}
+
 /// Adds `value` to an [`Hdr`] that nothing else on this CPU writes to meanwhile.
 ///
 /// # Safety

@@ -19,7 +19,7 @@ use object::{
 
 use super::bpf::link;
 use super::bpf::runtime::Section;
-use super::bpf::{MapDefinition, MapKind, Object, Target};
+use super::bpf::{MapDefinition, MapKind, Object, Target, maps};
 use super::btf;
 use super::ir::MapRef;
 
@@ -91,11 +91,12 @@ pub fn write(object: &Object) -> Vec<u8> {
             described.push((section_name, &code.symbol, start));
             for (at, target) in &code.encoded.relocations {
                 let symbol = match target {
-                    Target::Map(MapRef::Script(map)) => &object.maps[map.0 as usize].name,
-                    Target::Callback(callback) => &program.callbacks[callback.0 as usize].symbol,
-                    other => other.symbol().expect("all else is the runtime's"),
+                    Target::Map(MapRef::Script(map)) => maps::symbol(*map),
+                    Target::Map(MapRef::Front(map)) => maps::front_symbol(*map),
+                    Target::Callback(callback) => program.callbacks[callback.0 as usize].symbol.clone(),
+                    other => other.symbol().expect("all else is the runtime's").to_owned(),
                 };
-                file.relocate(section, start + *at as u64, matches!(target, Target::Runtime(_)), symbol);
+                file.relocate(section, start + *at as u64, matches!(target, Target::Runtime(_)), &symbol);
             }
         }
     }

@@ -16,7 +16,7 @@ use tracer_common::loss::LOSS_KINDS;
 use super::Error;
 use super::records::Source;
 use super::sys::{Batch, Grace, Next, Notes, RawMap};
-use crate::plan::{MapId, Plan, Storage};
+use crate::plan::{Front, MapId, Plan, Storage};
 
 /// How much memory a batch may take, in bytes, unless one bucket of a hash map needs more.
 const BATCH_BYTES: usize = 1 << 20;
@@ -54,6 +54,8 @@ struct Script {
     map: Option<RawMap>,
     storage: Storage,
     has_key: bool,
+    /// The table before the map, if it has one.
+    front: Option<(RawMap, Front)>,
 }
 
 impl Maps {
@@ -73,7 +75,13 @@ impl Maps {
                     Storage::TaskStorage => None,
                     _ => Some(open(&format!("map_{index}"))?.ok_or_else(|| Error::missing(&map.name))?),
                 };
-                Ok(Script { map: raw, storage: map.storage, has_key: map.key.is_some() })
+                let front = match Front::of(map) {
+                    Some(front) => {
+                        Some((open(&format!("front_{index}"))?.ok_or_else(|| Error::missing(&map.name))?, front))
+                    }
+                    None => None,
+                };
+                Ok(Script { map: raw, storage: map.storage, has_key: map.key.is_some(), front })
             })
             .collect::<Result<_, Error>>()?;
         Ok(Self {
@@ -103,8 +111,11 @@ impl Maps {
     /// values. An array hands over all its keys, a hash by CPU a key as often as there are CPUs that saw it.
     pub fn drain(&mut self, id: MapId, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
         let old = self.advance(id)?;
-        let Script { map, storage, has_key } = &self.maps[id.0 as usize];
+        let Script { map, storage, has_key, front } = &self.maps[id.0 as usize];
         let Some(map) = map else { return Ok(()) };
+        if let Some((table, front)) = front {
+            drain_front(table, front, old, map.key_size() - GENERATION_SIZE, merge)?;
+        }
         match *storage {
             Storage::PerCpuArray { first, entries } => drain_array(map, old, first, entries, *has_key, merge),
             Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::HashByCpu | Storage::LiveHash { .. } => {
@@ -308,6 +319,35 @@ fn drain_array(
             let key = (i64::from(first) + i64::from(key)).to_ne_bytes();
             merge(if has_key { &key } else { &[] }, &values);
             map.update(&index, &zeros)?;
+        }
+    }
+    Ok(())
+}
+
+/// Hands over what one half of a front holds, with keys of so many bytes, and empties it.
+fn drain_front(
+    table: &RawMap,
+    front: &Front,
+    generation: u64,
+    key_size: usize,
+    merge: &mut dyn FnMut(&[u8], &[u8]),
+) -> io::Result<()> {
+    let zeros = vec![0; table.value_size()];
+    let mut slots = zeros.clone();
+    let held = Front::HELD.to_ne_bytes();
+    for index in 0..front.slots {
+        let index = (generation as u32 * front.slots + index).to_ne_bytes();
+        table.lookup(&index, &mut slots)?;
+        let mut empty = true;
+        for slot in slots.chunks_exact(front.slot_size() as usize) {
+            let (value, rest) = slot.split_at(front.state() as usize);
+            if let Some(key) = rest.strip_prefix(&held) {
+                merge(&padded(key, key_size), value);
+                empty = false;
+            }
+        }
+        if !empty {
+            table.update(&index, &zeros)?;
         }
     }
     Ok(())

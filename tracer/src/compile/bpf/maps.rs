@@ -3,7 +3,7 @@
 use tracer_common::scratch::{AREAS, HEAD_SIZE};
 
 use super::runtime::Data;
-use crate::plan::{Map, MapId, Storage};
+use crate::plan::{Front, Map, MapId, Storage};
 
 /// A map of the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +80,23 @@ impl MapDefinition {
     }
 }
 
+/// The definitions of the script's maps, each as its number says, and behind them those of their fronts.
+pub fn definitions(maps: &[Map]) -> Vec<MapDefinition> {
+    let own = maps.iter().enumerate().map(|(index, map)| MapDefinition::new(index, map));
+    let fronts = maps.iter().enumerate().filter_map(|(index, map)| {
+        let front = Front::of(map)?;
+        Some(MapDefinition {
+            name: front_symbol(MapId(index as u32)),
+            kind: MapKind::PerCpuArray,
+            key_size: 4,
+            value_size: front.slot_size(),
+            max_entries: front.slots * 2,
+            on_demand: false,
+        })
+    });
+    own.chain(fronts).collect()
+}
+
 /// Defines the runtime's scratch memory: so many bytes in each area.
 pub fn size_scratch(areas: &mut Data, bytes: u32, cpus: u32) {
     // Two CPUs have no cache line in common.
@@ -95,4 +112,9 @@ const MAX_ENTRIES: usize = 12;
 /// The symbol of a script's map.
 pub fn symbol(map: MapId) -> String {
     format!("map_{}", map.0)
+}
+
+/// The symbol of the table before a script's map.
+pub fn front_symbol(map: MapId) -> String {
+    format!("front_{}", map.0)
 }

@@ -18,7 +18,7 @@ mod insn;
 mod layout;
 pub mod link;
 mod liveness;
-mod maps;
+pub(in crate::compile) mod maps;
 mod mir;
 mod moves;
 mod raw;
@@ -126,8 +126,7 @@ pub fn generate(module: &ir::Module, plan: &Plan, library: &Library, scope: &Sco
     if let Some(areas) = data.get_mut(link::SCRATCH) {
         maps::size_scratch(areas, module.scratch, module.cpus);
     }
-    let maps = plan.maps.iter().enumerate().map(|(index, map)| MapDefinition::new(index, map)).collect();
-    Ok(Object { programs, functions, data, maps })
+    Ok(Object { programs, functions, data, maps: maps::definitions(&plan.maps) })
 }
 
 fn generate_program(function: &ir::Function, attach: &Attach, library: &Library) -> Result<Program, Limit> {

@@ -180,6 +180,7 @@ mod tests {
         Runtime::OwnsRequest,
         Runtime::RequestLetters,
         Runtime::Insert,
+        Runtime::TakeSlot,
         Runtime::HdrUpdate,
         Runtime::HdrUpdateAtomic,
         Runtime::Log2Index,

@@ -305,6 +305,11 @@ impl Builder {
         self.inst(Inst::MapReference(MapRef::Script(map)))
     }
 
+    /// The table before one of them.
+    pub fn front(&mut self, map: MapId) -> Value {
+        self.inst(Inst::MapReference(MapRef::Front(map)))
+    }
+
     // ---- slots ----
 
     /// Memory in the frame, of at least so many bytes: a slot that was released, or a new one.

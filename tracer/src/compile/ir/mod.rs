@@ -204,6 +204,8 @@ pub enum Inst {
 pub enum MapRef {
     /// One of the script's.
     Script(MapId),
+    /// The table before one of them (`plan::Front`).
+    Front(MapId),
     /// One of the runtime's, by the name of its symbol.
     Runtime(&'static str),
 }
@@ -421,6 +423,8 @@ pub enum Runtime {
     RequestLetters,
     /// `ct_insert(map, key) -> 0 or -errno`: adds an empty aggregation.
     Insert,
+    /// `ct_take_slot(state) -> 0 or 1`: whether a slot was free, which it is not any more.
+    TakeSlot,
     /// `ct_hdr_update(value, n)`: adds `n` to the `agg::Hdr` that `value` points to.
     HdrUpdate,
     /// The same where the program may be pre-empted.
@@ -476,6 +480,7 @@ impl Runtime {
             Self::OwnsRequest => "ct_owns_request",
             Self::RequestLetters => "ct_request_letters",
             Self::Insert => "ct_insert",
+            Self::TakeSlot => "ct_take_slot",
             Self::HdrUpdate => "ct_hdr_update",
             Self::HdrUpdateAtomic => "ct_hdr_update_atomic",
             Self::Log2Index => "ct_log2_index",
@@ -627,6 +632,7 @@ impl Runtime {
             | Self::RequestLetters
             | Self::Reserve
             | Self::RingFull
+            | Self::TakeSlot
             | Self::Lost => 1,
             Self::Insert
             | Self::HdrUpdate

@@ -10,7 +10,7 @@ use tracer_common::loss::Loss;
 use super::{Lowering, memory::Place};
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Inst, Runtime, Value, Width};
 use crate::compile::sema::typed::Expr;
-use crate::plan::{Aggregation, MapId, Storage};
+use crate::plan::{Aggregation, Front, MapId, Storage};
 
 /// Offsets of the fields of [`Stats`], which begins as every aggregation does.
 mod field {
@@ -88,6 +88,9 @@ impl Lowering<'_> {
     fn hash_value(&mut self, map: MapId, key: Value, failed: Block) -> Value {
         let (found, absent) = (self.b.new_block(), self.b.new_cold_block());
         let value = self.b.variable();
+        if let Some(front) = Front::of(self.map(map)) {
+            self.front_value(map, front, key, value, found);
+        }
         let pointer = self.lookup(map, key);
         self.b.write(value, pointer);
         self.b.branch_if(pointer, found, absent);

@@ -12,6 +12,7 @@
 mod aggregation;
 mod expression;
 mod facts;
+mod front;
 mod functions;
 mod loops;
 mod maps;

@@ -7,7 +7,7 @@ use super::typed::*;
 use crate::compile::ir::{Frames, lower, optimise};
 use crate::compile::sema::typed::*;
 use crate::compile::target::Target;
-use crate::plan::{Aggregation, MapId, ProbeId, Record, RecordId, Shape, Storage, Value};
+use crate::plan::{Aggregation, Map, MapId, ProbeId, Record, RecordId, Shape, Storage, Value};
 
 fn assert_ir(script: &Script, expected: &str) {
     assert_ir_for(script, &target(), expected);
@@ -62,6 +62,75 @@ fn count_by_comm_and_pid() {
             if ne v24, 0 jump b2(v24) else b5
           b5 cold:
             v25 = ct_failed(0, 0, 0, v23)
+            return
+        }
+        ",
+    );
+}
+
+/// The same by pid alone, of a map with room for many: what is looked into first is the table before its hash.
+#[test]
+fn a_key_has_a_slot_before_the_hash() {
+    let counts = map(Storage::PerCpuHash, Some(Shape::U64), Value::Aggregation(Aggregation::Count));
+    let counts = Map { max_entries: 8192, ..counts };
+    let key = Some(builtin(Builtin::Pid));
+    assert_ir(
+        &script(Context::SysEnter, vec![counts], vec![clause(vec![], None, vec![count(key)])]),
+        "
+        program p {
+          slot s0: 16 bytes
+          slot s1: 8 bytes
+          b0(v0):
+            v1 = ct_in_scope()
+            if ne v1, 0 jump b1 else b6
+          b1:
+            v4 = generation map_0
+            store u64 [&s0], v4
+            v6 = get_current_pid_tgid()
+            v8 = shr v6, 32
+            store u64 [&s0 +8], v8
+            v10 = load u64 [&s0 +8]
+            v12 = mul v10, -7046029254386353131
+            v14 = shr v12, 56
+            v16 = and v4, 1
+            v18 = shl v16, 8
+            v19 = or v14, v18
+            store u32 [&s1], v19
+            v23 = map_lookup_elem(front_0, &s1)
+            if ne v23, 0 jump b2 else b4
+          b2:
+            v24 = load u64 [v23 +8]
+            if eq v24, 1 jump b3 else b7
+          b3:
+            v25 = load u64 [&s0 +8]
+            v26 = load u64 [v23 +16]
+            v27 = xor v25, v26
+            if ne v27, 0 jump b4 else b5(v23)
+          b4:
+            v29 = map_lookup_elem(map_0, &s0)
+            if ne v29, 0 jump b5(v29) else b9
+          b5(v30):
+            v31 = load u64 [v30]
+            v32 = add v31, 1
+            store u64 [v30], v32
+            return
+          b6:
+            return
+          b7 cold:
+            v34 = add v23, 8
+            v35 = ct_take_slot(v34)
+            if ne v35, 0 jump b8 else b4
+          b8 cold:
+            v36 = load u64 [&s0 +8]
+            store u64 [v23 +16], v36
+            store u64 [v23 +8], 1
+            jump b5(v23)
+          b9 cold:
+            v39 = ct_insert(map_0, &s0)
+            v40 = map_lookup_elem(map_0, &s0)
+            if ne v40, 0 jump b5(v40) else b10
+          b10 cold:
+            v41 = ct_failed(0, 0, 0, v39)
             return
         }
         ",
