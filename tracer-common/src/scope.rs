@@ -100,6 +100,11 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// Whether the check reads the current task's structure that it is given.
+    pub fn reads_task(&self) -> bool {
+        self.kind == ScopeKind::Cgroup as u32 && self.offsets.task_cgroups != 0
+    }
+
     /// The configuration as it lies in memory.
     pub fn to_bytes(&self) -> [u8; size_of::<Scope>()] {
         let Scope { kind, filter, cgroup_id, cgroup_level, pidns_inum, pidns_level, tgid, offsets } = *self;

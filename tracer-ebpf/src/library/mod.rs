@@ -7,7 +7,7 @@
 //!
 //! | function | what |
 //! |---|---|
-//! | `ct_in_scope() -> u64` | 1 if the current task is to be traced, else 0; first in every program |
+//! | `ct_in_scope(task) -> u64` | 1 if `task`, the current one, is to be traced, else 0; first in every program |
 //! | `ct_pid_tgid() -> u64` | tgid << 32 \| tid as the container sees them; 0 for a task it cannot see |
 //! | `ct_parent_pid() -> u64` | the parent's tgid, likewise |
 //! | `ct_swap_bytes(n) -> u64` | the bytes of `n` in reverse order |

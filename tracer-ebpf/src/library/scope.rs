@@ -10,11 +10,14 @@ use crate::{
 };
 
 /// 1 if the current task is in scope and passes the process filter, else 0.
+///
+/// `task` is the current task, which the rest of the program wants to know too: asking for it costs as much as the check
+/// itself. It may be 0 unless [`Scope::reads_task`](tracer_common::scope::Scope::reads_task).
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ct_in_scope() -> u64 {
+pub extern "C" fn ct_in_scope(task: Address) -> u64 {
     let kind = scope!(kind);
-    if kind == ScopeKind::Cgroup as u32 && !in_cgroup() {
+    if kind == ScopeKind::Cgroup as u32 && !in_cgroup(task) {
         return 0;
     }
     if kind == ScopeKind::PidNamespace as u32 && !task::in_pid_namespace() {
@@ -31,13 +34,21 @@ pub extern "C" fn ct_in_scope() -> u64 {
     1
 }
 
+/// The same for whoever does not have the task at hand.
+#[inline(always)]
+pub fn is_current_in_scope() -> bool {
+    let reads_task = scope!(kind) == ScopeKind::Cgroup as u32 && scope!(offsets.task_cgroups) != 0;
+    let task = if reads_task { current() } else { core::ptr::null() };
+    ct_in_scope(task) != 0
+}
+
 /// Whether the current task is in the scope's cgroup or in one below it.
 #[inline(always)]
-fn in_cgroup() -> bool {
+fn in_cgroup(task: Address) -> bool {
     let level = scope!(cgroup_level);
     if scope!(offsets.task_cgroups) != 0 {
         // Most tasks are where containers are, or above: a few loads tell, in half the time that the helper takes.
-        let set: Address = field(current(), scope!(offsets.task_cgroups));
+        let set: Address = field(task, scope!(offsets.task_cgroups));
         let cgroup: Address = field(set, scope!(offsets.css_set_dfl_cgrp));
         let own = field::<u32>(cgroup, scope!(offsets.cgroup_level));
         if own <= level {

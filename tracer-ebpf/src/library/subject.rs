@@ -13,7 +13,7 @@ use tracer_common::{
 use super::{
     follow,
     loss::ct_lost,
-    scope::ct_in_scope,
+    scope::is_current_in_scope,
     task::{self, read},
 };
 use crate::{config::scope, kernel::Address};
@@ -73,7 +73,7 @@ pub extern "C" fn ct_owns_socket(socket: Address) -> u64 {
             return owned.into();
         }
     }
-    ct_in_scope()
+    is_current_in_scope().into()
 }
 
 /// 1 if the packet (`struct sk_buff`) at this address belongs to a socket of the scope's, else 0.
@@ -104,7 +104,7 @@ static REQUESTS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(MAX_REQUESTS
 #[inline(never)]
 pub extern "C" fn ct_note_request(ctx: *mut core::ffi::c_void) -> u64 {
     let bio: u64 = RawTracePointContext::new(ctx).arg(0);
-    if ct_in_scope() != 0 {
+    if is_current_in_scope() {
         // It fits, for the oldest goes; but the map may be locked by what is interrupted here.
         if REQUESTS.insert(bio, 0, 0).is_err() {
             ct_lost(Loss::MapFull as u32);

@@ -385,7 +385,7 @@ pub enum Helper {
 /// Functions of the runtime library (tracer-ebpf), by the symbols they have there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Runtime {
-    /// `ct_in_scope() -> 0 or 1`.
+    /// `ct_in_scope(current task) -> 0 or 1`.
     InScope,
     /// `ct_pid_tgid() -> tgid << 32 | tid`, as the scope's pid namespace numbers them.
     PidTgid,
@@ -618,8 +618,9 @@ impl Runtime {
     /// How many arguments it takes.
     pub fn arity(self) -> usize {
         match self {
-            Self::InScope | Self::PidTgid | Self::ParentPid | Self::Claim => 0,
-            Self::SwapBytes
+            Self::PidTgid | Self::ParentPid | Self::Claim => 0,
+            Self::InScope
+            | Self::SwapBytes
             | Self::FollowFork
             | Self::ForgetTask
             | Self::InScopeOf

@@ -70,7 +70,8 @@ fn count_by_thread() -> Function {
     let (inside, out, missing, found) = (b.block(), b.block(), b.cold_block(), b.block());
     let slot = b.slot(16);
     let value = b.parameter(found);
-    let in_scope = b.runtime(Runtime::InScope, &[]);
+    let nobody = b.number(0);
+    let in_scope = b.runtime(Runtime::InScope, &[nobody]);
     let zero = b.number(0);
     b.branch(CompareOp::Ne, in_scope, zero, target(inside, &[]), target(out, &[]));
     b.enter(inside);

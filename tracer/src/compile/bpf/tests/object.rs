@@ -31,7 +31,8 @@ fn map(storage: Storage, key: Option<Shape>, value: Value) -> Map {
 fn example() -> Function {
     let mut b = Builder::new("example");
     let slot = b.slot(16);
-    let in_scope = b.runtime(Runtime::InScope, &[]);
+    let nobody = b.number(0);
+    let in_scope = b.runtime(Runtime::InScope, &[nobody]);
     let generation = b.inst(Inst::Generation(MapId(2)));
     let key = b.address(slot);
     b.store(key, 0, Width::B8, generation);
@@ -93,7 +94,8 @@ fn the_scope_is_a_number_in_the_program() {
 #[test]
 fn what_is_called_twice_is_a_function() {
     let mut b = Builder::new("example");
-    let (one, other) = (b.runtime(Runtime::InScope, &[]), b.runtime(Runtime::InScope, &[]));
+    let nobody = b.number(0);
+    let (one, other) = (b.runtime(Runtime::InScope, &[nobody]), b.runtime(Runtime::InScope, &[nobody]));
     let slot = b.slot(16);
     let key = b.address(slot);
     b.store(key, 0, Width::B8, one);

@@ -92,7 +92,10 @@ impl Lowering<'_> {
     }
 
     fn current_in_scope(&mut self) -> Value {
-        self.fact(Fact::CurrentInScope, |l| l.b.runtime(Runtime::InScope, &[]))
+        self.fact(Fact::CurrentInScope, |l| {
+            let task = if l.target.scope.reads_task() { l.task() } else { l.b.constant(0) };
+            l.b.runtime(Runtime::InScope, &[task])
+        })
     }
 
     fn word_in_scope(&mut self, word: u8) -> Value {
