@@ -6,7 +6,7 @@ use tracer_common::{
     record::{HEADER_SIZE, RecordHeader},
 };
 
-use super::{atomic::atomic_add, ring::ct_reserve};
+use super::{atomic::atomic_add, ring::reserve_event};
 
 /// Most kinds, places and errors that are told apart.
 const MAX_FAILURES: u32 = 1024;
@@ -22,7 +22,7 @@ static FAILURES: HashMap<Failed, u64> = HashMap::with_max_entries(MAX_FAILURES, 
 pub extern "C" fn ct_failed(kind: u32, start: u32, end: u32, error: i32) {
     let failed = Failed { kind, start, end, error };
     if FAILURES.get_ptr(failed).is_none() && FAILURES.insert(failed, 0, u64::from(BPF_NOEXIST)).is_ok() {
-        let record = ct_reserve((HEADER_SIZE + Failed::SIZE) as u64);
+        let record = reserve_event((HEADER_SIZE + Failed::SIZE) as u64);
         if !record.is_null() {
             // SAFETY: there is room for both, and nothing is between them.
             unsafe {

@@ -30,8 +30,7 @@
 //! | `ct_hdr_update_atomic(*mut Hdr, v)` | the same where another program may come between |
 //! | `ct_log2_index(v, bits) -> u64` | bucket of a signed value; the caller compares it with the number of buckets |
 //! | `ct_linear_index(v, min, max, step) -> u64` | the same for equal steps |
-//! | `ct_reserve(size) -> *mut u8` | room in the ring for a record of constant `size`, or null |
-//! | `ct_reserve_control(size, spare) -> *mut u8` | then, for one that must not be lost, room in the other ring |
+//! | `ct_reserve_control(size, spare) -> *mut u8` | for a record that must not be lost and that `EVENTS` has no room for, room in the other ring, or null |
 //! | `ct_stamp(record, size)` | after `ct_reserve_control`: where among the others it belongs |
 //! | `ct_ring_full(size)` | counts a record that there is no room for |
 //! | `ct_raise(*mut u64, n)` | puts `n` in the place of a smaller number, whoever comes between |

@@ -39,20 +39,17 @@ fn query(ring: &'static RingBuf, what: u32) -> u64 {
     unsafe { bpf_ringbuf_query(address(ring), what.into()) }
 }
 
-/// Room for a record of `size` bytes, which the caller must submit; null if the ring is full.
-///
-/// `size` must be a constant at the call: the verifier gives the result that size. It is not compared with null here: before
-/// 6.3 the verifier forgets the outcome when the caller compares it again.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ct_reserve(size: u64) -> *mut u8 {
+/// Room in `EVENTS` for a record of `size` bytes, which the caller must submit; null if the ring is full.
+#[inline(always)]
+pub fn reserve_event(size: u64) -> *mut u8 {
     reserve(&EVENTS, size)
 }
 
 /// Room in `CONTROL` for a record that must not be lost and that `EVENTS` has no room for; null if that would leave less
 /// than `spare` bytes there. The caller must have it stamped (`ct_stamp`).
 ///
-/// `size` must be a constant at the call.
+/// `size` must be a constant at the call: the verifier gives the result that size. It is not compared with null here: before
+/// 6.3 the verifier forgets the outcome when the caller compares it again.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ct_reserve_control(size: u64, spare: u64) -> *mut u8 {

@@ -433,9 +433,8 @@ pub enum Runtime {
     Log2Index,
     /// `ct_linear_index(n, min, max, step) -> bucket`.
     LinearIndex,
-    /// `ct_reserve(size) -> record or null`, to be compared with null by the caller.
-    Reserve,
-    /// `ct_reserve_control(size, spare) -> record or null`: the same for a record that must not be lost.
+    /// `ct_reserve_control(size, spare) -> record or null`, to be compared with null by the caller: room for one that must not
+    /// be lost.
     ReserveControl,
     /// `ct_stamp(record, size)`: has to follow `ReserveControl`.
     Stamp,
@@ -485,7 +484,6 @@ impl Runtime {
             Self::HdrUpdateAtomic => "ct_hdr_update_atomic",
             Self::Log2Index => "ct_log2_index",
             Self::LinearIndex => "ct_linear_index",
-            Self::Reserve => "ct_reserve",
             Self::ReserveControl => "ct_reserve_control",
             Self::Stamp => "ct_stamp",
             Self::Differ => "ct_differ",
@@ -631,7 +629,6 @@ impl Runtime {
             | Self::NoteRequest
             | Self::OwnsRequest
             | Self::RequestLetters
-            | Self::Reserve
             | Self::RingFull
             | Self::TakeSlot
             | Self::Lost => 1,

@@ -114,8 +114,7 @@ pub fn check(function: &Function) -> Result<(), Breach> {
 fn is_reservation(inst: &Inst) -> bool {
     matches!(
         inst,
-        Inst::Runtime { function: Runtime::Reserve | Runtime::ReserveControl, .. }
-            | Inst::Helper { helper: Helper::RingbufReserve, .. }
+        Inst::Runtime { function: Runtime::ReserveControl, .. } | Inst::Helper { helper: Helper::RingbufReserve, .. }
     )
 }
 
@@ -183,17 +182,15 @@ fn edges(function: &Function) -> Result<(), Breach> {
 
 fn instruction(function: &Function, block: Block, value: Value, inst: &Inst) -> Result<(), Breach> {
     match *inst {
-        Inst::Helper { helper, ref arguments } => call(value, arguments, helper.arity()),
+        Inst::Helper { helper, ref arguments } => {
+            call(value, arguments, helper.arity())?;
+            let size = arguments.get(1).filter(|_| helper == Helper::RingbufReserve);
+            record_size(function, value, size)
+        }
         Inst::Runtime { function: callee, ref arguments } => {
             call(value, arguments, callee.arity())?;
-            match (callee, arguments.first()) {
-                (Runtime::Reserve | Runtime::ReserveControl, Some(&size))
-                    if !matches!(inst_of(function, size), Some(Inst::Const(_))) =>
-                {
-                    Err(Breach::RecordSize(value))
-                }
-                _ => Ok(()),
-            }
+            let size = arguments.first().filter(|_| callee == Runtime::ReserveControl);
+            record_size(function, value, size)
         }
         Inst::AtomicAdd { width: width @ (Width::B1 | Width::B2), .. } => {
             Err(Breach::AtomicWidth(value, width.bytes()))
@@ -205,6 +202,14 @@ fn instruction(function: &Function, block: Block, value: Value, inst: &Inst) -> 
         | Inst::Store { pointer, offset, width, .. }
         | Inst::AtomicAdd { pointer, offset, width, .. } => slot_access(function, value, pointer, offset, width),
         _ => Ok(()),
+    }
+}
+
+/// The size of a record, where one is reserved, is a constant.
+fn record_size(function: &Function, value: Value, size: Option<&Value>) -> Result<(), Breach> {
+    match size.map(|&size| inst_of(function, size)) {
+        None | Some(Some(Inst::Const(_))) => Ok(()),
+        Some(_) => Err(Breach::RecordSize(value)),
     }
 }
 

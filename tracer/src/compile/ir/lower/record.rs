@@ -233,7 +233,7 @@ impl Lowering<'_> {
 
     /// Goes on in `write` with room for a record, or, having counted the loss, in `done`.
     ///
-    /// Each pointer is compared with zero once, here: see `ct_reserve`.
+    /// Each pointer is compared with zero once, here: see `ct_reserve_control`.
     fn reserve(&mut self, size: Value, control_spare: Option<i64>, write: Block, done: Block) -> Value {
         let pointer = self.b.variable();
         let full = self.b.new_cold_block();
@@ -259,14 +259,10 @@ impl Lowering<'_> {
 }
 
 impl Lowering<'_> {
-    /// Room in the ring, or null.
-    ///
-    /// A callback must ask for it by itself: kernels before 6.13 let it give back only what was taken in its own frame
+    /// Room in the ring, or null: asked for where it is used. A call of the runtime's in between would cost each record some
+    /// nanoseconds, and kernels before 6.13 let a callback give back only what was taken in its own frame
     /// (`release_reference_state` in kernel/bpf/verifier.c).
     fn reserve_event(&mut self, size: Value) -> Value {
-        if !self.in_callback() {
-            return self.b.runtime(Runtime::Reserve, &[size]);
-        }
         let ring = self.b.inst(Inst::MapReference(MapRef::Runtime("EVENTS")));
         let flags = self.b.constant(0);
         self.b.helper(Helper::RingbufReserve, &[ring, size, flags])

@@ -1,6 +1,6 @@
 //! What programs become, after the passes.
 
-use tracer_common::scope::Scope;
+use tracer_common::scope::{KernelOffsets, Scope};
 
 use super::assert_text;
 use super::typed::*;
@@ -35,8 +35,8 @@ fn count_by_comm_and_pid() {
         program p {
           slot s0: 32 bytes
           b0(v0):
-            v1 = ct_in_scope()
-            if ne v1, 0 jump b1 else b3
+            v2 = ct_in_scope(0)
+            if ne v2, 0 jump b1 else b3
           b1:
             v4 = generation map_0
             store u64 [&s0], v4
@@ -155,33 +155,33 @@ fn a_record_is_written_where_it_is_sent_from() {
         program p {
           b0(v0):
             v2 = ktime_get_boot_ns()
-            v5 = ct_reserve(40)
-            if ne v5, 0 jump b1 else b4
+            v6 = ringbuf_reserve(EVENTS, 40, 0)
+            if ne v6, 0 jump b1 else b4
           b1:
-            store u32 [v5], 0
-            store u32 [v5 +4], 0
-            store u64 [v5 +8], 1
-            store u64 [v5 +16], v2
-            store u64 [v5 +24], 0
-            store u64 [v5 +32], 0
-            v13 = add v5, 24
-            v15 = get_current_comm(v13, 16)
-            v16 = ringbuf_submit(v5, 0)
+            store u32 [v6], 0
+            store u32 [v6 +4], 0
+            store u64 [v6 +8], 1
+            store u64 [v6 +16], v2
+            store u64 [v6 +24], 0
+            store u64 [v6 +32], 0
+            v14 = add v6, 24
+            v16 = get_current_comm(v14, 16)
+            v17 = ringbuf_submit(v6, 0)
             jump b2
           b2:
-            v18 = ct_reserve(16)
-            if ne v18, 0 jump b3 else b5
+            v19 = ringbuf_reserve(EVENTS, 16, 0)
+            if ne v19, 0 jump b3 else b5
           b3:
-            store u32 [v18], 1
-            store u32 [v18 +4], 0
-            store u64 [v18 +8], 0
-            v22 = ringbuf_submit(v18, 0)
+            store u32 [v19], 1
+            store u32 [v19 +4], 0
+            store u64 [v19 +8], 0
+            v23 = ringbuf_submit(v19, 0)
             return
           b4 cold:
-            v23 = ct_ring_full(40)
+            v24 = ct_ring_full(40)
             jump b2
           b5 cold:
-            v24 = ct_ring_full(16)
+            v25 = ct_ring_full(16)
             return
         }
         ",
@@ -202,8 +202,8 @@ fn a_start_time_in_task_storage() {
         "
         program p {
           b0(v0):
-            v1 = ct_in_scope()
-            if ne v1, 0 jump b1 else b5
+            v2 = ct_in_scope(0)
+            if ne v2, 0 jump b1 else b5
           b1:
             v3 = load u64 [v0 +8]
             if eq v3, 0 jump b2 else b5
@@ -247,8 +247,8 @@ fn a_start_time_in_task_storage() {
         program p {
           slot s0: 8 bytes
           b0(v0):
-            v1 = ct_in_scope()
-            if ne v1, 0 jump b1 else b8
+            v2 = ct_in_scope(0)
+            if ne v2, 0 jump b1 else b8
           b1:
             v3 = get_current_task_btf()
             v4 = task_pt_regs(v3)
@@ -284,6 +284,21 @@ fn a_start_time_in_task_storage() {
         }
         ",
     );
+}
+
+/// `tracepoint:syscalls:sys_enter_read { @ = count(); }`, in a scope whose check reads the current task.
+#[test]
+fn the_current_task_is_asked_for_once() {
+    let read = Clause { selector: Selector::Syscalls(vec![0]), ..clause(vec![], None, vec![count(None)]) };
+    let counts = map(Storage::PerCpuArray { first: 0, entries: 1 }, None, Value::Aggregation(Aggregation::Count));
+    let offsets = KernelOffsets { task_cgroups: 3000, ..KernelOffsets::default() };
+    let target = Target { scope: Scope { offsets, ..target().scope }, ..target() };
+    let mut module = lower(&script(Context::SysEnter, vec![counts], vec![read]), &target, Frames::Roomy);
+    optimise(&mut module);
+    let text = module.to_string();
+    assert!(text.contains("v1 = get_current_task_btf()\n    v2 = ct_in_scope(v1)"), "{text}");
+    assert!(text.contains("= load u32 [v1 +16]"), "whether the call is a 32-bit one\n{text}");
+    assert_eq!(text.matches("get_current_task").count(), 1, "{text}");
 }
 
 /// `tracepoint:syscalls:sys_enter_* { @[probe] = count(); }`, of seven system calls, with the whole host in scope.
@@ -361,8 +376,8 @@ fn texts_are_compared_by_words_and_read_into_keys() {
           slot s1: 16 bytes
           slot s2: 8 bytes
           b0(v0):
-            v1 = ct_in_scope()
-            if ne v1, 0 jump b1 else b6
+            v2 = ct_in_scope(0)
+            if ne v2, 0 jump b1 else b6
           b1:
             store u64 [&s0], 0
             store u64 [&s0 +8], 0

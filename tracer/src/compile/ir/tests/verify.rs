@@ -94,7 +94,9 @@ fn arity() {
 #[test]
 fn records() {
     let reserve = |f: &mut Function, size| {
-        let record = add(f, 0, Inst::Runtime { function: Runtime::Reserve, arguments: vec![size] });
+        // Neither the ring nor the flags are looked at.
+        let arguments = vec![Value(1), size, Value(1)];
+        let record = add(f, 0, Inst::Helper { helper: Helper::RingbufReserve, arguments });
         let zero = add(f, 0, Inst::Const(0));
         if let Terminator::Branch { a, b, .. } = &mut f.blocks[0].terminator {
             (*a, *b) = (record, zero);
