@@ -309,7 +309,7 @@ impl Checker<'_> {
     }
 
     pub(super) fn set_local(&mut self, id: LocalId, value: Operand, span: Span, into: &mut Vec<Stmt>) {
-        self.local_mut(id).assigned = true;
+        let first = !std::mem::replace(&mut self.local_mut(id).assigned, true);
         if value.ty.is_unknown() {
             return;
         }
@@ -319,6 +319,13 @@ impl Checker<'_> {
                 .error(value.span(), format!("a value of type `{}` cannot be assigned to a variable", value.ty));
         }
         let local = &mut self.locals[self.here][id.0 as usize];
+        // Whose memory a pointer is for is not part of its declared type.
+        if let (true, Ty::Pointer { user: own, .. }, &Ty::Pointer { user, .. }) = (first, &mut local.ty, &value.ty)
+            && *own != user
+        {
+            *own = user;
+            self.changed = true;
+        }
         // What does not fit a declared type is cut, with a warning; a number that is written out is told from that.
         let cut = local.fixed && !fits(&value, &local.ty) && !value.literal && value.ty.is_int() && local.ty.is_int();
         let ty = if cut {
