@@ -42,6 +42,7 @@ use crate::host::privilege::probes::Kind;
 use crate::host::privilege::{self, Refusal};
 use crate::host::scope::{self, Asked, Processes, Resolved, ScopeError};
 use crate::host::symbols;
+use crate::host::tracefs;
 use crate::plan::{Attach, Plan};
 use crate::report::{Losses, Meta, Reporter, Style, Summary};
 use crate::run::attach::uprobe::Places;
@@ -146,6 +147,7 @@ fn kind(attach: &Attach) -> Option<Kind> {
     Some(match attach {
         Attach::Begin | Attach::End | Attach::Interval { .. } => return None,
         Attach::RawTracepoint { .. } => Kind::Tracepoint,
+        Attach::Tracepoint { .. } => Kind::Record,
         Attach::Uprobe { .. } => Kind::Uprobe,
         Attach::Kprobe { .. } => Kind::Kprobe,
         Attach::Fentry { .. } => Kind::Fentry,
@@ -244,7 +246,9 @@ fn list(pattern: Option<&str>, arguments: bool, pid: Option<u32>) -> Result<Stat
     let Some((provider, mention, function)) = pattern.and_then(uprobes::pattern) else {
         // Without the kernel's types fewer are known.
         let types = Btf::of_kernel().ok();
-        return print(list::lines(Wanted { pattern, arguments }, types.as_ref()).as_bytes());
+        let wanted = Wanted { pattern, arguments };
+        let formats = tracefs::look(&list::formats(wanted));
+        return print(list::lines(wanted, types.as_ref(), &formats).as_bytes());
     };
     let (binaries, _) = elf::look(std::slice::from_ref(&mention), &root);
     let binary = binaries.into_values().next().context("one file was looked at")?.map_err(high::UsageError::Other)?;
@@ -342,6 +346,7 @@ fn target(
     let kernel = facts.kernel.version;
     Ok(Target {
         kernel_functions: functions::look(&mentions.kernel_functions, types.as_deref()),
+        formats: tracefs::look(&mentions.formats),
         kernel,
         possible_cpus: facts.kernel.possible_cpus.unwrap_or(1),
         task_storage: facts.kernel.btf && kernel >= (5, 11, 0),

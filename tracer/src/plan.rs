@@ -72,6 +72,13 @@ pub enum Attach {
         /// Its name, without a category: `sys_enter`.
         event: String,
     },
+    /// A tracepoint, with the record of its event.
+    Tracepoint {
+        /// Its category and name: `kmem:rss_stat`.
+        event: String,
+        /// The number that tracefs gives it.
+        id: u64,
+    },
     /// Places in a program or library.
     Uprobe {
         /// The file, as the script names it.

@@ -1,7 +1,10 @@
 //! `ctrace -l`: the probes there are, with `-v` their arguments.
 //!
 //! Every kind of probe has a function below that gives its rows: names as a script would have them, and arguments as C
-//! declares them. Nothing here needs tracefs or a privilege. What is listed can be probed; what tracefs knows besides is not.
+//! declares them. Nothing here needs tracefs or a privilege; where tracefs can be read, there are more tracepoints. What is
+//! listed can be probed.
+
+use std::collections::HashSet;
 
 use crate::compile::sema::catalogue::{self, Member};
 use crate::compile::sema::samples::{Counter, HARDWARE, SOFTWARE};
@@ -9,8 +12,9 @@ use crate::compile::sema::syscalls::{self, Syscall};
 use crate::compile::sema::words;
 use crate::host::btf::{Btf, TypeId};
 use crate::host::elf::usdt::{Argument, Marker};
-use crate::host::elf::{Binary, Function};
-use crate::host::functions;
+use crate::host::elf::{self, Binary};
+use crate::host::functions::{self, Function};
+use crate::host::tracefs::{Field, Format, Mention};
 use crate::pattern::matches;
 
 /// What a list is wanted of.
@@ -54,8 +58,20 @@ impl Wanted<'_> {
     }
 }
 
+/// Which of tracefs' tracepoints may be wanted.
+pub fn formats(wanted: Wanted<'_>) -> Vec<Mention> {
+    if !wanted.may_be("tracepoint") {
+        return Vec::new();
+    }
+    let mention = |category: &str, event: &str| Mention { category: category.to_owned(), event: event.to_owned() };
+    vec![match wanted.pattern.map(|pattern| pattern.split(':').collect::<Vec<_>>()).as_deref() {
+        Some(["tracepoint", category, event]) => mention(category, event),
+        _ => mention("*", "*"),
+    }]
+}
+
 /// The lines for what is wanted, of all kinds but those that are in files.
-pub fn lines(wanted: Wanted<'_>, types: Option<&Btf>) -> String {
+pub fn lines(wanted: Wanted<'_>, types: Option<&Btf>, formats: &[Format]) -> String {
     let mut text = String::new();
     let mut add = |kind: &str, probes: &mut dyn Iterator<Item = Probe<'_>>| {
         if !wanted.may_be(kind) {
@@ -71,22 +87,26 @@ pub fn lines(wanted: Wanted<'_>, types: Option<&Btf>) -> String {
     };
     add("begin", &mut ["begin"].into_iter().map(|name| Probe::bare(name.to_owned())));
     add("end", &mut ["end"].into_iter().map(|name| Probe::bare(name.to_owned())));
+    // As many again as there are kprobes, of the same names: only where they are asked for.
+    let asked = |kind: &str| wanted.pattern.is_some_and(|pattern| pattern.split(':').next() == Some(kind));
+    for kind in ["fentry", "fexit"].into_iter().filter(|kind| asked(kind)) {
+        add(kind, &mut kernel_calls(kind, wanted, types).into_iter());
+    }
     add("hardware", &mut counters("hardware", &HARDWARE).into_iter());
     add("interval", &mut clocks("interval"));
     add("kprobe", &mut kernel_functions("kprobe", wanted, types).into_iter());
-    // As many again as there are kprobes, of the same names: only where they are asked for.
-    if wanted.pattern.is_some_and(|pattern| pattern.starts_with("kretprobe:")) {
+    if asked("kretprobe") {
         add("kretprobe", &mut kernel_functions("kretprobe", wanted, types).into_iter());
     }
     add("profile", &mut clocks("profile"));
     add("rawtracepoint", &mut raw_tracepoints(types).into_iter());
     add("software", &mut counters("software", &SOFTWARE).into_iter());
-    add("tracepoint", &mut tracepoints(types).into_iter());
+    add("tracepoint", &mut tracepoints(types, formats).into_iter());
     text
 }
 
 /// The lines for functions of a program or library.
-pub fn functions<'b>(provider: &str, binary: &Binary, functions: impl Iterator<Item = &'b Function>) -> String {
+pub fn functions<'b>(provider: &str, binary: &Binary, functions: impl Iterator<Item = &'b elf::Function>) -> String {
     let path = binary.path.display();
     functions.map(|function| format!("{provider}:{path}:{}\n", function.name)).collect()
 }
@@ -141,6 +161,23 @@ fn kernel_functions<'b>(kind: &str, wanted: Wanted<'_>, types: Option<&'b Btf>) 
     names.into_iter().map(probe).collect()
 }
 
+/// The kernel's functions whose types are known, with their arguments and, at returns, their results.
+fn kernel_calls<'b>(kind: &str, wanted: Wanted<'_>, types: Option<&'b Btf>) -> Vec<Probe<'b>> {
+    let Some(types) = types.filter(|_| wanted.may_be(kind)) else { return Vec::new() };
+    let exit = kind == "fexit";
+    let described = functions::described(types);
+    let probe = |function: Function| {
+        let full = format!("{kind}:{}:{}", function.module(), function.name);
+        let ty = function.ty?;
+        Some(Probe::new(full, move || {
+            let result = words::result_type(types, ty).filter(|_| exit);
+            let result = result.map(|result| types.declaration(result, "retval"));
+            parameters(types, ty, 0).into_iter().chain(result).collect()
+        }))
+    };
+    described.into_iter().filter_map(probe).collect()
+}
+
 /// All raw tracepoints that the kernel's types tell of.
 fn raw_tracepoints(types: Option<&Btf>) -> Vec<Probe<'_>> {
     let Some(types) = types else {
@@ -161,8 +198,8 @@ fn parameters(types: &Btf, function: TypeId, skip: usize) -> Vec<String> {
     parameters.map(|parameter| types.declaration(parameter.ty, parameter.name)).collect()
 }
 
-/// The tracepoints of the catalogue that this kernel has, and those of system calls.
-fn tracepoints(types: Option<&Btf>) -> Vec<Probe<'_>> {
+/// The tracepoints of the catalogue that this kernel has, those of system calls, and what tracefs knows besides.
+fn tracepoints<'b>(types: Option<&'b Btf>, formats: &'b [Format]) -> Vec<Probe<'b>> {
     let mut probes = Vec::new();
     if let Some(types) = types {
         let there = words::raw_tracepoints(types);
@@ -181,6 +218,12 @@ fn tracepoints(types: Option<&Btf>) -> Vec<Probe<'_>> {
         Probe::new(format!("tracepoint:raw_syscalls:{name}"), move || arguments.map(str::to_owned).to_vec())
     }));
     probes.extend(syscalls::all().iter().flat_map(of_syscall));
+    let known: HashSet<String> = probes.iter().map(|probe| probe.name.clone()).collect();
+    let described = formats.iter().map(|format| {
+        let fields = move || format.fields.iter().map(Field::declaration).collect();
+        Probe::new(format!("tracepoint:{}", format.full_name()), fields)
+    });
+    probes.extend(described.filter(|probe| !known.contains(&probe.name)));
     probes.sort_by(|a, b| a.name.cmp(&b.name));
     probes
 }
@@ -203,7 +246,7 @@ mod tests {
     use super::*;
 
     fn listed(pattern: &str, arguments: bool) -> String {
-        lines(Wanted { pattern: Some(pattern), arguments }, None)
+        lines(Wanted { pattern: Some(pattern), arguments }, None, &[])
     }
 
     #[test]

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::host::elf::Mention;
 use crate::host::functions;
+use crate::host::tracefs;
 use crate::plan::Plan;
 use bpf::runtime::Library;
 use diagnostics::Diagnostic;
@@ -65,6 +66,8 @@ pub struct Mentions {
     pub files: Vec<Mention>,
     /// Of the kernel's functions.
     pub kernel_functions: Vec<functions::Mention>,
+    /// Of tracepoints that only tracefs may know.
+    pub formats: Vec<tracefs::Mention>,
     /// Of cgroups, by their paths.
     pub cgroups: Vec<String>,
     /// Of the kernel's symbols whose addresses are wanted.
@@ -77,6 +80,7 @@ pub fn mentions(source: &Source, positional: &[String]) -> Mentions {
     Mentions {
         files: sema::uprobes::mentions(&script),
         kernel_functions: sema::kprobes::mentions(&script),
+        formats: sema::tracepoints::mentions(&script),
         cgroups: named::first_arguments(&mut script, &["cgroupid"]),
         kernel_symbols: kernel_symbols(&mut script),
     }

@@ -8,6 +8,7 @@ use super::sema::policy::Level;
 use crate::host::btf::Btf;
 use crate::host::elf::Binaries;
 use crate::host::functions::Function;
+use crate::host::tracefs::Format;
 use tracer_common::scope::{ProcessFilter, Scope, ScopeKind};
 
 impl Target {
@@ -55,6 +56,8 @@ pub struct Target {
     pub tai_offset: i64,
     /// The functions of the kernel that the script's probes are at.
     pub kernel_functions: Vec<Function>,
+    /// The tracepoints that the script's probes are at, as tracefs describes them.
+    pub formats: Vec<Format>,
     /// `--unsafe` was given.
     pub allow_unsafe: bool,
     /// `--level`: what the user is trusted with.

@@ -99,6 +99,15 @@ fn describe(mut functions: Vec<Function>, types: Option<&Btf>) -> Vec<Function> 
     functions
 }
 
+/// All functions of the kernel that can be probed and are described, sorted by name.
+pub fn described(types: &Btf) -> Vec<Function> {
+    let mut functions = describe(probeable(Some(types)), Some(types));
+    functions.retain(|function| function.ty.is_some());
+    functions.sort_unstable();
+    functions.dedup();
+    functions
+}
+
 /// All functions that can be probed, as far as that can be told from here.
 pub fn probeable(types: Option<&Btf>) -> Vec<Function> {
     if let Some(text) = TRACEABLE.iter().find_map(|path| fs::read_to_string(path).ok()) {

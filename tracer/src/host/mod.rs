@@ -2,7 +2,7 @@
 //!
 //! [`facts`] reads /proc, /sys and what bpf(2) answers; [`scope`] and [`privilege`] decide on that data alone, so a test
 //! can make up any machine. [`btf`] reads the kernel's types, [`elf`] programs and
-//! libraries, [`functions`] what the kernel has to probe.
+//! libraries, [`functions`] and [`tracefs`] what the kernel has to probe.
 
 pub mod advice;
 pub mod btf;
@@ -17,5 +17,6 @@ pub mod privilege;
 pub mod procfs;
 pub mod scope;
 pub mod symbols;
+pub mod tracefs;
 
 pub use facts::Facts;

@@ -42,7 +42,8 @@ pub fn load(object: &[u8], plan: &Plan) -> Result<Loaded, Error> {
     let has_kprobes = plan.programs.iter().any(|program| matches!(program.attach, Attach::Kprobe { .. }));
     let many_kprobes = has_kprobes && sys::kprobe::has_kprobe_multi();
     let has_calls = plan.programs.iter().any(|program| matches!(program.attach, Attach::Fentry { .. }));
-    let by_hand = match many_uprobes || has_kprobes || has_calls {
+    let has_records = plan.programs.iter().any(|program| matches!(program.attach, Attach::Tracepoint { .. }));
+    let by_hand = match many_uprobes || has_kprobes || has_calls || has_records {
         true => Some(Programs::new(object, &ebpf)?),
         false => None,
     };
@@ -58,7 +59,12 @@ pub fn load(object: &[u8], plan: &Plan) -> Result<Loaded, Error> {
             (Attach::Fentry { exit, sites }, Some(programs)) => {
                 calls.insert(symbol.clone(), fentry::load(programs, symbol, *exit, sites)?);
             }
-            (Attach::Kprobe { .. } | Attach::Fentry { .. }, None) => unreachable!("the object was read for it"),
+            (Attach::Tracepoint { .. }, Some(programs)) => {
+                multi.insert(symbol.clone(), programs.load(symbol, sys::Kind::Tracepoint)?);
+            }
+            (Attach::Kprobe { .. } | Attach::Fentry { .. } | Attach::Tracepoint { .. }, None) => {
+                unreachable!("the object was read for it")
+            }
             (Attach::Uprobe { .. }, _) => {
                 let program: &mut UProbe = program(&mut ebpf, symbol)?;
                 program.load().map_err(|error| rejected(symbol, error))?;

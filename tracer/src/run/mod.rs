@@ -88,6 +88,14 @@ pub enum Error {
         /// What the system call returned.
         error: String,
     },
+    /// A program cannot be attached to a tracepoint of tracefs.
+    #[error("cannot attach to tracepoint:{event}: {error}")]
+    AttachTracepoint {
+        /// Its category and name.
+        event: String,
+        /// What the system call returned.
+        error: io::Error,
+    },
     /// A program cannot be attached to a function of the kernel.
     #[error("cannot attach to {function} of the kernel: {reason}")]
     AttachKprobe {

@@ -18,7 +18,7 @@ use tracer_common::loss::{LOSS_KINDS, Loss};
 use super::Error;
 use super::attach::sample;
 use super::attach::uprobe::{self, Places};
-use super::attach::{fentry, kprobe};
+use super::attach::{fentry, kprobe, tracepoint};
 use super::command::Command;
 use super::load::{Loaded, raw_tracepoint};
 use super::log::Log;
@@ -116,6 +116,7 @@ enum Link {
     Sample(Vec<PerfEventLink>),
     Kprobe(Vec<OwnedFd>),
     Fentry(Vec<OwnedFd>),
+    Tracepoint(OwnedFd),
 }
 
 /// What there is to say at the end.
@@ -327,6 +328,10 @@ impl<'a, S: Sink> Session<'a, S> {
                 let program = raw_tracepoint(&mut self.ebpf, symbol)?;
                 let link = program.attach(event).and_then(|link| program.take_link(link));
                 Some(Link::RawTracepoint(link.map_err(|error| Error::Attach { event: event.clone(), error })?))
+            }
+            Attach::Tracepoint { event, id } => {
+                let program = self.multi.get(symbol).ok_or_else(|| Error::missing(symbol))?;
+                Some(Link::Tracepoint(tracepoint::attach(program, event, *id)?))
             }
             Attach::Uprobe { file, exit, sites } => Some(Link::Uprobe(match self.multi.get(symbol) {
                 Some(program) => {

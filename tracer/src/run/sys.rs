@@ -145,6 +145,8 @@ const LOG_SIZE: usize = 1 << 20;
 /// What a program will be attached to: the kernel wants to know it when the program is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// A tracepoint, with the record of its event.
+    Tracepoint,
     /// A place in a function of the kernel.
     Kprobe,
     /// Many functions of the kernel.
@@ -160,7 +162,7 @@ pub enum Kind {
 impl Kind {
     fn attach_type(self) -> u32 {
         match self {
-            Self::Kprobe => 0,
+            Self::Kprobe | Self::Tracepoint => 0,
             Self::KprobeMulti => bpf_attach_type::BPF_TRACE_KPROBE_MULTI as u32,
             Self::UprobeMulti => bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32,
             Self::Fentry(_) => bpf_attach_type::BPF_TRACE_FENTRY as u32,
@@ -170,6 +172,7 @@ impl Kind {
 
     fn program_type(self) -> bpf_prog_type {
         match self {
+            Self::Tracepoint => bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT,
             Self::Kprobe | Self::KprobeMulti | Self::UprobeMulti => bpf_prog_type::BPF_PROG_TYPE_KPROBE,
             Self::Fentry(_) | Self::Fexit(_) => bpf_prog_type::BPF_PROG_TYPE_TRACING,
         }
@@ -178,7 +181,7 @@ impl Kind {
     /// The number of the function, among the kernel's types, that the program is for.
     fn function(self) -> u32 {
         match self {
-            Self::Kprobe | Self::KprobeMulti | Self::UprobeMulti => 0,
+            Self::Tracepoint | Self::Kprobe | Self::KprobeMulti | Self::UprobeMulti => 0,
             Self::Fentry(function) | Self::Fexit(function) => function,
         }
     }

@@ -132,6 +132,7 @@ fn compile_adjusted(text: &str, scope: Scope, library: &Library, adjust: impl Fn
         kernel_symbols: std::collections::BTreeMap::new(),
         tai_offset: 0,
         kernel_functions: Vec::new(),
+        formats: Vec::new(),
         allow_unsafe: false,
         level: Level::Observe,
     };

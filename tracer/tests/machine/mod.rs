@@ -26,6 +26,7 @@ pub fn target(script: &str) -> Target {
         kernel_symbols: std::collections::BTreeMap::new(),
         tai_offset: 0,
         kernel_functions: Vec::new(),
+        formats: Vec::new(),
         allow_unsafe: false,
         level: Level::default(),
     };

@@ -173,6 +173,7 @@ fn section_type(attach: &Attach) -> &'static str {
         // User space runs them through BPF_PROG_TEST_RUN, which raw tracepoint programs allow.
         Attach::Begin | Attach::End | Attach::Interval { .. } => "raw_tp",
         Attach::RawTracepoint { .. } => "raw_tp",
+        Attach::Tracepoint { .. } => "tracepoint",
         Attach::Sample(_) => "perf_event",
         Attach::Uprobe { exit: false, .. } => "uprobe",
         Attach::Uprobe { exit: true, .. } => "uretprobe",

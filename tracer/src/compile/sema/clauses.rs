@@ -12,7 +12,7 @@ use super::config::{Missing, Settings};
 use super::events::{self, Field};
 use super::probes::{self, Event, Site};
 use super::typed::Selector;
-use super::usdt;
+use super::{tracepoints, usdt};
 use crate::compile::diagnostics::{Diagnostic, Severity};
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
@@ -63,7 +63,10 @@ pub fn instances<'a>(
         let mut sites: Vec<Site> = Vec::new();
         for spec in &probe.specs {
             match probes::expand(spec, target) {
-                Ok(expanded) => sites.extend(expanded),
+                Ok(expanded) => {
+                    sites.extend(expanded);
+                    diagnostics.extend(tracepoints::left_out(spec, target));
+                }
                 Err(missing) if probes::looks_for_a_place(spec) => match settings.missing_probes {
                     Missing::Refuse => diagnostics.push(missing),
                     Missing::Warn => diagnostics.push(Diagnostic { severity: Severity::Warning, ..missing }),

@@ -47,7 +47,8 @@ pub fn fields(event: Event) -> Vec<(String, Field)> {
         | Event::Sample(_)
         | Event::KernelFunction { .. }
         | Event::KernelCall { .. }
-        | Event::Tracepoint { .. } => Vec::new(),
+        | Event::Tracepoint { .. }
+        | Event::Record { .. } => Vec::new(),
         Event::AnySyscall { exit: true, .. } => vec![id, result],
         Event::AnySyscall { exit: false, raw: true } => vec![id],
         Event::AnySyscall { exit: false, raw: false } => {

@@ -22,7 +22,7 @@ mod registers;
 pub mod samples;
 mod storage;
 pub mod syscalls;
-mod tracepoints;
+pub mod tracepoints;
 pub mod typed;
 mod types;
 pub mod uprobes;

@@ -107,6 +107,7 @@ impl Printer<'_> {
             Attach::End => "end".into(),
             Attach::Interval { period } => format!("every {period} ns"),
             Attach::RawTracepoint { event } => format!("raw tracepoint {event}"),
+            Attach::Tracepoint { event, .. } => format!("tracepoint {event}, with its record"),
             Attach::Uprobe { file, exit, sites } => {
                 let when = if *exit { "returns from" } else { "calls of" };
                 let offsets: Vec<String> = sites.iter().take(3).map(|site| format!("{:#x}", site.offset)).collect();
@@ -137,6 +138,7 @@ impl Printer<'_> {
             | Context::SysExit
             | Context::Words
             | Context::TypedWords
+            | Context::Record
             | Context::Registers => "",
             Context::Sample => "",
             Context::FollowFork => ", following forks",
@@ -293,6 +295,7 @@ impl Printer<'_> {
             ExprKind::ContextWord(word) => format!("word{word}:{}", type_name(&expr.ty)),
             ExprKind::Stack { user, depth } => format!("stack({}, {depth})", space(*user)),
             ExprKind::Address(address) => format!("address({})", of(address)),
+            ExprKind::ContextAddress => "record".into(),
             ExprKind::ReadStr { address, user, length } => {
                 let length = length.as_ref().map_or(String::new(), |length| format!(", {}", of(length)));
                 format!("text({} {}{length}):{}", space(*user), of(address), type_name(&expr.ty))

@@ -58,6 +58,11 @@ pub enum Event {
         /// The function that stands for its raw tracepoint in the kernel's types.
         function: TypeId,
     },
+    /// A tracepoint as tracefs describes it.
+    Record {
+        /// Which of the target's formats.
+        format: usize,
+    },
     /// A place in the code of a program or library.
     Uprobe {
         /// Which of the target's files.
@@ -112,6 +117,7 @@ impl Event {
                 | Event::KernelCall { .. }
                 | Event::RawTracepoint { .. }
                 | Event::Tracepoint { .. }
+                | Event::Record { .. }
         );
         self.has_subject() && !of_kernel
     }
@@ -121,7 +127,7 @@ impl Event {
         match self {
             Event::Begin | Event::End | Event::Interval(_) => ProbeKind::Timer,
             Event::AnySyscall { .. } | Event::Syscall { .. } => ProbeKind::Syscall,
-            Event::RawTracepoint { .. } | Event::Tracepoint { .. } => ProbeKind::KernelEvent,
+            Event::RawTracepoint { .. } | Event::Tracepoint { .. } | Event::Record { .. } => ProbeKind::KernelEvent,
             Event::Uprobe { .. } | Event::Usdt { .. } => ProbeKind::UserFunction,
             Event::Sample(_) => ProbeKind::Sample,
             Event::KernelFunction { .. } | Event::KernelCall { .. } => ProbeKind::KernelFunction,

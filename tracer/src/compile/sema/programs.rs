@@ -63,7 +63,7 @@ pub fn assemble(
         });
     }
     // Samples are taken in interrupts, which come between the instructions of any other program; and so are many events.
-    let interrupts = |program: &Program| matches!(program.context, Context::Sample | Context::Words);
+    let interrupts = |program: &Program| matches!(program.context, Context::Sample | Context::Words | Context::Record);
     if programs.len() > 1 && programs.iter().any(interrupts) {
         programs.iter_mut().for_each(|program| program.preemptible = true);
     }
@@ -121,6 +121,10 @@ fn attach(event: Event, instance: &Instance<'_>, target: &Target) -> Attach {
             let types = target.types.as_deref().expect("analysis has taken it from there");
             let name = words::raw_tracepoint_name(types, function).expect("analysis has found it by its name");
             Attach::RawTracepoint { event: name.into() }
+        }
+        Event::Record { format } => {
+            let format = &target.formats[format];
+            Attach::Tracepoint { event: format.full_name(), id: format.id }
         }
         Event::Begin => Attach::Begin,
         Event::End => Attach::End,
@@ -193,6 +197,7 @@ fn context(event: Event) -> Context {
         Event::KernelCall { .. } => Context::TypedWords,
         Event::Uprobe { .. } | Event::Usdt { .. } | Event::KernelFunction { .. } => Context::Registers,
         Event::Sample(_) => Context::Sample,
+        Event::Record { .. } => Context::Record,
     }
 }
 
@@ -203,6 +208,7 @@ fn symbol(attach: &Attach, index: usize) -> String {
         Attach::End => "end".into(),
         Attach::Interval { .. } => format!("interval_{index}"),
         Attach::RawTracepoint { event } => event.clone(),
+        Attach::Tracepoint { .. } => format!("tracepoint_{index}"),
         Attach::Sample(_) => format!("sample_{index}"),
         Attach::Uprobe { exit: false, .. } => format!("uprobe_{index}"),
         Attach::Uprobe { exit: true, .. } => format!("uretprobe_{index}"),

@@ -1,14 +1,16 @@
 //! Tracepoints: `tracepoint:CATEGORY:NAME`, `rawtracepoint:NAME` → the places they stand for.
 //!
-//! Those of system calls come from a table of their own, and become one program with a switch on the call's number. All
-//! others are raw tracepoints below: what the fields of a tracepoint are is the catalogue's to say.
+//! Those of system calls come from a table of their own, and become one program with a switch on the call's number. Those
+//! of the catalogue are raw tracepoints below: what their fields are is the catalogue's to say. What tracefs knows besides
+//! is attached to by its records; as nobody has said whose such an event is, only where the scope is the machine.
 
 use super::catalogue::{self, Row};
 use super::probes::{Event, Site, matches};
 use super::{proposing, syscalls, words};
-use crate::compile::diagnostics::Diagnostic;
+use crate::compile::diagnostics::{Diagnostic, Severity};
 use crate::compile::syntax::ast;
 use crate::compile::target::Target;
+use crate::host::tracefs::{Format, Mention};
 
 /// The places of `rawtracepoint:NAME`, at least one.
 pub fn expand_raw(spec: &ast::ProbeSpec, rest: &[ast::Name], target: &Target) -> Result<Vec<Site>, Diagnostic> {
@@ -47,6 +49,9 @@ pub fn expand_raw(spec: &ast::ProbeSpec, rest: &[ast::Name], target: &Target) ->
     }
     if !sites.is_empty() {
         return Ok(sites);
+    }
+    if let Some(error) = all_left_out(spec, target) {
+        return Err(error);
     }
     if event.text.contains('*') {
         return Err(Diagnostic::error(event.span, format!("no raw tracepoint matches `{}`", event.text)));
@@ -113,7 +118,99 @@ pub fn expand(spec: &ast::ProbeSpec, rest: &[ast::Name], target: &Target) -> Res
             span: spec.span,
         });
     }
-    if sites.is_empty() { Err(no_tracepoint(category, event, target)) } else { Ok(sites) }
+    for (index, format) in described(category, event, target) {
+        if !target.sees_everybody() {
+            if wildcard {
+                continue;
+            }
+            return Err(unattributed(event, &format.full_name()));
+        }
+        sites.push(Site {
+            name: format!("tracepoint:{}", format.full_name()),
+            event: Event::Record { format: index },
+            span: spec.span,
+        });
+    }
+    match sites.is_empty() {
+        false => Ok(sites),
+        true => Err(all_left_out(spec, target).unwrap_or_else(|| no_tracepoint(category, event, target))),
+    }
+}
+
+/// The tracepoints that a specification stands for and only tracefs knows.
+fn described<'t>(
+    category: &ast::Name,
+    event: &ast::Name,
+    target: &'t Target,
+) -> impl Iterator<Item = (usize, &'t Format)> {
+    let (category, event) = (category.text.clone(), event.text.clone());
+    let types = target.types.as_deref();
+    (target.formats.iter().enumerate()).filter(move |(_, format)| {
+        let in_catalogue = catalogue::all().iter().any(|row| {
+            row.category == format.category
+                && row.name == format.event
+                && types.is_some_and(|types| words::raw_tracepoint(types, row.name).is_some())
+        });
+        !in_catalogue && matches(&category, &format.category) && matches(&event, &format.event)
+    })
+}
+
+/// What a script wants to know of tracefs: the tracepoints that are not in the catalogue.
+pub fn mentions(script: &ast::Script) -> Vec<Mention> {
+    let specs = script.probes.iter().flat_map(|probe| &probe.specs);
+    let wanted = specs.filter_map(|spec| match &spec.fields[..] {
+        [kind, category, event] if matches!(kind.text.as_str(), "tracepoint" | "t") => Some((category, event)),
+        _ => None,
+    });
+    let unknown = wanted.filter(|(category, event)| {
+        let known = |row: &Row| row.category == category.text && row.name == event.text;
+        !matches!(category.text.as_str(), "syscalls" | "raw_syscalls") && !catalogue::all().iter().any(known)
+    });
+    unknown.map(|(category, event)| Mention { category: category.text.clone(), event: event.text.clone() }).collect()
+}
+
+/// What a wildcard would stand for besides, were the scope the machine: one line, as nothing is left out silently.
+pub fn left_out(spec: &ast::ProbeSpec, target: &Target) -> Option<Diagnostic> {
+    let [kind, rest @ ..] = &spec.fields[..] else { return None };
+    if target.sees_everybody() || !rest.iter().any(|name| name.text.contains('*')) {
+        return None;
+    }
+    let types = target.types.as_deref();
+    let names: Vec<String> = match (kind.text.as_str(), rest) {
+        ("tracepoint" | "t", [category, event]) => {
+            let rows = catalogue::all().iter().filter(|row| {
+                matches(&category.text, row.category)
+                    && matches(&event.text, row.name)
+                    && is_nobodys(row.name, target)
+                    && types.is_some_and(|types| words::raw_tracepoint(types, row.name).is_some())
+            });
+            let described = described(category, event, target).map(|(_, format)| format.full_name());
+            rows.map(Row::full_name).chain(described).collect()
+        }
+        ("rawtracepoint" | "rt", [event] | [_, event]) => words::raw_tracepoints(types?)
+            .into_iter()
+            .filter(|(name, _)| matches(&event.text, name) && is_nobodys(name, target))
+            .map(|(name, _)| name.to_owned())
+            .collect(),
+        _ => return None,
+    };
+    let shown = names.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if names.len() > 3 { format!(" and {} more", names.len() - 3) } else { String::new() };
+    (!names.is_empty()).then(|| {
+        let message = format!("{shown}{more} left out: these events belong to no task, or it is not known to which");
+        Diagnostic::warning(spec.span, message).help("`--scope host` traces the machine")
+    })
+}
+
+/// The same where nothing is left.
+fn all_left_out(spec: &ast::ProbeSpec, target: &Target) -> Option<Diagnostic> {
+    left_out(spec, target).map(|left_out| Diagnostic { severity: Severity::Error, ..left_out })
+}
+
+fn unattributed(event: &ast::Name, name: &str) -> Diagnostic {
+    Diagnostic::error(event.span, format!("`{name}` cannot be traced for a part of the machine"))
+        .label("it is not known which task its events belong to")
+        .help("`--scope host` traces the machine")
 }
 
 /// Whether the events of a raw tracepoint are the machine's, and the scope is not.

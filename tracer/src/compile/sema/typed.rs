@@ -76,6 +76,8 @@ pub enum Context {
     Registers,
     /// `struct bpf_perf_event_data`, which begins with the registers of whatever was interrupted.
     Sample,
+    /// The record of a tracepoint's event, as tracefs describes it, but for its first eight bytes.
+    Record,
     /// Raw tracepoint `sched_process_fork`, where [`Clause`]s are empty and the runtime follows the traced tree. Wanted,
     /// together with [`Context::ForgetTask`], whenever the scope's process filter is `Tree`.
     FollowFork,
@@ -310,7 +312,8 @@ impl ExprKind {
             | Self::Builtin(_)
             | Self::SyscallArgument(_)
             | Self::Stack { .. }
-            | Self::ContextWord(_) => Vec::new(),
+            | Self::ContextWord(_)
+            | Self::ContextAddress => Vec::new(),
             Self::MapGet { key, .. } | Self::HasKey { key, .. } | Self::MapAdd { key, .. } => {
                 key.as_deref().into_iter().collect()
             }
@@ -382,6 +385,8 @@ pub enum ExprKind {
     SyscallArgument(u8),
     /// Word `n` of a context that begins with words ([`Context::Words`], `SysEnter`, `SysExit`).
     ContextWord(u8),
+    /// Where the record of [`Context::Record`] lies.
+    ContextAddress,
     /// The stack here, of the process or of the kernel: a `Shape::Stack`.
     Stack {
         /// The process's.

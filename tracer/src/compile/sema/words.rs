@@ -79,9 +79,14 @@ pub fn word(btf: &Btf, function: TypeId, argument: &str) -> Option<u8> {
 /// The type of what a function returns, if it is a word or a part of one.
 pub fn result(types: &mut Types<'_>, function: TypeId) -> Option<Ty> {
     let btf = types.btf()?;
+    types.of_kernel(result_type(btf, function)?).filter(is_word)
+}
+
+/// The type of what a function returns; `None` if it returns nothing.
+pub fn result_type(btf: &Btf, function: TypeId) -> Option<TypeId> {
     let Ok(Type::Function { prototype, .. }) = btf.ty(function) else { return None };
     let Ok(Type::Prototype { result }) = btf.ty(prototype) else { return None };
-    types.of_kernel(result).filter(is_word)
+    (result != TypeId(0)).then_some(result)
 }
 
 /// How many words the arguments of a function but for the first `skip` take.

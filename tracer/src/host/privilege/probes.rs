@@ -21,10 +21,12 @@ pub enum Kind {
     Fentry,
     /// Perf events: `profile`, `software`, `hardware`.
     Sample,
+    /// Tracepoints whose fields only tracefs knows.
+    Record,
 }
 
 impl Kind {
-    /// All of them, in the order in which `doctor` shows them.
+    /// All that a container may ask for, in the order in which `doctor` shows them.
     pub const ALL: [Self; 5] = [Self::Tracepoint, Self::Uprobe, Self::Kprobe, Self::Fentry, Self::Sample];
 
     /// As scripts name them.
@@ -35,6 +37,7 @@ impl Kind {
             Self::Kprobe => "kprobe, kretprobe",
             Self::Fentry => "fentry, fexit",
             Self::Sample => "profile, software, hardware",
+            Self::Record => "tracepoint, as tracefs describes it",
         }
     }
 }
@@ -60,7 +63,7 @@ fn check_of(kind: Kind, facts: &Facts) -> Check {
     match kind {
         Kind::Tracepoint => Check::ok(name, "can be attached"),
         Kind::Uprobe if trial.many_uprobes => Check::ok(name, "can be attached"),
-        Kind::Uprobe | Kind::Sample => by_perf(name, trial.perf, facts),
+        Kind::Uprobe | Kind::Sample | Kind::Record => by_perf(name, trial.perf, facts),
         Kind::Kprobe if !facts.kernel.kprobes => {
             Check::blocked(name, "the kernel was built without CONFIG_KPROBES", &[Remedy::Kprobes])
         }

@@ -3,4 +3,5 @@
 pub mod fentry;
 pub mod kprobe;
 pub mod sample;
+pub mod tracepoint;
 pub mod uprobe;

@@ -35,6 +35,14 @@ pub fn link(program: BorrowedFd<'_>, event: &perf_event_attr, pid: Option<u32>, 
     bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)
 }
 
+/// Attaches a program to the tracepoint that tracefs gives this number. Whichever CPU the event is said to count on, the
+/// program runs on all.
+pub fn link_tracepoint(program: BorrowedFd<'_>, id: u64) -> io::Result<OwnedFd> {
+    let mut event = event(perf_type_id::PERF_TYPE_TRACEPOINT as u32);
+    event.config = id;
+    link(program, &event, None, 0)
+}
+
 /// Makes an event of a process or of all.
 fn open(event: &perf_event_attr, pid: Option<u32>) -> io::Result<OwnedFd> {
     // An event belongs to a process on all CPUs, or to all processes on one; at a place in code, the program runs on all

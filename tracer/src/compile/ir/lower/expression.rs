@@ -31,6 +31,7 @@ impl Lowering<'_> {
             ExprKind::Builtin(builtin) => self.builtin(*builtin),
             ExprKind::SyscallArgument(n) => self.syscall_argument(*n),
             ExprKind::ContextWord(n) => self.context_word(*n),
+            ExprKind::ContextAddress => self.b.context(),
             ExprKind::Ask(question, of) => self.ask(*question, of),
             ExprKind::Read { address, user } => {
                 let address = self.value(address);

@@ -347,7 +347,7 @@ fn own_frames(context: Context, in_callback: bool) -> (u64, bool) {
     let program = if in_callback { 4 } else { 2 };
     match context {
         Context::None => (program, false),
-        Context::Registers | Context::Sample => (0, false),
+        Context::Registers | Context::Sample | Context::Record => (0, false),
         _ => (program + 2, true),
     }
 }

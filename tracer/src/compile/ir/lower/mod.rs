@@ -87,6 +87,7 @@ fn function(
         | typed::Context::Words
         | typed::Context::TypedWords
         | typed::Context::Registers
+        | typed::Context::Record
         | typed::Context::Sample => None,
     };
     if let Some(function) = whole {

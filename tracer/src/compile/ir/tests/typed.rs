@@ -26,6 +26,7 @@ pub fn target() -> Target {
         kernel_symbols: std::collections::BTreeMap::new(),
         tai_offset: 0,
         kernel_functions: Vec::new(),
+        formats: Vec::new(),
         level: Level::default(),
         allow_unsafe: false,
     }

@@ -20,6 +20,10 @@ impl Checker<'_> {
         if let (Event::Tracepoint { row, function }, None) = (event, self.raw) {
             return self.field_of_event(catalogue::row(row), function, name, span);
         }
+        if let Event::Record { format } = event {
+            let target = self.target;
+            return self.field_of_record(&target.formats[format], name, span);
+        }
         let site = &self.instance().sites[0].name;
         let known = self.known_arguments(event);
         match known.iter().find(|(known, _)| *known == name.text).map(|(_, field)| field.clone()) {

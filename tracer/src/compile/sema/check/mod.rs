@@ -12,6 +12,7 @@ mod args;
 pub(super) mod calls;
 mod expr;
 mod fields;
+mod formats;
 pub(super) mod functions;
 mod loops;
 mod maps;
