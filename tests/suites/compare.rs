@@ -36,7 +36,7 @@ fn main() -> Result<ExitCode> {
     let folder = programs::cases()?;
     let list = folder.join("DIFFERENCES.md");
     let list = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
-    let root = env::var_os("BPFTRACE_ROOT").context("BPFTRACE_ROOT is not set; `cargo xtask compare` sets it")?;
+    let root = env::var_os("PEER_ROOT").context("PEER_ROOT is not set; `cargo xtask compare` sets it")?;
     let (ctrace, peer) = (programs::ctrace()?, programs::peer()?);
     let pair = Arc::new(Pair {
         ctrace: Runner::new(&[&ctrace, &peer])?,

@@ -53,7 +53,7 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::from_args();
     let folder = PathBuf::from(env::var_os("PUBLISHED").context("PUBLISHED is not set; `cargo xtask test` sets it")?);
     let (ctrace, peer) = (programs::ctrace()?, programs::peer()?);
-    let bpftrace = match env::var_os("BPFTRACE_ROOT") {
+    let bpftrace = match env::var_os("PEER_ROOT") {
         Some(root) => Some(Runner::with_bpftrace(Bpftrace::new(Path::new(&root), &peer)?, predicate::with_predicate)?),
         None => None,
     };

@@ -27,10 +27,10 @@ pub fn main(args: &Args) -> Result<()> {
     let suites = Suites::build(args.debug)?;
     let mut tally = Tally::default();
     let mut compare = suites.command(&suites.compare);
-    compare.env("BPFTRACE_ROOT", setup::peers()).arg(&args.filter);
+    compare.env("PEER_ROOT", setup::peers()).arg(&args.filter);
     test::harness("compare", &mut compare, &mut tally)?;
     let mut published = suites.command(&suites.published);
-    published.env("BPFTRACE_ROOT", setup::peers()).env("PUBLISHED", published::folder()?).arg(&args.filter);
+    published.env("PEER_ROOT", setup::peers()).env("PUBLISHED", published::folder()?).arg(&args.filter);
     test::harness("published", &mut published, &mut tally)?;
     println!("\n{}: the same, not as listed, listed or not compared", tally.summary());
     if tally.failed > 0 {

@@ -231,7 +231,7 @@ impl Serialize for Value {
             Value::Tuple(parts) | Value::Array(parts) => parts.serialize(serializer),
             Value::Enum(number, _) => Value::Signed(*number).serialize(serializer), // the name only in keys, as there
             Value::Record(members) => serializer.collect_map(members.iter().map(|(name, member)| (name, member))),
-            Value::Buffer(_) => serializer.serialize_str(&self.to_text()),
+            Value::Buffer(bytes) => bytes.serialize(serializer), // as text only in keys, as there
         }
     }
 }

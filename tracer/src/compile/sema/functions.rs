@@ -21,6 +21,8 @@ pub enum Function {
         /// Of the thread.
         thread: bool,
     },
+    /// `(text) -> text`: its beginning, two bytes less than there is room for and the NUL.
+    TakeText,
     /// `(text, text) -> text`: the second behind the first, as much as there is room for.
     ConcatText,
     /// `() -> u64`: ticks since the kernel started.
@@ -76,6 +78,7 @@ impl Function {
             Self::InitialId { thread: false } => "initial_pid",
             Self::ReadPath => "read_path",
             Self::SocketCookie => "socket_cookie",
+            Self::TakeText => "take_text",
             Self::ConcatText => "concat_text",
             Self::Jiffies => "jiffies",
             Self::NumaNode => "numa_node",

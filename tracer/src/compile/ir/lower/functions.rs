@@ -112,6 +112,12 @@ impl Lowering<'_> {
                 // What is ours can be read.
                 self.b.helper(Helper::ProbeReadKernelStr, &[pointer, bytes, from]);
             }
+            (Function::TakeText, [text], &Shape::Str { size }) => {
+                let from = self.place(text);
+                let bytes = size.saturating_sub(2).min(shape(&text.ty).size());
+                self.copy(from, to, bytes);
+                self.zero(to, bytes, room);
+            }
             (Function::ConcatText, [a, b], &Shape::Str { size }) => self.concat_text(a, b, size, to, room),
             (Function::Inet, [family, address], Shape::Inet) => {
                 let family = self.value(family);

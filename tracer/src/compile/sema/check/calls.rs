@@ -1,7 +1,7 @@
 //! Calls: their arguments by the table, and the functions that give values.
 
 use super::maps::{MapValue, UseKind, no_number, total};
-use super::operand::{binary, bool_literal, constant, convert, string};
+use super::operand::{bool_literal, constant, convert, string};
 use super::{Checker, Domain, Operand, stacks};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::builtins::{self, Becomes, Parameter, Row};
@@ -356,7 +356,7 @@ pub fn str(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) 
     let length = arguments.next();
     let user = match &address.ty {
         Ty::Unknown => return Operand::unknown(span),
-        Ty::Str(_) => return address,
+        Ty::Str(_) => return beginning(checker, address, length, span),
         Ty::Probe => return string(&checker.instance().sites[0].name.clone(), span),
         Ty::Int { .. } if address.literal => match address.expr.kind {
             // What is written out is text, as a positional parameter would be.
@@ -378,18 +378,16 @@ pub fn str(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) 
             ExprKind::Int(negative) if length.literal && negative < 0 => {
                 return checker.refuse(length.span(), format!("a length cannot be negative ({negative})"));
             }
-            ExprKind::Int(length) if length + 1 < i64::from(longest) => (length as u32 + 1, None),
+            // As in bpftrace, the NUL counts among the bytes that are read, though there is room for one more.
+            ExprKind::Int(bytes) if bytes + 1 < i64::from(longest) => {
+                (bytes as u32 + 1, Some(Box::new(convert(length, &Ty::U64))))
+            }
             ExprKind::Int(_) if length.literal => {
                 let message = format!("the length is cut to {} bytes, the most that a text can have", longest - 1);
                 checker.report(Diagnostic::warning(length.span(), message));
                 (longest, None)
             }
-            _ => {
-                let at = length.span();
-                let one = constant(&Ty::U64, 1, at);
-                let length = binary(typed::BinaryOp::Add, convert(length, &Ty::U64), one, &Ty::U64, at);
-                (longest, Some(Box::new(length)))
-            }
+            _ => (longest, Some(Box::new(convert(length, &Ty::U64)))),
         },
     };
     let address = match address.ty {
@@ -397,6 +395,24 @@ pub fn str(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) 
         _ => address.expr,
     };
     Operand::new(Ty::Str(size), ExprKind::ReadStr { address: Box::new(address), user, length }, span)
+}
+
+/// `str(text, length)`: so much of a text as of what lies at an address; of one that is written out, a byte more, as in bpftrace.
+fn beginning(checker: &mut Checker<'_>, text: Operand, length: Option<Operand>, span: Span) -> Operand {
+    let Some(length) = length.filter(|length| !length.ty.is_unknown()) else { return text };
+    let bytes = match length.expr.kind {
+        ExprKind::Int(bytes) if length.literal && bytes >= 0 => u32::try_from(bytes).unwrap_or(u32::MAX),
+        _ => return checker.refuse(length.span(), "how much of a text is taken must be written out, as a number"),
+    };
+    match &text.expr.kind {
+        ExprKind::Str(whole) => {
+            let ends = whole.char_indices().map(|(at, c)| at + c.len_utf8());
+            let end = ends.take_while(|&end| end <= bytes as usize).last().unwrap_or(0);
+            string(&whole[..end], span)
+        }
+        _ if bytes > text.ty.size().unwrap_or_default() => text,
+        _ => Operand::new(Ty::Str(bytes + 1), ExprKind::Call(typed::Function::TakeText, vec![text.expr]), span),
+    }
 }
 
 /// `strncmp(a, b, n)`: 0 if the first n characters are equal.
