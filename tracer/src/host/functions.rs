@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
+use std::ops::Range;
 
 use super::btf::{Btf, TypeId};
 use super::names::matches;
@@ -131,10 +132,14 @@ fn traceable(text: &str) -> Vec<Function> {
 
 /// The functions among the kernel's symbols: `ADDRESS TYPE NAME` and, of a module, `[MODULE]` a line.
 fn symbols(text: &str) -> Vec<Function> {
+    let gone = init_code(text);
     let function = |line: &str| {
-        let (_, line) = line.split_once(' ')?;
+        let (address, line) = line.split_once(' ')?;
         let (kind, line) = line.split_once(' ')?;
         if !matches!(kind, "t" | "T" | "w" | "W") {
+            return None;
+        }
+        if !gone.is_empty() && u64::from_str_radix(address, 16).is_ok_and(|address| gone.contains(&address)) {
             return None;
         }
         let function = named(&line.replace('\t', " "));
@@ -148,6 +153,19 @@ fn symbols(text: &str) -> Vec<Function> {
         (!generated && !none).then_some(function)
     };
     text.lines().filter_map(function).collect()
+}
+
+/// Where the code lay that the kernel frees once it has started: its symbols stay in the list, and one of them spoils a
+/// link to many functions. Empty where the list shows no addresses.
+fn init_code(text: &str) -> Range<u64> {
+    let address = |name: &str| {
+        let line = text.lines().find(|line| line.ends_with(name))?;
+        u64::from_str_radix(line.split_once(' ')?.0, 16).ok()
+    };
+    match (address(" T _sinittext"), address(" T _einittext")) {
+        (Some(start), Some(end)) => start..end,
+        _ => 0..0,
+    }
 }
 
 /// `NAME` or `NAME [MODULE]`.
@@ -189,6 +207,27 @@ mod tests {
         let expected =
             [function("vfs_read", None), function("tcp_ack.isra.0", None), function("dummy_xmit", Some("dummy"))];
         assert_eq!(symbols(text), expected);
+    }
+
+    #[test]
+    fn functions_that_only_start_the_kernel_are_gone() {
+        let text = "\
+ffffffff81000000 T tcp_sendmsg
+ffffffff83783000 T _sinittext
+ffffffff83783000 t tcp_init
+ffffffff837f8900 t tcp_congestion_default
+ffffffff837f8910 T _einittext
+ffffffffc0000000 t tcp_diag_dump\t[tcp_diag]
+";
+        let names: Vec<String> = symbols(text).into_iter().map(|function| function.name).collect();
+        assert_eq!(names, ["tcp_sendmsg", "_einittext", "tcp_diag_dump"]);
+    }
+
+    /// Without CAP_SYSLOG all addresses are 0, which are nobody's.
+    #[test]
+    fn where_addresses_are_hidden_nothing_is_taken_for_gone() {
+        let text = "0000000000000000 T _sinittext\n0000000000000000 t tcp_init\n0000000000000000 T _einittext\n";
+        assert!(symbols(text).contains(&function("tcp_init", None)));
     }
 
     #[test]
