@@ -283,11 +283,8 @@ impl Checker<'_> {
                 }
                 None => {
                     let message = if function(*known) == function(aggregation) {
-                        format!(
-                            "`{}` has one `{}` with other buckets or intervals already",
-                            state.name,
-                            function(*known)
-                        )
+                        let what = if matches!(known, Aggregation::Series(_)) { "intervals" } else { "buckets" };
+                        format!("`{}` has one `{}` with other {what} already", state.name, function(*known))
                     } else {
                         format!(
                             "type mismatch: `{}` is a `{}` here and a `{}` elsewhere",
