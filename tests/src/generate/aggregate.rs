@@ -35,6 +35,17 @@ impl Seen {
         self.total(signed).checked_div(self.count).unwrap_or(0)
     }
 
+    /// The number that it has come to; `None` if it is more than a number.
+    pub fn number(&self, aggregation: Aggregation) -> Option<i128> {
+        match aggregation {
+            Aggregation::Count => Some(self.count),
+            Aggregation::Sum { signed } => Some(self.total(signed)),
+            Aggregation::Avg { signed } => Some(self.average(signed)),
+            Aggregation::Min { .. } | Aggregation::Max { .. } => Some(self.extreme.unwrap_or(0)),
+            Aggregation::Stats { .. } | Aggregation::Hist | Aggregation::Linear { .. } => None,
+        }
+    }
+
     /// What entries of a map are ordered by. Extremes go by their bits, whatever their sign.
     pub fn rank(&self, aggregation: Aggregation) -> i128 {
         match aggregation {

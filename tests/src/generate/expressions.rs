@@ -27,8 +27,14 @@ impl Maker<'_> {
             1..=5 => self.arithmetic(depth - 1),
             6 => {
                 let value = self.not_literal(depth - 1);
-                let ty = if value.ty.int().is_some_and(|int| int.signed) { Int::I64 } else { Int::U64 };
+                let int = value.ty.int().unwrap_or(Int::I64);
                 let op = if self.chance(2) { '-' } else { '~' };
+                // The inverse has as many bits as the number.
+                let ty = match (op, int.signed) {
+                    ('~', false) => Int { literal: false, ..int },
+                    (_, true) => Int::I64,
+                    (_, false) => Int::U64,
+                };
                 Expr { ty: Ty::Int(ty), kind: Kind::Unary(op, Box::new(value)) }
             }
             7 | 8 => {
@@ -88,7 +94,7 @@ impl Maker<'_> {
                 let int = Int { signed: false, literal: false, ..value.ty.int()? };
                 (int, Kind::Call(Function::Bswap, vec![value]))
             }
-            _ => (Int::I64, Kind::Entries(self.keyed_plain_map()?)),
+            _ => (Int::I64, Kind::Entries(self.keyed_map()?)),
         };
         Some(Expr { ty: Ty::Int(ty), kind })
     }
@@ -159,7 +165,7 @@ impl Maker<'_> {
             }
             6 => self.texts_compared(depth - 1),
             7 => self.not_literal(depth - 1).cast(Ty::Bool),
-            8 => match self.keyed_plain_map() {
+            8 => match self.keyed_map() {
                 Some(map) => {
                     let entry = self.entry(map, depth - 1);
                     bool(Kind::HasKey(entry))
@@ -281,13 +287,14 @@ impl Maker<'_> {
         }
     }
 
-    /// The value of a plain map that holds such.
+    /// The value of a map that holds such: a plain one, or the number that an aggregation has come to, which is written with a
+    /// cast, for it is not assigned to a map without one.
     fn map_value(&mut self, depth: u32, such: impl Fn(&Ty) -> bool) -> Option<Expr> {
-        let fits = |holds: &Holds| matches!(holds, Holds::Plain(ty) if such(ty));
-        let map = self.a_map(|map| fits(&map.value))?;
-        let Holds::Plain(ty) = self.script.maps[map].value.clone() else { return None };
-        let entry = self.entry(map, depth);
-        Some(Expr { ty, kind: Kind::Entry(entry) })
+        let map = self.a_map(|map| map.value.number_or_plain().is_some_and(|ty| such(&ty)))?;
+        let holds = self.script.maps[map].value.clone();
+        let (ty, entry) = (holds.number_or_plain()?, self.entry(map, depth));
+        let value = Expr { ty: ty.clone(), kind: Kind::Entry(entry) };
+        Some(if let Holds::Plain(_) = holds { value } else { value.cast(ty) })
     }
 
     /// A part of a tuple in a variable.

@@ -211,7 +211,10 @@ impl Machine<'_> {
             Stmt::ForEach(local, map, body) => {
                 let entries = self.maps[*map].iter().filter_map(|(key, slot)| match slot {
                     Slot::Plain(value) => Some(Value::Tuple(vec![key.clone(), value.clone()])),
-                    Slot::Aggregation(_) => None,
+                    Slot::Aggregation(seen) => {
+                        let number = Value::Int(seen.number(self.aggregation(*map)?)?);
+                        Some(Value::Tuple(vec![key.clone(), number]))
+                    }
                 });
                 let entries = entries.collect();
                 return self.turns(*local, entries, body);
@@ -247,6 +250,13 @@ impl Machine<'_> {
         match &self.script.maps[map].value {
             Holds::Plain(ty) => ty.clone(),
             Holds::Aggregation(_) => unreachable!("a plain map is asked for"),
+        }
+    }
+
+    fn aggregation(&self, map: usize) -> Option<Aggregation> {
+        match self.script.maps[map].value {
+            Holds::Plain(_) => None,
+            Holds::Aggregation(aggregation) => Some(aggregation),
         }
     }
 
@@ -302,7 +312,11 @@ impl Machine<'_> {
                 let key = self.key(entry);
                 match self.maps[entry.map].get(&key) {
                     Some(Slot::Plain(value)) => value.clone(),
-                    _ => empty(&expr.ty),
+                    Some(Slot::Aggregation(seen)) => {
+                        let number = self.aggregation(entry.map).and_then(|aggregation| seen.number(aggregation));
+                        Value::Int(number.expect("only such are read"))
+                    }
+                    None => empty(&expr.ty),
                 }
             }
             Kind::HasKey(entry) => {

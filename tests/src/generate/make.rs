@@ -234,7 +234,7 @@ impl Maker<'_> {
                 value => Stmt::Print(value),
             },
             16 => self.whole_map(),
-            17 => match self.keyed_plain_map() {
+            17 => match self.keyed_map() {
                 Some(map) => Stmt::Delete(self.entry(map, 1)),
                 None => self.printf(),
             },
@@ -304,8 +304,9 @@ impl Maker<'_> {
 
     /// Turns over the entries of a map, which come in any order: what they do is summed up.
     fn for_each(&mut self) -> Option<Stmt> {
-        let map = self.keyed_plain_map()?;
-        let Map { key: Some(key), value: Holds::Plain(value) } = self.script.maps[map].clone() else { return None };
+        let map = self.keyed_map_of_values()?;
+        let Map { key: Some(key), value } = self.script.maps[map].clone() else { return None };
+        let value = value.number_or_plain()?;
         let total = self.assignable(|ty| *ty == Ty::Int(Int::I64))?.0;
         let pair_type = Ty::Tuple(vec![key.clone(), value.clone()]);
         let local = self.declare(pair_type.clone(), false);
@@ -446,9 +447,14 @@ impl Maker<'_> {
         self.one_of(&fitting)
     }
 
-    /// A map with keys that is no aggregation: whose entries are asked for and deleted at once.
-    pub(super) fn keyed_plain_map(&mut self) -> Option<usize> {
-        self.a_map(|map| map.key.is_some() && matches!(map.value, Holds::Plain(_)))
+    /// A map with keys.
+    pub(super) fn keyed_map(&mut self) -> Option<usize> {
+        self.a_map(|map| map.key.is_some())
+    }
+
+    /// One whose entries are numbers or plain values.
+    pub(super) fn keyed_map_of_values(&mut self) -> Option<usize> {
+        self.a_map(|map| map.key.is_some() && map.value.number_or_plain().is_some())
     }
 
     /// What only the kernel knows, where it makes no difference to what is printed.

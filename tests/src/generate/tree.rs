@@ -195,6 +195,26 @@ pub enum Function {
     Bswap,
 }
 
+impl Holds {
+    /// The type of what an entry is read as; `None` of aggregations that are more than a number.
+    pub fn number_or_plain(&self) -> Option<Ty> {
+        let signed = match *self {
+            Self::Plain(ref ty) => return Some(ty.clone()),
+            Self::Aggregation(Aggregation::Count) => true,
+            Self::Aggregation(
+                Aggregation::Sum { signed }
+                | Aggregation::Avg { signed }
+                | Aggregation::Min { signed }
+                | Aggregation::Max { signed },
+            ) => signed,
+            Self::Aggregation(Aggregation::Stats { .. } | Aggregation::Hist | Aggregation::Linear { .. }) => {
+                return None;
+            }
+        };
+        Some(Ty::Int(if signed { Int::I64 } else { Int::U64 }))
+    }
+}
+
 impl Function {
     /// As it is written.
     pub fn name(self) -> &'static str {
