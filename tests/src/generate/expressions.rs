@@ -29,12 +29,8 @@ impl Maker<'_> {
                 let value = self.not_literal(depth - 1);
                 let int = value.ty.int().unwrap_or(Int::I64);
                 let op = if self.chance(2) { '-' } else { '~' };
-                // The inverse has as many bits as the number.
-                let ty = match (op, int.signed) {
-                    ('~', false) => Int { literal: false, ..int },
-                    (_, true) => Int::I64,
-                    (_, false) => Int::U64,
-                };
+                // What becomes of an unsigned number has as many bits.
+                let ty = if int.signed { Int::I64 } else { Int { literal: false, ..int } };
                 Expr { ty: Ty::Int(ty), kind: Kind::Unary(op, Box::new(value)) }
             }
             7 | 8 => {
