@@ -384,6 +384,7 @@ fn summary(outcome: &Outcome, status: Status) -> Summary {
         Reason::Signal(_) => "signal",
         Reason::Duration => "duration",
         Reason::CommandEnded(_) => "command ended",
+        Reason::ProcessEnded => "process ended",
         Reason::OutputClosed => "output closed",
         Reason::Complete => "complete",
     };

@@ -138,7 +138,7 @@ pub struct Summary {
     pub duration: u64,
     /// Probes that were attached.
     pub probes: u64,
-    /// Why it ended, in words: `exit`, `signal`, `duration`, `command ended`, `output closed`.
+    /// Why it ended, in words: `exit`, `signal`, `duration`, `command ended`, `process ended`, `output closed`.
     pub reason: String,
     /// The exit status of ctrace.
     pub status: i32,

@@ -32,6 +32,9 @@ pub enum Error {
     /// No such program.
     #[error("cannot run {}: not found in PATH", .0.display())]
     NotFound(OsString),
+    /// There is something else.
+    #[error("cannot run {}: {}", .0.display(), .1)]
+    NoProgram(OsString, &'static str),
     /// No process could be made.
     #[error("cannot fork: {0}")]
     Fork(io::Error),
@@ -49,6 +52,13 @@ impl Command {
         let name = words.first().ok_or(Error::Empty)?;
         let search = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
         let path = resolve(name, &search).ok_or_else(|| Error::NotFound(name.clone()))?;
+        // Said before anything is traced; what else can be wrong shows when it is let go.
+        match path.metadata() {
+            Err(error) => return Err(Error::Exec(name.clone(), error)),
+            Ok(_) if is_executable(&path) => {}
+            Ok(metadata) if metadata.is_dir() => return Err(Error::NoProgram(name.clone(), "it is a directory")),
+            Ok(_) => return Err(Error::NoProgram(name.clone(), "it is not executable")),
+        }
         let path = c_string(path.into_os_string())?;
         let arguments = words.iter().cloned().map(c_string).collect::<Result<Vec<_>, _>>()?;
         let environment = std::env::vars_os()
@@ -145,10 +155,22 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_program_is_an_error_when_it_is_let_go() {
-        let mut command = Command::prepare(&words(&["/proc/self/status"])).expect("it can be forked");
-        let error = command.start().expect_err("it is not executable");
-        assert_eq!(error.to_string(), "cannot run /proc/self/status: Permission denied (os error 13)");
+        let file = std::env::temp_dir().join(format!("ctrace-no-program-{}", std::process::id()));
+        std::fs::write(&file, "neither a script nor ELF").expect("a folder to write to");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("our own file");
+        let mut command = Command::prepare(&[file.clone().into_os_string()]).expect("it can be forked");
+        let error = command.start().expect_err("the kernel cannot run it");
+        assert_eq!(error.to_string(), format!("cannot run {}: Exec format error (os error 8)", file.display()));
         assert_eq!(wait(&command).code(), Some(127));
+        std::fs::remove_file(&file).expect("our own file");
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_said_at_once() {
+        let error = |name| Command::prepare(&words(&[name])).expect_err("it is no program").to_string();
+        assert_eq!(error("/proc/self/status"), "cannot run /proc/self/status: it is not executable");
+        assert_eq!(error("/proc"), "cannot run /proc: it is a directory");
+        assert_eq!(error("/proc/none"), "cannot run /proc/none: No such file or directory (os error 2)");
     }
 
     #[test]

@@ -26,6 +26,7 @@ use thiserror::Error;
 
 pub mod attach;
 pub mod command;
+mod events;
 pub mod identity;
 pub mod load;
 mod log;

@@ -9,9 +9,7 @@ use aya::Ebpf;
 use aya::programs::perf_event::PerfEventLink;
 use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::{RawTracePointRunOptions, TestRun};
-use tokio::io::Interest;
-use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::io::unix::AsyncFdReadyGuard;
 use tracer_common::failure::Failed;
 use tracer_common::loss::{LOSS_KINDS, Loss};
 
@@ -20,6 +18,7 @@ use super::attach::sample;
 use super::attach::uprobe::{self, Places};
 use super::attach::{fentry, kprobe, tracepoint};
 use super::command::Command;
+use super::events::Events;
 use super::load::{Loaded, raw_tracepoint};
 use super::log::Log;
 use super::maps::Maps;
@@ -87,6 +86,8 @@ pub enum Reason {
     Duration,
     /// The command has ended, like this.
     CommandEnded(ExitStatus),
+    /// The only process that is traced has ended.
+    ProcessEnded,
     /// Nobody reads the output any more.
     OutputClosed,
     /// There is nothing to wait for: the script has begin and end probes only.
@@ -207,7 +208,10 @@ impl<'a, S: Sink> Session<'a, S> {
         // An `exit` that is still on its way, as when the command ends right after it, is the script's word on how it ended.
         reason = self.take_rest(reason)?;
         self.run_programs(|attach| *attach == Attach::End)?;
-        reason = self.take_rest(reason)?;
+        // As in bpftrace, what the end programs say of the status is the last word.
+        if let last @ Reason::Exit(_) = self.take_rest(Reason::Complete)? {
+            reason = last;
+        }
         self.pass_diagnostics();
         let mut losses = self.maps.losses().map_err(Error::io("cannot read the loss counters"))?;
         losses[Loss::Missed as usize] += self.missed_runs()?;
@@ -449,59 +453,6 @@ async fn ready(log: Option<&Log>) -> Result<AsyncFdReadyGuard<'_, OwnedFd>, Erro
     match log {
         Some(log) => log.ready().await,
         None => std::future::pending().await,
-    }
-}
-
-/// What ends a session from outside.
-struct Events {
-    interrupt: Signal,
-    terminate: Signal,
-    child: Signal,
-    /// Where our output goes, if that can be watched: a pipe or a terminal.
-    output: Option<AsyncFd<OwnedFd>>,
-}
-
-impl Events {
-    fn new(options: &Options) -> Result<Self, Error> {
-        let signal = |kind| signal(kind).map_err(Error::io("cannot handle signals"));
-        let output = match &options.output {
-            Some(output) => Some(output.try_clone().map_err(Error::io("cannot watch the output"))?),
-            None => None,
-        };
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            child: signal(SignalKind::child())?,
-            // A regular file cannot be watched, and is never closed by its reader.
-            output: output.and_then(|output| sys::watch(output, Interest::ERROR).ok()),
-        })
-    }
-
-    async fn next(&mut self, command: Option<&Command>) -> Result<Reason, Error> {
-        let Self { interrupt, terminate, child, output } = self;
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => return Ok(Reason::Signal(libc::SIGINT)),
-                _ = terminate.recv() => return Ok(Reason::Signal(libc::SIGTERM)),
-                () = closed(output.as_ref()) => return Ok(Reason::OutputClosed),
-                _ = child.recv() => {
-                    if let Some(status) = command.map(Command::try_wait).transpose()?.flatten() {
-                        return Ok(Reason::CommandEnded(status));
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Returns when the reader of a pipe is gone; never, if there is nothing to watch.
-async fn closed(output: Option<&AsyncFd<OwnedFd>>) {
-    let ready = match output {
-        Some(output) => output.ready(Interest::ERROR).await.is_ok(),
-        None => false,
-    };
-    if !ready {
-        std::future::pending::<()>().await;
     }
 }
 
