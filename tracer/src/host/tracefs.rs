@@ -126,7 +126,7 @@ fn field(line: &str) -> Option<Field> {
         None => (declared, None),
     };
     let (ty, name) = declared.rsplit_once([' ', '*'])?;
-    let star = if declared[ty.len()..].starts_with('*') { "*" } else { "" };
+    let star = if declared[ty.len()..].starts_with('*') { " *" } else { "" };
     let (offset, size): (u32, u32) = (offset?, size?);
     // A length may be written as an expression of C, which only the size tells.
     let count = count.map(|count| count.parse().unwrap_or(size / element(ty.trim())));
