@@ -5,12 +5,14 @@
 
 mod front;
 mod shape;
+mod threads;
 
 use serde::Serialize;
 use tracer_common::{agg, bucket};
 
 pub use front::Front;
 pub use shape::{Bits, FrameStyle, Frames, Member, Naming, Shape};
+pub use threads::Threads;
 
 /// Everything but the code.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -197,7 +199,9 @@ pub struct UprobeSite {
 pub enum Storage {
     /// A hash map shared by all CPUs. Keys are as [`Map::key`] lays them out.
     Hash,
-    /// The same, but a new key takes the place of the one that was not used for the longest time, as far as the kernel
+    /// The same for entries that each thread has for itself, with a table before it ([`Threads`]).
+    HashByThread,
+    /// The same as a hash, but a new key takes the place of the one that was not used for the longest time, as far as the kernel
     /// keeps count of that.
     LruHash,
     /// A per-CPU hash of an aggregation: keys have the generation (`u64`) before them.
@@ -248,7 +252,7 @@ impl Map {
     pub fn key_size(&self) -> u32 {
         let own = self.own_key_size();
         match self.storage {
-            Storage::Hash | Storage::LruHash => own.max(8),
+            Storage::Hash | Storage::HashByThread | Storage::LruHash => own.max(8),
             Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::HashByCpu | Storage::LiveHash { .. } => {
                 own + agg::GENERATION_SIZE as u32 + if self.series().is_some() { 8 } else { 0 }
             }

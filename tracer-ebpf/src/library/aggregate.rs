@@ -45,16 +45,16 @@ pub unsafe extern "C" fn ct_insert(map: *mut core::ffi::c_void, key: *const core
     result
 }
 
-/// Takes a slot of a front (`plan::Front` of the compiler) whose state is `*state`: 1 if it was free. It is nobody's until the
-/// caller has written the key and then the state.
+/// Puts `new` in the place of `old` in a slot's word, which says whose it is (`plan::Front`, `plan::Threads` of the compiler): 1 if
+/// that was there, else 0 and nothing changed.
 ///
 /// # Safety
-/// `state` points to a word of a map's value; the verifier sees to it.
+/// `word` points to a word of a map's value; the verifier sees to it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub unsafe extern "C" fn ct_take_slot(state: *mut u64) -> u64 {
+pub unsafe extern "C" fn ct_take_word(word: *mut u64, old: u64, new: u64) -> u64 {
     // SAFETY: as above.
-    u64::from(unsafe { compare_exchange(state, 0, u64::MAX) } == 0)
+    u64::from(unsafe { compare_exchange(word, old, new) } == old)
 }
 
 /// Adds `value` to an [`Hdr`] that nothing else on this CPU writes to meanwhile.

@@ -16,7 +16,7 @@ use tracer_common::loss::LOSS_KINDS;
 use super::Error;
 use super::records::Source;
 use super::sys::{Batch, Grace, Next, Notes, RawMap};
-use crate::plan::{Front, MapId, Plan, Storage};
+use crate::plan::{Front, MapId, Plan, Storage, Threads};
 
 /// How much memory a batch may take, in bytes, unless one bucket of a hash map needs more.
 const BATCH_BYTES: usize = 1 << 20;
@@ -56,6 +56,8 @@ struct Script {
     has_key: bool,
     /// The table before the map, if it has one.
     front: Option<(RawMap, Front)>,
+    /// The table of the threads' own entries before it, if it has one.
+    threads: Option<RawMap>,
 }
 
 impl Maps {
@@ -81,7 +83,11 @@ impl Maps {
                     }
                     None => None,
                 };
-                Ok(Script { map: raw, storage: map.storage, has_key: map.key.is_some(), front })
+                let threads = match Threads::of(map) {
+                    Some(_) => Some(open(&format!("front_{index}"))?.ok_or_else(|| Error::missing(&map.name))?),
+                    None => None,
+                };
+                Ok(Script { map: raw, storage: map.storage, has_key: map.key.is_some(), front, threads })
             })
             .collect::<Result<_, Error>>()?;
         Ok(Self {
@@ -111,7 +117,7 @@ impl Maps {
     /// values. An array hands over all its keys, a hash by CPU a key as often as there are CPUs that saw it.
     pub fn drain(&mut self, id: MapId, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
         let old = self.advance(id)?;
-        let Script { map, storage, has_key, front } = &self.maps[id.0 as usize];
+        let Script { map, storage, has_key, front, .. } = &self.maps[id.0 as usize];
         let Some(map) = map else { return Ok(()) };
         if let Some((table, front)) = front {
             drain_front(table, front, old, map.key_size() - GENERATION_SIZE, merge)?;
@@ -121,7 +127,7 @@ impl Maps {
             Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::HashByCpu | Storage::LiveHash { .. } => {
                 drain_hash(map, old, merge)
             }
-            Storage::Hash | Storage::LruHash | Storage::TaskStorage => Ok(()),
+            Storage::Hash | Storage::HashByThread | Storage::LruHash | Storage::TaskStorage => Ok(()),
         }
     }
 
@@ -216,8 +222,8 @@ impl Maps {
 
     /// All keys and values of a map that is not an aggregation.
     pub fn entries(&self, id: MapId) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let Script { map: Some(map), has_key, .. } = &self.maps[id.0 as usize] else { return Ok(Vec::new()) };
-        let mut entries = Vec::new();
+        let Script { map: Some(map), has_key, threads, .. } = &self.maps[id.0 as usize] else { return Ok(Vec::new()) };
+        let mut entries = threads.as_ref().map_or(Ok(Vec::new()), thread_entries)?;
         for_each_batch(map, &mut |keys, values| {
             let pairs = keys.chunks_exact(map.key_size()).zip(values.chunks_exact(map.value_size()));
             entries
@@ -228,7 +234,12 @@ impl Maps {
 
     /// The value of one key of a map that is not an aggregation.
     pub fn lookup(&self, id: MapId, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        let Script { map: Some(map), .. } = &self.maps[id.0 as usize] else { return Ok(None) };
+        let Script { map: Some(map), threads, .. } = &self.maps[id.0 as usize] else { return Ok(None) };
+        if let Some(table) = threads
+            && let Some((_, value)) = thread_entries(table)?.into_iter().find(|(thread, _)| thread == key)
+        {
+            return Ok(Some(value));
+        }
         let mut value = vec![0; map.value_size()];
         let found = map.lookup(&padded(key, map.key_size()), &mut value)?;
         Ok(found.then_some(value))
@@ -322,6 +333,17 @@ fn drain_array(
         }
     }
     Ok(())
+}
+
+/// What threads have in their slots.
+fn thread_entries(table: &RawMap) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut slot = vec![0; table.value_size()];
+    let mut entries = Vec::new();
+    for index in 0..Threads::SLOTS {
+        table.lookup(&index.to_ne_bytes(), &mut slot)?;
+        entries.extend(Threads::entry(&slot).map(|(thread, value)| (thread.to_ne_bytes().to_vec(), value.to_vec())));
+    }
+    Ok(entries)
 }
 
 /// Hands over what one half of a front holds, with keys of so many bytes, and empties it.

@@ -3,7 +3,7 @@
 use tracer_common::scratch::{AREAS, HEAD_SIZE};
 
 use super::runtime::Data;
-use crate::plan::{Front, Map, MapId, Storage};
+use crate::plan::{Front, Map, MapId, Storage, Threads};
 
 /// A map of the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct MapDefinition {
 pub enum MapKind {
     /// `BPF_MAP_TYPE_HASH`
     Hash = 1,
+    /// `BPF_MAP_TYPE_ARRAY`
+    Array = 2,
     /// `BPF_MAP_TYPE_PERCPU_HASH`
     PerCpuHash = 5,
     /// `BPF_MAP_TYPE_PERCPU_ARRAY`
@@ -50,7 +52,7 @@ impl MapDefinition {
     /// The kernel's map for the script's map number `index`.
     pub fn new(index: usize, map: &Map) -> Self {
         let (kind, max_entries) = match map.storage {
-            Storage::Hash => (MapKind::Hash, map.max_entries),
+            Storage::Hash | Storage::HashByThread => (MapKind::Hash, map.max_entries),
             // While user space reads the entries of one generation, programs add those of the next.
             Storage::PerCpuHash => (MapKind::PerCpuHash, map.max_entries.saturating_mul(2)),
             Storage::LruHash => (MapKind::LruHash, map.max_entries),
@@ -66,7 +68,7 @@ impl MapDefinition {
         let on_demand = match kind {
             MapKind::Hash | MapKind::PerCpuHash => size > PREALLOCATED,
             // The kernel keeps an order among entries that are all there from the start.
-            MapKind::PerCpuArray | MapKind::LruHash | MapKind::PerCpuLruHash => false,
+            MapKind::Array | MapKind::PerCpuArray | MapKind::LruHash | MapKind::PerCpuLruHash => false,
             MapKind::TaskStorage => true,
         };
         Self {
@@ -84,15 +86,13 @@ impl MapDefinition {
 pub fn definitions(maps: &[Map]) -> Vec<MapDefinition> {
     let own = maps.iter().enumerate().map(|(index, map)| MapDefinition::new(index, map));
     let fronts = maps.iter().enumerate().filter_map(|(index, map)| {
-        let front = Front::of(map)?;
-        Some(MapDefinition {
-            name: front_symbol(MapId(index as u32)),
-            kind: MapKind::PerCpuArray,
-            key_size: 4,
-            value_size: front.slot_size(),
-            max_entries: front.slots * 2,
-            on_demand: false,
-        })
+        let (kind, value_size, max_entries) = match (Front::of(map), Threads::of(map)) {
+            (Some(front), _) => (MapKind::PerCpuArray, front.slot_size(), front.slots * 2),
+            (None, Some(threads)) => (MapKind::Array, threads.slot_size(), Threads::SLOTS),
+            (None, None) => return None,
+        };
+        let name = front_symbol(MapId(index as u32));
+        Some(MapDefinition { name, kind, key_size: 4, value_size, max_entries, on_demand: false })
     });
     own.chain(fronts).collect()
 }

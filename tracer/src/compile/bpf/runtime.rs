@@ -180,7 +180,7 @@ mod tests {
         Runtime::OwnsRequest,
         Runtime::RequestLetters,
         Runtime::Insert,
-        Runtime::TakeSlot,
+        Runtime::TakeWord,
         Runtime::HdrUpdate,
         Runtime::HdrUpdateAtomic,
         Runtime::Log2Index,

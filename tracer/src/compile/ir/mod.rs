@@ -423,8 +423,8 @@ pub enum Runtime {
     RequestLetters,
     /// `ct_insert(map, key) -> 0 or -errno`: adds an empty aggregation.
     Insert,
-    /// `ct_take_slot(state) -> 0 or 1`: whether a slot was free, which it is not any more.
-    TakeSlot,
+    /// `ct_take_word(word, old, new) -> 0 or 1`: puts `new` in the place of `old`, unless something else is there.
+    TakeWord,
     /// `ct_hdr_update(value, n)`: adds `n` to the `agg::Hdr` that `value` points to.
     HdrUpdate,
     /// The same where the program may be pre-empted.
@@ -479,7 +479,7 @@ impl Runtime {
             Self::OwnsRequest => "ct_owns_request",
             Self::RequestLetters => "ct_request_letters",
             Self::Insert => "ct_insert",
-            Self::TakeSlot => "ct_take_slot",
+            Self::TakeWord => "ct_take_word",
             Self::HdrUpdate => "ct_hdr_update",
             Self::HdrUpdateAtomic => "ct_hdr_update_atomic",
             Self::Log2Index => "ct_log2_index",
@@ -630,7 +630,6 @@ impl Runtime {
             | Self::OwnsRequest
             | Self::RequestLetters
             | Self::RingFull
-            | Self::TakeSlot
             | Self::Lost => 1,
             Self::Insert
             | Self::HdrUpdate
@@ -641,7 +640,7 @@ impl Runtime {
             | Self::TextLength
             | Self::Address
             | Self::Stamp => 2,
-            Self::Stack | Self::Differ | Self::Join => 3,
+            Self::Stack | Self::TakeWord | Self::Differ | Self::Join => 3,
             Self::LinearIndex | Self::FindText | Self::CompareBytes | Self::Failed => 4,
         }
     }

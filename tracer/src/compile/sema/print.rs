@@ -43,6 +43,7 @@ fn map_line(map: &Map) -> String {
     };
     let storage = match map.storage {
         Storage::Hash => format!("hash of {}", map.max_entries),
+        Storage::HashByThread => format!("hash of {}, and a table by thread", map.max_entries),
         Storage::LruHash => format!("hash of the last {}", map.max_entries),
         Storage::PerCpuLruHash => format!("per-CPU hash of the last {}", map.max_entries),
         Storage::PerCpuHash => format!("per-CPU hash of {}", map.max_entries),

@@ -109,6 +109,11 @@ impl Event {
         !matches!(self, Event::Begin | Event::End | Event::Interval(_))
     }
 
+    /// Whether it is something that a thread does, one after the other: no such event comes while another's program runs.
+    pub fn is_in_turn(self) -> bool {
+        matches!(self, Event::AnySyscall { .. } | Event::Syscall { .. } | Event::Uprobe { .. } | Event::Usdt { .. })
+    }
+
     /// Whether what addresses mean is the memory of the process, where nothing says otherwise.
     pub fn in_user_memory(self) -> bool {
         let of_kernel = matches!(

@@ -3,6 +3,8 @@
 //! * A map keyed by `tid` alone, whose entries are only used in the thread they belong to, lives in task storage: it
 //!   costs no hash, and an entry goes away with its thread. bpftrace prints what is left of every map at the end, so
 //!   this is done only where an `end` probe clears the map unconditionally, as scripts with such maps do.
+//! * Such a map of which nothing is cleared, and whose entries come and go in system calls and in user space, where
+//!   programs do not interrupt one another, lives in a hash with a table by thread before it.
 //! * An aggregation whose keys are known to be few small numbers lives in a per-CPU array, as long as that stays small.
 //! * Any other aggregation of small values lives in a per-CPU hash: an update is a plain addition, and no CPU waits for
 //!   another's cache.
@@ -25,7 +27,7 @@ use super::config::Settings;
 use super::types::Ty;
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::target::Target;
-use crate::plan::{Aggregation, Map, Storage, Value};
+use crate::plan::{Aggregation, Map, Storage, Threads, Value};
 
 /// As many CPUs see each key of a map that is full, at most: where there are many keys, few are everywhere.
 const SEEN_BY_CPUS: u32 = 8;
@@ -45,7 +47,11 @@ pub fn map(state: &MapState, probes: usize, settings: &Settings, target: &Target
     let lru = settings.declared(&state.name).is_some_and(|declared| declared.drops_oldest);
     let (value, storage) = match &state.value {
         MapValue::Plain(ty, _) if lru => (Value::Plain(ty.shape()?), Storage::LruHash),
-        MapValue::Plain(ty, _) => (Value::Plain(ty.shape()?), plain(state, target)),
+        MapValue::Plain(ty, _) => {
+            let shape = ty.shape()?;
+            let storage = plain(state, shape.size(), settings.keys_of(&state.name), target);
+            (Value::Plain(shape), storage)
+        }
         &MapValue::Aggregation(aggregation, _) if state.looked_into => {
             (Value::Aggregation(aggregation), Storage::LiveHash { drops_oldest: lru })
         }
@@ -60,7 +66,7 @@ pub fn map(state: &MapState, probes: usize, settings: &Settings, target: &Target
     let aggregated_keys = keys * 2;
     let max_entries = match storage {
         Storage::Hash | Storage::LruHash if key.is_none() => 1,
-        Storage::Hash | Storage::LruHash => keys,
+        Storage::Hash | Storage::HashByThread | Storage::LruHash => keys,
         Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::LiveHash { .. } => aggregated_keys,
         Storage::HashByCpu => aggregated_keys * target.possible_cpus.min(SEEN_BY_CPUS),
         Storage::PerCpuArray { entries, .. } => entries,
@@ -97,7 +103,7 @@ pub fn printed_at_end(map: &Map) -> bool {
     map.storage != Storage::TaskStorage
 }
 
-fn plain(state: &MapState, target: &Target) -> Storage {
+fn plain(state: &MapState, size: u32, keys: u32, target: &Target) -> Storage {
     let own_thread = |used: &Use| match used.kind {
         UseKind::Entry | UseKind::Delete => used.domain == Domain::Tid && used.in_task,
         UseKind::Clear => used.at_end,
@@ -106,7 +112,15 @@ fn plain(state: &MapState, target: &Target) -> Storage {
     let cleared = state.uses.iter().any(|used| used.kind == UseKind::Clear && used.at_end);
     let by_thread = matches!(state.key, Some((Ty::Int { .. }, _)));
     if target.task_storage && by_thread && cleared && state.uses.iter().all(own_thread) {
-        Storage::TaskStorage
+        return Storage::TaskStorage;
+    }
+    let in_turn = |used: &Use| match used.kind {
+        UseKind::Entry | UseKind::Delete => used.domain == Domain::Tid && used.in_turn,
+        UseKind::Clear | UseKind::Whole => false,
+    };
+    let deleted = state.uses.iter().any(|used| used.kind == UseKind::Delete);
+    if by_thread && deleted && size <= Threads::LARGEST && keys >= Threads::SLOTS && state.uses.iter().all(in_turn) {
+        Storage::HashByThread
     } else {
         Storage::Hash
     }

@@ -32,8 +32,9 @@ impl Lowering<'_> {
 
         // Whoever comes between while the key is written finds the slot taken, by no key yet, and goes to the hash.
         self.b.fill(free);
+        let (unheld, nobodys) = (self.b.constant(0), self.b.constant(-1));
         let state = self.b.binary_with(BinaryOp::Add, slot, front.state().into());
-        let taken = self.b.runtime(Runtime::TakeSlot, &[state]);
+        let taken = self.b.runtime(Runtime::TakeWord, &[state, unheld, nobodys]);
         let ours = self.b.new_cold_block();
         self.b.branch_if(taken, ours, elsewhere);
         self.b.fill(ours);

@@ -63,12 +63,29 @@ impl Lowering<'_> {
         if self.map(map).storage == Storage::TaskStorage {
             return self.task_storage(map, flags::ANY, missing);
         }
+        let found = self.b.new_block();
+        if self.map(map).storage != Storage::HashByThread {
+            let key = self.key(map, key);
+            let pointer = self.lookup(map, key);
+            self.b.branch_if(pointer, found, missing);
+            self.b.fill(found);
+            return Place { pointer, offset: 0 };
+        }
+        let (holds, elsewhere, at) = (self.b.new_block(), self.b.new_block(), self.b.variable());
+        let slot = self.thread_slot(map, key, elsewhere);
+        self.branch_thread_slot(&slot, holds, missing);
+        self.b.jump(elsewhere, &[]);
+        self.b.fill(holds);
+        let pointer = self.address(slot.value());
+        self.b.write(at, pointer);
+        self.b.jump(found, &[]);
+        self.b.fill(elsewhere);
         let key = self.key(map, key);
         let pointer = self.lookup(map, key);
-        let found = self.b.new_block();
+        self.b.write(at, pointer);
         self.b.branch_if(pointer, found, missing);
         self.b.fill(found);
-        Place { pointer, offset: 0 }
+        Place { pointer: self.b.read(at), offset: 0 }
     }
 
     /// The same for the current task's storage, which stays where it is once it has been found.
@@ -154,11 +171,14 @@ impl Lowering<'_> {
                 }
             }
         } else {
-            let key = self.key(map, key);
+            let key_place = self.key(map, key);
             let size = self.map(map).value_size();
             let place = self.temporary(size);
             self.write(value, place, size);
-            let result = self.update(map, key, place.pointer, flags::ANY);
+            if self.map(map).storage == Storage::HashByThread {
+                self.write_thread_slot(map, key, done, |_, _| {}, |l, slot| l.copy(place, slot, size));
+            }
+            let result = self.update(map, key_place, place.pointer, flags::ANY);
             let (full, zero) = (self.b.new_cold_block(), self.b.constant(0));
             self.b.branch(CompareOp::Ne, result, zero, full, done);
             self.b.fill(full);
@@ -200,6 +220,16 @@ impl Lowering<'_> {
 
     fn add_to_hash(&mut self, map: MapId, key: Option<&Expr>, delta: i64, before: Variable) {
         let done = self.b.new_block();
+        if self.map(map).storage == Storage::HashByThread {
+            let size = self.map(map).value_size();
+            self.write_thread_slot(
+                map,
+                key,
+                done,
+                |l, slot| l.zero(slot, 0, size),
+                |l, slot| l.add_to(map, slot, delta, before),
+            );
+        }
         let (found, absent) = (self.b.new_block(), self.b.new_cold_block());
         let key = self.key(map, key);
         let pointer = self.lookup(map, key);
@@ -244,11 +274,17 @@ impl Lowering<'_> {
     /// `delete(@x[key])`.
     pub(super) fn delete(&mut self, map: MapId, key: Option<&Expr>) {
         match self.map(map).storage {
-            Storage::Hash | Storage::LruHash | Storage::LiveHash { .. } => {
+            Storage::Hash | Storage::HashByThread | Storage::LruHash | Storage::LiveHash { .. } => {
+                let done = self.b.new_block();
+                if self.map(map).storage == Storage::HashByThread {
+                    self.forget_thread_slot(map, key, done);
+                }
                 let key = self.key(map, key);
                 let map = self.b.map(map);
                 // It fails only where there is no such key.
                 self.b.helper(Helper::MapDeleteElem, &[map, key]);
+                self.b.jump(done, &[]);
+                self.b.fill(done);
             }
             Storage::TaskStorage => {
                 let size = self.map(map).value_size();

@@ -22,6 +22,7 @@ mod scratch;
 mod selector;
 mod statement;
 mod subject;
+mod threads;
 
 use super::build::{Builder, Variable};
 use super::{Block, Function, Module, Runtime, SlotId, Value};

@@ -81,8 +81,8 @@ fn a_key_has_a_slot_before_the_hash() {
           slot s0: 16 bytes
           slot s1: 8 bytes
           b0(v0):
-            v1 = ct_in_scope()
-            if ne v1, 0 jump b1 else b6
+            v2 = ct_in_scope(0)
+            if ne v2, 0 jump b1 else b6
           b1:
             v4 = generation map_0
             store u64 [&s0], v4
@@ -117,20 +117,20 @@ fn a_key_has_a_slot_before_the_hash() {
           b6:
             return
           b7 cold:
-            v34 = add v23, 8
-            v35 = ct_take_slot(v34)
-            if ne v35, 0 jump b8 else b4
+            v35 = add v23, 8
+            v36 = ct_take_word(v35, 0, -1)
+            if ne v36, 0 jump b8 else b4
           b8 cold:
-            v36 = load u64 [&s0 +8]
-            store u64 [v23 +16], v36
+            v37 = load u64 [&s0 +8]
+            store u64 [v23 +16], v37
             store u64 [v23 +8], 1
             jump b5(v23)
           b9 cold:
-            v39 = ct_insert(map_0, &s0)
-            v40 = map_lookup_elem(map_0, &s0)
-            if ne v40, 0 jump b5(v40) else b10
+            v40 = ct_insert(map_0, &s0)
+            v41 = map_lookup_elem(map_0, &s0)
+            if ne v41, 0 jump b5(v41) else b10
           b10 cold:
-            v41 = ct_failed(0, 0, 0, v39)
+            v42 = ct_failed(0, 0, 0, v40)
             return
         }
         ",

@@ -51,6 +51,8 @@ pub struct Use {
     pub domain: Domain,
     /// In a probe that fires in tasks of the scope.
     pub in_task: bool,
+    /// In a probe whose programs never interrupt one another in the same thread.
+    pub in_turn: bool,
     /// In an `end` probe, unconditionally.
     pub at_end: bool,
 }
@@ -163,7 +165,13 @@ impl Checker<'_> {
         let event = self.event();
         let unconditional = self.scopes.len() == 2 && self.instance().probe.predicate.is_none() && !self.left;
         let at_end = event == super::Event::End && unconditional;
-        self.maps[map.0 as usize].uses.push(Use { kind, domain, in_task: event.has_subject(), at_end });
+        self.maps[map.0 as usize].uses.push(Use {
+            kind,
+            domain,
+            in_task: event.has_subject(),
+            in_turn: event.is_in_turn(),
+            at_end,
+        });
     }
 
     /// The last use of a map deletes the entry.
