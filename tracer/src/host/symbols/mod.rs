@@ -220,6 +220,12 @@ impl Symbols {
                  or with CAP_SYS_PTRACE"
             ));
         }
+        if self.history.lost > 0 {
+            remarks.push(format!(
+                "{} notes of what processes mapped were lost: stacks of those that have ended may have no names",
+                self.history.lost
+            ));
+        }
         remarks
     }
 }

@@ -49,3 +49,15 @@ fn records_that_are_cut_off_are_left_alone() {
     }
     assert!(symbols.stacks.is_empty());
 }
+
+#[test]
+fn notes_that_the_kernel_had_no_room_for_are_told() {
+    let mut symbols = Symbols::default();
+    assert_eq!(symbols.remarks(), [""; 0]);
+    // PERF_RECORD_LOST: its kind, nothing, and how many bytes it has; an id, how many, and the time.
+    let lost = [2u64 | 32 << 48, 7, 3, 1].map(u64::to_le_bytes).concat();
+    symbols.note(&lost);
+    symbols.note(&lost);
+    let [remark] = &symbols.remarks()[..] else { panic!("{:?}", symbols.remarks()) };
+    assert!(remark.starts_with("6 notes"), "{remark}");
+}
