@@ -325,13 +325,16 @@ impl Lowering<'_> {
 
         let callback = self.b.inst(Inst::CallbackAddress(CallbackId(self.callbacks.len() as u32 - 1)));
         // The verifier must not follow the number, or it would go through as many turns as it can count.
-        let count = self.temporary(8);
+        // And it takes nothing but the frame's memory to be handed to a callback.
+        let slot = self.b.slot(8);
+        let count = self.b.slot_address(slot);
         let zero = self.b.unknown_zero();
-        self.b.store(count.pointer, count.offset, Width::B8, zero);
-        let address = self.address(count);
+        self.b.store(count, 0, Width::B8, zero);
         let (map, flags) = (self.b.map(map), self.b.constant(0));
-        self.b.helper(Helper::ForEachMapElem, &[map, callback, address, flags]);
-        self.b.load(count.pointer, count.offset, Width::B8)
+        self.b.helper(Helper::ForEachMapElem, &[map, callback, count, flags]);
+        let number = self.b.load(count, 0, Width::B8);
+        self.b.release(slot);
+        number
     }
 
     /// Lets callbacks know where scratch memory is, if they use it.
