@@ -337,12 +337,11 @@ fn drain_array(
 
 /// What threads have in their slots.
 fn thread_entries(table: &RawMap) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let mut slot = vec![0; table.value_size()];
     let mut entries = Vec::new();
-    for index in 0..Threads::SLOTS {
-        table.lookup(&index.to_ne_bytes(), &mut slot)?;
-        entries.extend(Threads::entry(&slot).map(|(thread, value)| (thread.to_ne_bytes().to_vec(), value.to_vec())));
-    }
+    for_each_batch(table, &mut |_, slots| {
+        let held = slots.chunks_exact(table.value_size()).filter_map(Threads::entry);
+        entries.extend(held.map(|(thread, value)| (thread.to_ne_bytes().to_vec(), value.to_vec())));
+    })?;
     Ok(entries)
 }
 
@@ -354,25 +353,23 @@ fn drain_front(
     key_size: usize,
     merge: &mut dyn FnMut(&[u8], &[u8]),
 ) -> io::Result<()> {
-    let zeros = vec![0; table.value_size()];
-    let mut slots = zeros.clone();
     let held = Front::HELD.to_ne_bytes();
-    for index in 0..front.slots {
-        let index = (generation as u32 * front.slots + index).to_ne_bytes();
-        table.lookup(&index, &mut slots)?;
-        let mut empty = true;
-        for slot in slots.chunks_exact(front.slot_size() as usize) {
-            let (value, rest) = slot.split_at(front.state() as usize);
-            if let Some(key) = rest.strip_prefix(&held) {
-                merge(&padded(key, key_size), value);
-                empty = false;
-            }
+    let own = generation as u32 * front.slots..(generation as u32 + 1) * front.slots;
+    let mut full = Vec::new();
+    for_each_batch(table, &mut |indices, slots| {
+        let indices = indices.as_chunks().0.iter().map(|&index| u32::from_ne_bytes(index));
+        for (index, slots) in
+            indices.zip(slots.chunks_exact(table.value_size())).filter(|(index, _)| own.contains(index))
+        {
+            let of_cpus =
+                slots.chunks_exact(front.slot_size() as usize).map(|slot| slot.split_at(front.state() as usize));
+            let mut entries = of_cpus.filter_map(|(value, rest)| Some((rest.strip_prefix(&held)?, value))).peekable();
+            full.extend(entries.peek().map(|_| index));
+            entries.for_each(|(key, value)| merge(&padded(key, key_size), value));
         }
-        if !empty {
-            table.update(&index, &zeros)?;
-        }
-    }
-    Ok(())
+    })?;
+    let zeros = vec![0; table.value_size()];
+    full.iter().try_for_each(|index| table.update(&index.to_ne_bytes(), &zeros))
 }
 
 /// Hands over the entries of one generation of a hash map and deletes them.
