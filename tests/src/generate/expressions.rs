@@ -42,7 +42,7 @@ impl Maker<'_> {
                 let (then, otherwise) = (self.int(depth - 1), self.int(depth - 1));
                 let ty = then.ty.promoted(&otherwise.ty);
                 let condition = self.condition(depth - 1);
-                Expr { ty, kind: Kind::Ternary(Box::new(condition), Box::new(then), Box::new(otherwise)) }
+                Expr::ternary(condition, then, otherwise, ty)
             }
             10 => {
                 let (first, otherwise) = (self.int(depth - 1), self.int(depth - 1));
@@ -87,6 +87,9 @@ impl Maker<'_> {
             1 => (Int::I64, Kind::Call(Function::Strstr, vec![self.text_place()?, self.text(depth)])),
             2 => {
                 let value = self.not_literal(depth);
+                // How many bytes a complement has depends on who asks.
+                let complement = matches!(value.written_out().kind, Kind::Unary(..));
+                let value = if complement { value.cast(Ty::Int(self.int_type())) } else { value };
                 let int = Int { signed: false, literal: false, ..value.ty.int()? };
                 (int, Kind::Call(Function::Bswap, vec![value]))
             }
@@ -103,12 +106,12 @@ impl Maker<'_> {
 
     fn arithmetic(&mut self, depth: u32) -> Expr {
         let op = self.of(&Binary::ARITHMETIC);
-        let mut a = self.int(depth);
-        let mut b = self.int(depth);
+        let mut a = self.operand(depth);
+        let mut b = self.operand(depth);
         match op {
             Binary::Shl | Binary::Shr => b = Expr::number(self.pick(64) as i128),
             // A division by a zero that is written out is refused.
-            Binary::Div | Binary::Mod if matches!(b.kind, Kind::Number(0)) => b = Expr::number(3),
+            Binary::Div | Binary::Mod if matches!(b.written_out().kind, Kind::Number(0)) => b = Expr::number(3),
             _ => {}
         }
         if a.is_literal() && b.is_literal() {
@@ -116,6 +119,16 @@ impl Maker<'_> {
         }
         let (a_int, b_int) = (a.ty.int().expect("an integer"), b.ty.int().expect("an integer"));
         Expr { ty: Ty::Int(op.result(a_int, b_int)), kind: Kind::Binary(op, Box::new(a), Box::new(b)) }
+    }
+
+    /// An integer on one side of an operator. What is written out and has no room in 64 bits with a sign gets its type from
+    /// a cast: otherwise that depends on the operator and the other side, in bpftrace in ways of its own.
+    fn operand(&mut self, depth: u32) -> Expr {
+        let value = self.int(depth);
+        match value.written_out().kind {
+            Kind::Number(number) if i64::try_from(number).is_err() => value.cast(Ty::Int(Int::U64)),
+            _ => value,
+        }
     }
 
     /// An integer that is not written out.
@@ -144,7 +157,7 @@ impl Maker<'_> {
         match self.pick(10) {
             0..=3 => {
                 let op = self.of(&Binary::RELATIONS);
-                let (mut a, b) = (self.int(depth - 1), self.int(depth - 1));
+                let (mut a, b) = (self.operand(depth - 1), self.operand(depth - 1));
                 if a.is_literal() && b.is_literal() {
                     a = a.cast(Ty::Int(self.int_type()));
                 }
@@ -209,7 +222,7 @@ impl Maker<'_> {
                 let (then, otherwise) = (self.text(depth - 1), self.text(depth - 1));
                 let ty = then.ty.promoted(&otherwise.ty);
                 let condition = self.condition(depth - 1);
-                Some(Expr { ty, kind: Kind::Ternary(Box::new(condition), Box::new(then), Box::new(otherwise)) })
+                Some(Expr::ternary(condition, then, otherwise, ty))
             }
             6 if depth > 0 => self.text_place().map(|a| {
                 let b = self.text(depth - 1);

@@ -333,8 +333,40 @@ impl Expr {
         Self { ty: to, kind: Kind::Cast(Box::new(self)) }
     }
 
+    /// `a ? b : c`, of a type that both results have room in: where the condition is written out, of the type of the one that
+    /// it decides for, which stands in the place of all.
+    pub fn ternary(condition: Self, then: Self, otherwise: Self, ty: Ty) -> Self {
+        let ty = match condition.truth() {
+            Some(true) => then.ty.clone(),
+            Some(false) => otherwise.ty.clone(),
+            None => ty,
+        };
+        Self { ty, kind: Kind::Ternary(Box::new(condition), Box::new(then), Box::new(otherwise)) }
+    }
+
+    /// Whether what is written out is true; `None` of anything else.
+    fn truth(&self) -> Option<bool> {
+        match self.written_out().kind {
+            Kind::Number(number) => Some(number != 0),
+            Kind::Truth(truth) => Some(truth),
+            _ => None,
+        }
+    }
+
+    /// What stands in the place of a decided `?:`, or the expression itself.
+    pub fn written_out(&self) -> &Self {
+        match &self.kind {
+            Kind::Ternary(condition, then, otherwise) => match condition.truth() {
+                Some(true) => then.written_out(),
+                Some(false) => otherwise.written_out(),
+                None => self,
+            },
+            _ => self,
+        }
+    }
+
     /// Whether the compiler may take it for a number that is written out.
     pub fn is_literal(&self) -> bool {
-        matches!(self.kind, Kind::Number(_) | Kind::Truth(_) | Kind::Text(_))
+        matches!(self.written_out().kind, Kind::Number(_) | Kind::Truth(_) | Kind::Text(_))
     }
 }
