@@ -68,6 +68,7 @@ impl Maps {
             let Some(data) = ebpf.map(name).and_then(data) else { return Ok(None) };
             RawMap::new(data, cpus).map(Some).map_err(|error| Error::Map { name: name.to_owned(), error })
         };
+        let needed = |symbol: &str, name: &str| open(symbol)?.ok_or_else(|| Error::missing(name));
         let maps = plan
             .maps
             .iter()
@@ -75,18 +76,14 @@ impl Maps {
             .map(|(index, map)| {
                 let raw = match map.storage {
                     Storage::TaskStorage => None,
-                    _ => Some(open(&format!("map_{index}"))?.ok_or_else(|| Error::missing(&map.name))?),
+                    _ => Some(needed(&format!("map_{index}"), &map.name)?),
                 };
+                let table = || needed(&format!("front_{index}"), &map.name);
                 let front = match Front::of(map) {
-                    Some(front) => {
-                        Some((open(&format!("front_{index}"))?.ok_or_else(|| Error::missing(&map.name))?, front))
-                    }
+                    Some(front) => Some((table()?, front)),
                     None => None,
                 };
-                let threads = match Threads::of(map) {
-                    Some(_) => Some(open(&format!("front_{index}"))?.ok_or_else(|| Error::missing(&map.name))?),
-                    None => None,
-                };
+                let threads = Threads::of(map).map(|_| table()).transpose()?;
                 Ok(Script { map: raw, storage: map.storage, has_key: map.key.is_some(), front, threads })
             })
             .collect::<Result<_, Error>>()?;
@@ -94,7 +91,7 @@ impl Maps {
             maps,
             stacks: None,
             notes: None,
-            losses: open("LOSSES")?.ok_or_else(|| Error::missing("LOSSES"))?,
+            losses: needed("LOSSES", "LOSSES")?,
             failures: open("FAILURES")?,
             generations: open(".data")?,
             generation: [0; MAX_MAPS],

@@ -2,11 +2,11 @@
 
 use super::Lowering;
 use crate::compile::ir::build::Variable;
-use crate::compile::ir::{BinaryOp, Block, CompareOp, Runtime, Value, Width};
+use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Runtime, Value, Width};
 use crate::plan::{Front, MapId};
 
 /// 2^64 by the golden ratio: the upper bits of its odd multiples' products with small numbers are far apart.
-const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(super) const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Lowering<'_> {
     /// Goes to `found`, with the address of the value in `value`, where the key that `key` points to has a slot or can have
@@ -68,12 +68,16 @@ impl Lowering<'_> {
         let half = self.b.binary_with(BinaryOp::And, generation, 1);
         let start = self.b.binary_with(BinaryOp::Shl, half, bits.into());
         let index = self.b.binary(BinaryOp::Or, index, start);
+        self.slot_at(map, index, elsewhere)
+    }
+
+    /// The address of a slot of the table before a map, by its number, which is in bounds; `elsewhere` is
+    /// there for the verifier, which wants to see the address tested.
+    pub(super) fn slot_at(&mut self, map: MapId, index: Value, elsewhere: Block) -> Value {
         let place = self.temporary(4);
         self.b.store(place.pointer, place.offset, Width::B4, index);
-        let table = self.b.front(map);
-        let at = self.address(place);
-        let slot = self.b.helper(crate::compile::ir::Helper::MapLookupElem, &[table, at]);
-        // The verifier wants to see it tested, though the index is in bounds.
+        let (table, at) = (self.b.front(map), self.address(place));
+        let slot = self.b.helper(Helper::MapLookupElem, &[table, at]);
         let there = self.b.new_block();
         self.b.branch_if(slot, there, elsewhere);
         self.b.fill(there);

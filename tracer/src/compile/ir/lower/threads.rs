@@ -4,13 +4,10 @@
 //! slot becomes another thread's is one atomic step, which succeeds only where the slot holds nothing and nobody else is
 //! taking it.
 
-use super::{Lowering, memory::Place};
-use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Runtime, Value, Width};
+use super::{Lowering, front::MULTIPLIER, memory::Place};
+use crate::compile::ir::{BinaryOp, Block, CompareOp, Runtime, Value, Width};
 use crate::compile::sema::typed::Expr;
 use crate::plan::{MapId, Threads};
-
-/// 2^64 by the golden ratio: neighbouring numbers are far apart in the upper bits of its products with them.
-const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The slot where the current thread's entry is, unless another has it.
 pub(super) struct ThreadSlot {
@@ -38,14 +35,7 @@ impl Lowering<'_> {
         self.b.fill(numbered);
         let product = self.b.binary_with(BinaryOp::Mul, tid, MULTIPLIER as i64);
         let index = self.b.binary_with(BinaryOp::Shr, product, (64 - Threads::SLOTS.trailing_zeros()).into());
-        let place = self.temporary(4);
-        self.b.store(place.pointer, place.offset, Width::B4, index);
-        let (table, at) = (self.b.front(map), self.address(place));
-        let slot = self.b.helper(Helper::MapLookupElem, &[table, at]);
-        // The verifier wants to see it tested, though the index is in bounds.
-        let there = self.b.new_block();
-        self.b.branch_if(slot, there, elsewhere);
-        self.b.fill(there);
+        let slot = self.slot_at(map, index, elsewhere);
         let word = self.b.load(slot, 0, Width::B8);
         let own = self.b.binary_with(BinaryOp::Shl, tid, Threads::SHIFT.into());
         ThreadSlot { slot, word, own }
