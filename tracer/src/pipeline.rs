@@ -145,7 +145,7 @@ fn called(attach: &Attach) -> Option<u32> {
 /// What a place of attachment asks for; nothing if it is user space that runs the program.
 fn kind(attach: &Attach) -> Option<Kind> {
     Some(match attach {
-        Attach::Begin | Attach::End | Attach::Interval { .. } => return None,
+        Attach::Begin | Attach::End | Attach::Interval { .. } | Attach::Signal => return None,
         Attach::RawTracepoint { .. } => Kind::Tracepoint,
         Attach::Tracepoint { .. } => Kind::Record,
         Attach::Uprobe { .. } => Kind::Uprobe,

@@ -69,6 +69,8 @@ pub enum Attach {
         /// The period in ns.
         period: u64,
     },
+    /// Run by user space whenever it is sent SIGUSR1.
+    Signal,
     /// A raw tracepoint.
     RawTracepoint {
         /// Its name, without a category: `sys_enter`.
@@ -106,6 +108,13 @@ pub enum Attach {
         /// The functions, each once.
         sites: Vec<FentrySite>,
     },
+}
+
+impl Attach {
+    /// Whether it is user space that runs the program, and nothing in the kernel.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::Begin | Self::End | Self::Interval { .. } | Self::Signal)
+    }
 }
 
 /// What is counted, and how often a program runs for it.

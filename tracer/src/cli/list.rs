@@ -100,6 +100,7 @@ pub fn lines(wanted: Wanted<'_>, types: Option<&Btf>, formats: &[Format]) -> Str
     }
     add("profile", &mut clocks("profile"));
     add("rawtracepoint", &mut raw_tracepoints(types).into_iter());
+    add("self", &mut ["self:signal:SIGUSR1"].into_iter().map(|name| Probe::bare(name.to_owned())));
     add("software", &mut counters("software", &SOFTWARE).into_iter());
     add("tracepoint", &mut tracepoints(types, formats).into_iter());
     text

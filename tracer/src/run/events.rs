@@ -1,4 +1,4 @@
-//! What ends a session from outside: signals, the command's or the traced process's end, an output that nobody reads.
+//! What comes to a session from outside: signals, the command's or the traced process's end, an output that nobody reads.
 
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
@@ -13,10 +13,19 @@ use super::command::Command;
 use super::session::{Options, Reason};
 use super::sys;
 
-/// What ends a session from outside.
+/// What has come.
+pub(super) enum Happens {
+    /// The session is to end.
+    End(Reason),
+    /// The signal that scripts may use (`self:signal:SIGUSR1`).
+    OwnSignal,
+}
+
+/// What comes to a session from outside.
 pub(super) struct Events {
     interrupt: Signal,
     terminate: Signal,
+    own: Signal,
     child: Signal,
     /// Where our output goes, if that can be watched: a pipe or a terminal.
     output: Option<AsyncFd<OwnedFd>>,
@@ -25,7 +34,7 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// From here on a signal ends the session, and not the process.
+    /// From here on a signal ends the session, and not the process; SIGUSR1 ends neither, as in bpftrace.
     pub(super) fn new(options: &Options) -> Result<Self, Error> {
         let signal = |kind| signal(kind).map_err(Error::io("cannot handle signals"));
         let output = match &options.output {
@@ -35,6 +44,7 @@ impl Events {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            own: signal(SignalKind::user_defined1())?,
             child: signal(SignalKind::child())?,
             // A regular file cannot be watched, and is never closed by its reader.
             output: output.and_then(|output| sys::watch(output, Interest::ERROR).ok()),
@@ -43,17 +53,20 @@ impl Events {
     }
 
     /// Returns when the first of them happens, and says which.
-    pub(super) async fn next(&mut self, command: Option<&Command>) -> Result<Reason, Error> {
-        let Self { interrupt, terminate, child, output, process } = self;
+    pub(super) async fn next(&mut self, command: Option<&Command>) -> Result<Happens, Error> {
+        let Self { interrupt, terminate, own, child, output, process } = self;
         loop {
             tokio::select! {
-                _ = interrupt.recv() => return Ok(Reason::Signal(libc::SIGINT)),
-                _ = terminate.recv() => return Ok(Reason::Signal(libc::SIGTERM)),
-                () = becomes(output.as_ref(), Interest::ERROR) => return Ok(Reason::OutputClosed),
-                () = becomes(process.as_ref(), Interest::READABLE) => return Ok(Reason::ProcessEnded),
+                biased;
+                // First: whoever sends it and ends, like a command, has sent it before.
+                _ = own.recv() => return Ok(Happens::OwnSignal),
+                _ = interrupt.recv() => return Ok(Happens::End(Reason::Signal(libc::SIGINT))),
+                _ = terminate.recv() => return Ok(Happens::End(Reason::Signal(libc::SIGTERM))),
+                () = becomes(output.as_ref(), Interest::ERROR) => return Ok(Happens::End(Reason::OutputClosed)),
+                () = becomes(process.as_ref(), Interest::READABLE) => return Ok(Happens::End(Reason::ProcessEnded)),
                 _ = child.recv() => {
                     if let Some(status) = command.map(Command::try_wait).transpose()?.flatten() {
-                        return Ok(Reason::CommandEnded(status));
+                        return Ok(Happens::End(Reason::CommandEnded(status)));
                     }
                 }
             }

@@ -73,7 +73,10 @@ pub fn load(object: &[u8], plan: &Plan) -> Result<Loaded, Error> {
                 let program: &mut PerfEvent = program(&mut ebpf, symbol)?;
                 program.load().map_err(|error| rejected(symbol, error))?;
             }
-            (Attach::Begin | Attach::End | Attach::Interval { .. } | Attach::RawTracepoint { .. }, _) => {
+            (
+                Attach::Begin | Attach::End | Attach::Interval { .. } | Attach::Signal | Attach::RawTracepoint { .. },
+                _,
+            ) => {
                 load_program(&mut ebpf, symbol)?;
             }
         }

@@ -18,7 +18,7 @@ use super::attach::sample;
 use super::attach::uprobe::{self, Places};
 use super::attach::{fentry, kprobe, tracepoint};
 use super::command::Command;
-use super::events::Events;
+use super::events::{Events, Happens};
 use super::load::{Loaded, raw_tracepoint};
 use super::log::Log;
 use super::maps::Maps;
@@ -251,7 +251,8 @@ impl<'a, S: Sink> Session<'a, S> {
         duration: Option<Duration>,
         mut timers: Timers<'a>,
     ) -> Result<Reason, S::Error> {
-        if self.links.is_empty() && !timers.run_programs() && command.is_none() {
+        let waits = timers.run_programs() || self.plan.programs.iter().any(|program| program.attach == Attach::Signal);
+        if self.links.is_empty() && !waits && command.is_none() {
             return Ok(Reason::Complete);
         }
         let end = duration.map(|duration| Instant::now() + duration);
@@ -261,7 +262,10 @@ impl<'a, S: Sink> Session<'a, S> {
             let due = timers.next().filter(|&next| end.is_none_or(|end| next <= end));
             let event = tokio::select! {
                 biased;
-                reason = events.next(command) => return Ok(reason?),
+                happens = events.next(command) => match happens? {
+                    Happens::End(reason) => return Ok(reason),
+                    Happens::OwnSignal => Event::OwnSignal,
+                },
                 () = sleep_until(due) => Event::Timer,
                 () = sleep_until(end) => return Ok(Reason::Duration),
                 guard = ready(self.log.as_ref()) => {
@@ -279,6 +283,10 @@ impl<'a, S: Sink> Session<'a, S> {
             };
             let flow = match event {
                 Event::Records => self.take_records(RECORDS_AT_ONCE)?,
+                Event::OwnSignal => {
+                    self.run_programs(|attach| *attach == Attach::Signal)?;
+                    Flow::Continue
+                }
                 Event::Timer => {
                     let mut flow = Flow::Continue;
                     for due in timers.due() {
@@ -309,8 +317,7 @@ impl<'a, S: Sink> Session<'a, S> {
     fn attach(&mut self, places: &Places) -> Result<(), Error> {
         let plan = self.plan;
         for program in &plan.programs {
-            let is_attached = !matches!(program.attach, Attach::Begin | Attach::End | Attach::Interval { .. });
-            if is_attached && self.links.is_empty() {
+            if !program.attach.is_ours() && self.links.is_empty() {
                 self.maps.attached().map_err(Error::io("cannot make a map of maps"))?;
             }
             let link = self.attach_program(program, places)?;
@@ -327,7 +334,7 @@ impl<'a, S: Sink> Session<'a, S> {
                 let probe = probes.first().map_or("", |probe| &self.plan.probes[probe.0 as usize]);
                 Some(Link::Sample(sample::attach(&mut self.ebpf, symbol, probe, *event, self.process)?))
             }
-            Attach::Begin | Attach::End | Attach::Interval { .. } => None,
+            Attach::Begin | Attach::End | Attach::Interval { .. } | Attach::Signal => None,
             Attach::RawTracepoint { event } => {
                 let program = raw_tracepoint(&mut self.ebpf, symbol)?;
                 let link = program.attach(event).and_then(|link| program.take_link(link));
@@ -443,6 +450,7 @@ impl<'a, S: Sink> Session<'a, S> {
 /// What the event loop wakes up for.
 enum Event {
     Timer,
+    OwnSignal,
     Stacks,
     Diagnostics,
     Records,

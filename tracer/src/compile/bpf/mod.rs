@@ -171,7 +171,7 @@ fn generate_code(function: &ir::Function, library: &Library, callbacks: &[u32]) 
 fn section_type(attach: &Attach) -> &'static str {
     match attach {
         // User space runs them through BPF_PROG_TEST_RUN, which raw tracepoint programs allow.
-        Attach::Begin | Attach::End | Attach::Interval { .. } => "raw_tp",
+        Attach::Begin | Attach::End | Attach::Interval { .. } | Attach::Signal => "raw_tp",
         Attach::RawTracepoint { .. } => "raw_tp",
         Attach::Tracepoint { .. } => "tracepoint",
         Attach::Sample(_) => "perf_event",

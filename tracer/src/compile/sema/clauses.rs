@@ -12,7 +12,7 @@ use super::config::{Missing, Settings};
 use super::events::{self, Field};
 use super::probes::{self, Event, Site};
 use super::typed::Selector;
-use super::{tracepoints, usdt};
+use super::{developer, tracepoints, usdt};
 use crate::compile::diagnostics::{Diagnostic, Severity};
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
@@ -62,6 +62,10 @@ pub fn instances<'a>(
     for probe in &script.probes {
         let mut sites: Vec<Site> = Vec::new();
         for spec in &probe.specs {
+            if let Some(left_out) = developer::left_out(spec) {
+                diagnostics.push(left_out);
+                continue;
+            }
             match probes::expand(spec, target) {
                 Ok(expanded) => {
                     sites.extend(expanded);

@@ -41,6 +41,7 @@ pub fn fields(event: Event) -> Vec<(String, Field)> {
         Event::Begin
         | Event::End
         | Event::Interval(_)
+        | Event::Signal
         | Event::Uprobe { .. }
         | Event::Usdt { .. }
         | Event::RawTracepoint { .. }

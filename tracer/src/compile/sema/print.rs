@@ -107,6 +107,7 @@ impl Printer<'_> {
             Attach::Begin => "begin".into(),
             Attach::End => "end".into(),
             Attach::Interval { period } => format!("every {period} ns"),
+            Attach::Signal => "on SIGUSR1".into(),
             Attach::RawTracepoint { event } => format!("raw tracepoint {event}"),
             Attach::Tracepoint { event, .. } => format!("tracepoint {event}, with its record"),
             Attach::Uprobe { file, exit, sites } => {

@@ -3,7 +3,7 @@
 use super::kprobes;
 use super::policy::ProbeKind;
 use super::syscalls::Syscall;
-use super::{proposing, samples, tracepoints, uprobes, usdt, watchpoints};
+use super::{proposing, samples, signals, tracepoints, uprobes, usdt, watchpoints};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
@@ -32,6 +32,8 @@ pub enum Event {
     End,
     /// Every so many nanoseconds.
     Interval(u64),
+    /// ctrace is sent SIGUSR1.
+    Signal,
     /// Every system call.
     AnySyscall {
         /// When it returns.
@@ -106,7 +108,7 @@ pub enum Event {
 impl Event {
     /// Whether it happens in a task that the scope may or may not cover.
     pub fn has_subject(self) -> bool {
-        !matches!(self, Event::Begin | Event::End | Event::Interval(_))
+        !matches!(self, Event::Begin | Event::End | Event::Interval(_) | Event::Signal)
     }
 
     /// Whether it is something that a thread does, one after the other: no such event comes while another's program runs.
@@ -130,7 +132,7 @@ impl Event {
     /// The row of the policy that it falls under.
     pub fn kind(self) -> ProbeKind {
         match self {
-            Event::Begin | Event::End | Event::Interval(_) => ProbeKind::Timer,
+            Event::Begin | Event::End | Event::Interval(_) | Event::Signal => ProbeKind::Timer,
             Event::AnySyscall { .. } | Event::Syscall { .. } => ProbeKind::Syscall,
             Event::RawTracepoint { .. } | Event::Tracepoint { .. } | Event::Record { .. } => ProbeKind::KernelEvent,
             Event::Uprobe { .. } | Event::Usdt { .. } => ProbeKind::UserFunction,
@@ -148,13 +150,14 @@ pub fn looks_for_a_place(spec: &ast::ProbeSpec) -> bool {
 }
 
 /// Probe kinds of bpftrace's language that are refused so far, with their aliases.
-const NOT_YET: [&str; 5] = ["bench", "iter", "it", "self", "test"];
+const NOT_YET: [&str; 2] = ["iter", "it"];
 
 /// Probe kinds that work, for proposals.
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 17] = [
     "begin",
     "end",
     "interval",
+    "self",
     "tracepoint",
     "rawtracepoint",
     "uprobe",
@@ -190,8 +193,10 @@ pub fn expand(spec: &ast::ProbeSpec, target: &Target) -> Result<Vec<Site>, Diagn
         kind if usdt::is_kind(kind) => usdt::expand(spec, target),
         "profile" | "p" => samples::profile(spec, rest).map(|site| vec![site]),
         "software" | "s" => samples::software(spec, rest).map(|site| vec![site]),
-        "watchpoint" | "w" | "asyncwatchpoint" | "aw" => watchpoints::expand(spec, rest, target).map(|site| vec![site]),
+        "watchpoint" | "w" => watchpoints::expand(spec, rest, target).map(|site| vec![site]),
         "hardware" | "h" => samples::hardware(spec, rest).map(|site| vec![site]),
+        "self" => signals::expand(spec, rest).map(|site| vec![site]),
+        "asyncwatchpoint" | "aw" => Err(watchpoints::no_async(kind)),
         other if let Some(kind) = kprobes::kind(other) => kprobes::expand(spec, kind, target),
         other if NOT_YET.contains(&other) => {
             Err(Diagnostic::error(kind.span, format!("probes of kind `{other}` are not supported yet"))
@@ -336,7 +341,6 @@ mod tests {
             "there is no tracepoint `syscalls:sys_enter_stat`; the kernel calls it `sys_enter_newstat`"
         );
         assert_eq!(refusal("tracepoint:syscalls:sys_enter_zz*"), "no tracepoint matches `syscalls:sys_enter_zz*`");
-        assert_eq!(refusal("bench:walk").split(';').next().unwrap(), "probes of kind `bench` are not supported yet");
         assert_eq!(refusal("intervall:s:1"), "there is no probe kind `intervall`; did you mean `interval`?");
         assert_eq!(refusal("interval:s:0"), "the shortest interval is 1 us");
         assert_eq!(refusal("interval:s:x"), "`x` is not the length of an interval");

@@ -129,6 +129,7 @@ fn attach(event: Event, instance: &Instance<'_>, target: &Target) -> Attach {
         Event::Begin => Attach::Begin,
         Event::End => Attach::End,
         Event::Interval(period) => Attach::Interval { period },
+        Event::Signal => Attach::Signal,
         Event::AnySyscall { exit, .. } | Event::Syscall { exit, .. } => {
             Attach::RawTracepoint { event: if exit { "sys_exit" } else { "sys_enter" }.into() }
         }
@@ -190,7 +191,7 @@ fn file_name(file: usize, target: &Target) -> String {
 
 fn context(event: Event) -> Context {
     match event {
-        Event::Begin | Event::End | Event::Interval(_) => Context::None,
+        Event::Begin | Event::End | Event::Interval(_) | Event::Signal => Context::None,
         Event::AnySyscall { exit: false, .. } | Event::Syscall { exit: false, .. } => Context::SysEnter,
         Event::AnySyscall { exit: true, .. } | Event::Syscall { exit: true, .. } => Context::SysExit,
         Event::RawTracepoint { .. } | Event::Tracepoint { .. } => Context::Words,
@@ -207,6 +208,7 @@ fn symbol(attach: &Attach, index: usize) -> String {
         Attach::Begin => "begin".into(),
         Attach::End => "end".into(),
         Attach::Interval { .. } => format!("interval_{index}"),
+        Attach::Signal => "signal".into(),
         Attach::RawTracepoint { event } => event.clone(),
         Attach::Tracepoint { .. } => format!("tracepoint_{index}"),
         Attach::Sample(_) => format!("sample_{index}"),

@@ -25,8 +25,8 @@ pub fn expand(spec: &ast::ProbeSpec, rest: &[ast::Name], target: &Target) -> Res
         let error = Diagnostic::error(place.span, format!("`{}` is not an address", place.text));
         return Err(match place.text.contains('+') {
             true => error.help(
-                "a place that an argument of a function points to cannot be watched: it would take stopping the process; \
-                 print the argument with a `uprobe`, and watch that address",
+                "what an argument of a function points to cannot be watched: bpftrace has left that form in 0.25, as it takes \
+                 stopping the process; print the argument with a `uprobe`, and watch that address",
             ),
             false => error.help(USAGE),
         });
@@ -67,6 +67,12 @@ pub fn expand(spec: &ast::ProbeSpec, rest: &[ast::Name], target: &Target) -> Res
     let event = SampleEvent::Breakpoint { address, length: bytes, access };
     let name = format!("watchpoint:{}:{}:{}", place.text, length.text, mode.text);
     Ok(Site { name, event: Event::Sample(Sample { event, every: Every::Count(1) }), span: spec.span })
+}
+
+/// Why there is no such kind any more.
+pub fn no_async(kind: &ast::Name) -> Diagnostic {
+    Diagnostic::error(kind.span, format!("there is no probe kind `{}`: bpftrace has had none since 0.25", kind.text))
+        .help("it watched what a function's argument points to; an address is watched with `watchpoint:0xADDRESS:LENGTH:MODE`")
 }
 
 #[cfg(test)]
