@@ -8,10 +8,11 @@ use std::path::PathBuf;
 
 use object::Endianness;
 use object::elf::FileHeader64;
+use object::read::ReadRef;
 use object::read::elf::{FileHeader, SectionHeader};
-use object::read::{ReadCache, ReadRef};
 use xz4rust::{XzDecoder, XzReader};
 
+use super::bytes::Bytes;
 use super::open::{self, Root};
 use super::{Binary, Function, symbols};
 
@@ -20,8 +21,8 @@ const MOST: usize = 64 << 20;
 
 /// Adds the functions that are named elsewhere.
 pub fn add_functions(binary: &mut Binary, file: &File, demangled: bool, root: &Root) {
-    let separate = separate(binary, demangled, root);
-    let embedded = embedded(&ReadCache::new(file)).and_then(|bytes| symbols::read_from(&*bytes, demangled).ok());
+    let separate = separate(&binary.build_id, root).and_then(|file| symbols::read(&file, demangled).ok());
+    let embedded = embedded(&Bytes::new(file)).and_then(|bytes| symbols::read_from(&*bytes, demangled).ok());
     for other in [separate, embedded].into_iter().flatten() {
         let new = other.functions.into_iter().filter(|function| binary.function(&function.name).is_none());
         let new: Vec<Function> = new.collect();
@@ -31,17 +32,17 @@ pub fn add_functions(binary: &mut Binary, file: &File, demangled: bool, root: &R
 }
 
 /// The file with debugging information of the same build, where packages put it.
-fn separate(binary: &Binary, demangled: bool, root: &Root) -> Option<Binary> {
-    let [first, rest @ ..] = &binary.build_id[..] else { return None };
+pub fn separate(build_id: &[u8], root: &Root) -> Option<File> {
+    let [first, rest @ ..] = build_id else { return None };
     let rest: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
     let path = PathBuf::from(format!("/usr/lib/debug/.build-id/{first:02x}/{rest}.debug"));
     // Most programs have none, and one that cannot be read tells as much.
-    let debug = open::open(&path, root).ok().and_then(|file| symbols::read(&file, demangled).ok())?;
-    (debug.build_id == binary.build_id).then_some(debug)
+    let file = open::open(&path, root).ok()?;
+    (super::build_id(&file).as_deref() == Some(build_id)).then_some(file)
 }
 
 /// The file inside of a file, if there is one that can be read.
-fn embedded<'d, R: ReadRef<'d>>(data: R) -> Option<Vec<u8>> {
+pub fn embedded<'d, R: ReadRef<'d>>(data: R) -> Option<Vec<u8>> {
     let header = FileHeader64::<Endianness>::parse(data).ok()?;
     let endian = header.endian().ok()?;
     let sections = header.sections(endian, data).ok()?;

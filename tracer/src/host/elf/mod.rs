@@ -5,8 +5,10 @@
 //! nothing but regular files and never leaves the root, and [`symbols`] trusts no number in them.
 
 mod boundaries;
+mod bytes;
 mod debug;
 mod library;
+mod naming;
 pub mod open;
 mod symbols;
 pub mod usdt;
@@ -15,8 +17,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
 
+use object::read::elf::FileHeader;
 use thiserror::Error;
 
+use bytes::Bytes;
+pub use naming::Naming;
 pub use open::Root;
 
 /// What a script wants to know of a file.
@@ -36,6 +41,8 @@ pub enum Wanted {
     Function(String),
     /// The probes that its authors have put there.
     Markers,
+    /// Where the symbol of this name is, be it of a function or of data.
+    Address(String),
 }
 
 /// The files that a script names, by the name that it gives them.
@@ -61,6 +68,17 @@ pub struct Binary {
     pub instructions: BTreeMap<String, BTreeSet<u64>>,
     /// The probes that its authors have put there, sorted by provider and name, if a script wants any.
     pub markers: Vec<usdt::Marker>,
+    /// Where the symbols are whose addresses a script wants; of those that are not in here the file has none.
+    pub addresses: BTreeMap<String, Address>,
+}
+
+/// Where a symbol is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Before the file is moved anywhere.
+    pub address: u64,
+    /// Bytes, 0 if the file does not say.
+    pub size: u64,
 }
 
 /// A part of a file that is loaded as code.
@@ -92,9 +110,7 @@ pub struct Function {
 impl Binary {
     /// Where an address lies in the file, if it is code.
     pub fn offset(&self, address: u64) -> Option<u64> {
-        let inside =
-            |segment: &&Segment| address.checked_sub(segment.address).is_some_and(|distance| distance < segment.size);
-        self.code.iter().find(inside).map(|segment| segment.offset + (address - segment.address))
+        code_offset(&self.code, address)
     }
 
     /// The function of this name.
@@ -102,6 +118,13 @@ impl Binary {
         let at = self.functions.binary_search_by(|function| function.name.as_str().cmp(name)).ok()?;
         self.functions.get(at)
     }
+}
+
+/// Where an address lies in the file, if it is code.
+fn code_offset(code: &[Segment], address: u64) -> Option<u64> {
+    let inside =
+        |segment: &&Segment| address.checked_sub(segment.address).is_some_and(|distance| distance < segment.size);
+    code.iter().find(inside).map(|segment| segment.offset + (address - segment.address))
 }
 
 /// Why nothing is known of a file.
@@ -165,7 +188,7 @@ fn files_meant(Mention { path, wanted }: &Mention, root: &Root) -> Vec<String> {
 
 /// What tells the build of a file from all others, if it says so.
 pub fn build_id(file: &File) -> Option<Vec<u8>> {
-    symbols::read(file, false).ok().map(|binary| binary.build_id).filter(|id| !id.is_empty())
+    symbols::build_id_of(file).ok().filter(|id| !id.is_empty())
 }
 
 fn look_at(name: &str, wanted: &[&Wanted], root: &Root) -> Result<(Binary, File), Error> {
@@ -175,7 +198,14 @@ fn look_at(name: &str, wanted: &[&Wanted], root: &Root) -> Result<(Binary, File)
         .iter()
         .filter_map(|wanted| match wanted {
             Wanted::Function(function) => Some(function.as_str()),
-            Wanted::Markers => None,
+            Wanted::Markers | Wanted::Address(_) => None,
+        })
+        .collect();
+    let addresses: BTreeSet<&str> = wanted
+        .iter()
+        .filter_map(|wanted| match wanted {
+            Wanted::Address(name) => Some(name.as_str()),
+            Wanted::Markers | Wanted::Function(_) => None,
         })
         .collect();
     let mut binary = Binary::default();
@@ -186,6 +216,9 @@ fn look_at(name: &str, wanted: &[&Wanted], root: &Root) -> Result<(Binary, File)
     if wanted.contains(&&Wanted::Markers) {
         binary.markers = usdt::read(&file).map_err(wrong)?;
     }
+    if !addresses.is_empty() {
+        binary.addresses = addresses_of(&file, &addresses, root).map_err(wrong)?;
+    }
     for function in functions.iter().filter_map(|function| function.split_once('+')).map(|(function, _)| function) {
         let Some(known) = binary.function(function) else { continue };
         let Some(offset) = binary.offset(known.address) else { continue };
@@ -194,6 +227,36 @@ fn look_at(name: &str, wanted: &[&Wanted], root: &Root) -> Result<(Binary, File)
     }
     binary.path = path;
     Ok((binary, file))
+}
+
+/// The addresses of symbols, also of those that were put elsewhere when the file was stripped.
+fn addresses_of(file: &File, wanted: &BTreeSet<&str>, root: &Root) -> Result<BTreeMap<String, Address>, String> {
+    let data = Bytes::new(file);
+    let (header, endian) = symbols::header(&data)?;
+    let sections = header.sections(endian, &data).map_err(symbols::malformed)?;
+    let mut found = symbols::addresses(&sections, endian, &data, wanted)?;
+    if found.len() == wanted.len() {
+        return Ok(found);
+    }
+    let build_id = symbols::build_id(&sections, endian, &data)?;
+    let Some(other) = debug::separate(&build_id, root) else { return Ok(found) };
+    let data = Bytes::new(&other);
+    let (header, endian) = symbols::header(&data)?;
+    let sections = header.sections(endian, &data).map_err(symbols::malformed)?;
+    for (name, address) in symbols::addresses(&sections, endian, &data, wanted)? {
+        found.entry(name).or_insert(address);
+    }
+    Ok(found)
+}
+
+/// The file with debugging information of the same build, if there is one in that file system.
+pub fn separate(file: &File, root: &Root) -> Option<File> {
+    debug::separate(&build_id(file)?, root)
+}
+
+/// The name that a C++ or Rust symbol stands for.
+pub fn demangle(name: &str) -> Option<String> {
+    symbols::demangle(name)
 }
 
 /// Whether any name can only be one that has been demangled, or may be one: demangling takes its time.

@@ -92,3 +92,29 @@ fn elf_with_functions() -> Vec<u8> {
     object.append_section_data(note, b"\x04\0\0\0\x02\0\0\0\x03\0\0\0GNU\0\xab\xcd\0\0", 4);
     object.write().expect("a small file")
 }
+
+#[test]
+fn a_file_that_is_cut_off_while_its_symbols_are_read_has_fewer_and_no_more() {
+    let path = std::env::temp_dir().join(format!("ctrace-cut-{}", std::process::id()));
+    let whole = std::fs::read("/proc/self/exe").expect("this program");
+    std::fs::write(&path, &whole).expect("a copy of our own");
+    let file = File::open(&path).expect("it is there");
+    std::fs::remove_file(&path).expect("it was ours");
+    let writer = File::options().write(true).open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)));
+    let writer = writer.expect("it can be written to");
+    let main = |naming: &Naming, address| naming.function(address).map(|(name, _)| name.to_owned());
+    let address = symbols::read(&file, false).expect("a program").function("main").expect("a symbol").address;
+    assert_eq!(main(&Naming::read(&file, None), address).as_deref(), Some("main"));
+    // Someone cuts it off, again and again, at places that grow smaller.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for part in (1..64).rev() {
+                writer.set_len(whole.len() as u64 * part / 64).expect("it is ours");
+            }
+        });
+        for _ in 0..2 {
+            let _ = (Naming::read(&file, None), usdt::read(&file), symbols::read(&file, true));
+        }
+    });
+    assert_eq!(main(&Naming::read(&file, None), address), None, "its symbols are gone");
+}

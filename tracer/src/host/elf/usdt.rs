@@ -7,18 +7,17 @@
 
 mod operand;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 
-use object::elf::{self, FileHeader64};
-use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
-use object::read::{ReadCache, ReadRef};
-use object::{Endianness, StringTable};
+use object::elf;
+use object::read::ReadRef;
+use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 
+use super::bytes::Bytes;
+use super::symbols::{self, malformed};
 use crate::pattern::matches;
 use operand::Parsed;
-
-type Header = FileHeader64<Endianness>;
 
 /// The owner and the type of the notes.
 const OWNER: &[u8] = b"stapsdt";
@@ -26,6 +25,9 @@ const KIND: u32 = 3;
 
 /// Most arguments of a probe: `arg0` to `arg11` are what the macros of `<sys/sdt.h>` can make.
 const MOST_ARGUMENTS: usize = 12;
+
+/// Most notes of a file: a thousand times what a database has.
+const MOST_NOTES: usize = 1 << 17;
 
 /// A place where a program offers to be probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +80,7 @@ pub enum Operand {
 
 /// The markers of a file, by provider and name. The error is what is wrong with the file.
 pub fn read(file: &File) -> Result<Vec<Marker>, String> {
-    read_from(&ReadCache::new(file))
+    read_from(&Bytes::new(file))
 }
 
 /// Whether a script's path means any number of files.
@@ -103,9 +105,7 @@ struct Note<'d> {
 
 /// The same from anything that can be read.
 pub fn read_from<'d, R: ReadRef<'d>>(data: R) -> Result<Vec<Marker>, String> {
-    let malformed = |error: object::read::Error| error.to_string();
-    let header = Header::parse(data).map_err(|_| "it is not a 64-bit ELF file".to_owned())?;
-    let endian = header.endian().map_err(malformed)?;
+    let (header, endian) = symbols::header(data)?;
     let sections = header.sections(endian, data).map_err(malformed)?;
     let (mut notes, mut base) = (Vec::new(), None);
     for section in sections.iter() {
@@ -115,6 +115,9 @@ pub fn read_from<'d, R: ReadRef<'d>>(data: R) -> Result<Vec<Marker>, String> {
                 let Some(mut found) = section.notes(endian, data).map_err(malformed)? else { continue };
                 while let Some(note) = found.next().map_err(malformed)? {
                     if note.name() == OWNER && note.n_type(endian) == KIND {
+                        if notes.len() == MOST_NOTES {
+                            return Err(format!("it has more than {MOST_NOTES} places of probes"));
+                        }
                         notes.push(parse(note.desc()).ok_or("a note of its probes is cut off or is not text")?);
                     }
                 }
@@ -128,10 +131,10 @@ pub fn read_from<'d, R: ReadRef<'d>>(data: R) -> Result<Vec<Marker>, String> {
         .map(|note| operand::split(note.arguments).take(MOST_ARGUMENTS).map(operand::parse).collect())
         .collect();
     let wanted: BTreeSet<&str> = parsed.iter().flatten().flatten().filter_map(|parsed| parsed.symbol).collect();
-    let symbols = symbols(&sections, endian, data, &wanted)?;
+    let symbols = symbols::addresses(&sections, endian, data, &wanted)?;
 
     // A file offset for an address: of code for the probe, of data for its semaphore.
-    let segments = header.program_headers(endian, data).map_err(malformed)?;
+    let segments = symbols::segments(header, endian, data)?;
     let in_file = |address: u64, code: bool| {
         let mut loaded = segments.iter().filter(|segment| {
             let is_code = segment.p_flags(endian) & elf::PF_X != 0;
@@ -154,7 +157,7 @@ pub fn read_from<'d, R: ReadRef<'d>>(data: R) -> Result<Vec<Marker>, String> {
                 Some(at.ok_or_else(|| wrong("a semaphore outside of the file's data"))?)
             }
         };
-        let place_of = |symbol: &str| symbols.get(symbol).map(|address| address.wrapping_sub(place) as i64);
+        let place_of = |symbol: &str| symbols.get(symbol).map(|symbol| symbol.address.wrapping_sub(place) as i64);
         Ok(Marker {
             provider: note.provider.to_owned(),
             name: note.name.to_owned(),
@@ -187,31 +190,6 @@ fn parse(note: &[u8]) -> Option<Note<'_>> {
         name: text().filter(|text| !text.is_empty())?,
         arguments: text()?,
     })
-}
-
-/// The addresses of symbols of any kind.
-fn symbols<'d, R: ReadRef<'d>>(
-    sections: &SectionTable<'d, Header, R>,
-    endian: Endianness,
-    data: R,
-    wanted: &BTreeSet<&str>,
-) -> Result<BTreeMap<String, u64>, String> {
-    let malformed = |error: object::read::Error| error.to_string();
-    let mut found = BTreeMap::new();
-    let tables = sections.iter().filter(|section| matches!(section.sh_type(endian), elf::SHT_SYMTAB | elf::SHT_DYNSYM));
-    for section in tables.filter(|_| !wanted.is_empty()) {
-        let symbols = section.data_as_array::<elf::Sym64<Endianness>, _>(endian, data).map_err(malformed)?;
-        let names = sections.section(section.link(endian)).map_err(malformed)?;
-        let names = names.data(endian, data).map_err(malformed)?;
-        let names = StringTable::new(names, 0, names.len() as u64);
-        for symbol in symbols.iter().filter(|symbol| symbol.st_shndx(endian) != elf::SHN_UNDEF) {
-            let name = symbol.name(endian, names).ok().and_then(|name| str::from_utf8(name).ok());
-            if let Some(name) = name.filter(|name| wanted.contains(name)) {
-                found.entry(name.to_owned()).or_insert_with(|| symbol.st_value(endian));
-            }
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -1,41 +1,35 @@
 //! The files that processes have mapped: open from when they are first seen, so that they can be read when the process,
 //! its file system or the file's name is gone.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-
-use blazesym::symbolize::source::{Elf, Source};
-use blazesym::symbolize::{Input, Symbolized, Symbolizer};
 
 use super::Symbol;
 use super::maps::{DELETED, Mapping};
 use crate::host::elf::open::{self, Root};
+use crate::host::elf::{self, Naming};
 
 /// Most files that are held open.
 const MOST_OPEN: usize = 512;
 
 /// The files, by what mappings say of them.
+#[derive(Debug, Default)]
 pub struct Files {
-    known: HashMap<(String, u64), Option<File>>,
-    symbolizer: Symbolizer,
+    known: HashMap<(String, u64), Option<Opened>>,
     symbols: HashMap<(String, u64, u64), Option<Symbol>>,
 }
 
-impl Default for Files {
-    fn default() -> Self {
-        // A file that is open does not change for us, and what is asked for is a name.
-        let symbolizer = Symbolizer::builder().enable_auto_reload(false).enable_code_info(false).build();
-        Self { known: HashMap::new(), symbolizer, symbols: HashMap::new() }
-    }
-}
-
-impl std::fmt::Debug for Files {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Files").field("known", &self.known).finish_non_exhaustive()
-    }
+/// A file, and what is known of it.
+#[derive(Debug)]
+struct Opened {
+    file: File,
+    /// The one with its debugging information.
+    separate: Option<File>,
+    /// The names in them, once one has been asked for.
+    naming: OnceCell<Naming>,
 }
 
 impl Files {
@@ -44,7 +38,11 @@ impl Files {
         if self.known.len() >= MOST_OPEN || self.known.contains_key(&mapping.file) {
             return;
         }
-        self.known.insert(mapping.file.clone(), find(pid, mapping));
+        let opened = find(pid, mapping).map(|file| {
+            let separate = elf::separate(&file, &Root::Process(pid));
+            Opened { file, separate, naming: OnceCell::new() }
+        });
+        self.known.insert(mapping.file.clone(), opened);
     }
 
     /// The function at a place in the file of a mapping.
@@ -60,31 +58,22 @@ impl Files {
     }
 
     fn look_up(&self, mapping: &Mapping, offset: u64) -> Option<Symbol> {
-        let path = own_path(self.known.get(&mapping.file)?.as_ref()?);
-        // The symbols of the file itself, then what was put elsewhere when it was stripped.
-        [false, true].into_iter().find_map(|debug| {
-            let mut elf = Elf::new(&path);
-            elf.debug_syms = debug;
-            match self.symbolizer.symbolize_single(&Source::Elf(elf), Input::FileOffset(offset)) {
-                Ok(Symbolized::Sym(symbol)) => {
-                    Some(Symbol { name: symbol.name.into_owned(), offset: symbol.offset as u64 })
-                }
-                // A file that cannot be read has no names in it.
-                Ok(Symbolized::Unknown(_)) | Err(_) => None,
-            }
-        })
+        let naming = self.known.get(&mapping.file)?.as_ref()?.naming();
+        let (name, offset) = naming.function(naming.address(offset)?)?;
+        Some(Symbol { name: elf::demangle(name).unwrap_or_else(|| name.to_owned()), offset })
     }
 
     /// What tells the build of a mapping's file from all others, in hexadecimal.
     pub fn build_id(&mut self, mapping: &Mapping) -> Option<String> {
-        let id = crate::host::elf::build_id(self.known.get(&mapping.file)?.as_ref()?)?;
+        let id = elf::build_id(&self.known.get(&mapping.file)?.as_ref()?.file)?;
         Some(id.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
-/// A path to a file that is open.
-fn own_path(file: &File) -> String {
-    format!("/proc/self/fd/{}", file.as_raw_fd())
+impl Opened {
+    fn naming(&self) -> &Naming {
+        self.naming.get_or_init(|| Naming::read(&self.file, self.separate.as_ref()))
+    }
 }
 
 /// The file of a mapping: the very same where the kernel lets us have it (CAP_CHECKPOINT_RESTORE), else the one that has its

@@ -3,6 +3,8 @@
 use object::write::{Object, StandardSection};
 use object::{Architecture, BinaryFormat, SectionKind};
 
+use object::Endianness;
+
 use super::*;
 
 fn argument(text: &str) -> Result<Argument, String> {
