@@ -147,6 +147,7 @@ fn kind(attach: &Attach) -> Option<Kind> {
     Some(match attach {
         Attach::Begin | Attach::End | Attach::Interval { .. } | Attach::Signal => return None,
         Attach::RawTracepoint { .. } => Kind::Tracepoint,
+        Attach::Iterator { .. } => Kind::Iterator,
         Attach::Tracepoint { .. } => Kind::Record,
         Attach::Uprobe { .. } => Kind::Uprobe,
         Attach::Kprobe { .. } => Kind::Kprobe,

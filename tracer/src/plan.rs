@@ -76,6 +76,13 @@ pub enum Attach {
         /// Its name, without a category: `sys_enter`.
         event: String,
     },
+    /// Run by the kernel for each of what it goes over, once, when user space reads on.
+    Iterator {
+        /// What that is: `task`, `task_file`, ….
+        over: String,
+        /// The number, among the kernel's types, of the function that stands for such programs.
+        ty: u32,
+    },
     /// A tracepoint, with the record of its event.
     Tracepoint {
         /// Its category and name: `kmem:rss_stat`.

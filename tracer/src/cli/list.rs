@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use crate::compile::sema::catalogue::{self, Member};
+use crate::compile::sema::iterators;
 use crate::compile::sema::samples::{Counter, HARDWARE, SOFTWARE};
 use crate::compile::sema::syscalls::{self, Syscall};
 use crate::compile::sema::words;
@@ -94,6 +95,7 @@ pub fn lines(wanted: Wanted<'_>, types: Option<&Btf>, formats: &[Format]) -> Str
     }
     add("hardware", &mut counters("hardware", &HARDWARE).into_iter());
     add("interval", &mut clocks("interval"));
+    add("iter", &mut iterators(types).into_iter());
     add("kprobe", &mut kernel_functions("kprobe", wanted, types).into_iter());
     if asked("kretprobe") {
         add("kretprobe", &mut kernel_functions("kretprobe", wanted, types).into_iter());
@@ -177,6 +179,17 @@ fn kernel_calls<'b>(kind: &str, wanted: Wanted<'_>, types: Option<&'b Btf>) -> V
         }))
     };
     described.into_iter().filter_map(probe).collect()
+}
+
+/// What the kernel can go over, with what programs are given.
+fn iterators(types: Option<&Btf>) -> Vec<Probe<'_>> {
+    let Some(types) = types else { return Vec::new() };
+    let probe = |(name, _)| {
+        let members = move || iterators::members(types, name).into_iter();
+        let declared = move || members().map(|(member, ty)| types.declaration(ty, member)).collect();
+        Probe::new(format!("iter:{name}"), declared)
+    };
+    iterators::all(types).into_iter().map(probe).collect()
 }
 
 /// All raw tracepoints that the kernel's types tell of.

@@ -42,8 +42,9 @@ pub fn load(object: &[u8], plan: &Plan) -> Result<Loaded, Error> {
     let has_kprobes = plan.programs.iter().any(|program| matches!(program.attach, Attach::Kprobe { .. }));
     let many_kprobes = has_kprobes && sys::kprobe::has_kprobe_multi();
     let has_calls = plan.programs.iter().any(|program| matches!(program.attach, Attach::Fentry { .. }));
-    let has_records = plan.programs.iter().any(|program| matches!(program.attach, Attach::Tracepoint { .. }));
-    let by_hand = match many_uprobes || has_kprobes || has_calls || has_records {
+    let has_others = (plan.programs.iter())
+        .any(|program| matches!(program.attach, Attach::Tracepoint { .. } | Attach::Iterator { .. }));
+    let by_hand = match many_uprobes || has_kprobes || has_calls || has_others {
         true => Some(Programs::new(object, &ebpf)?),
         false => None,
     };
@@ -62,7 +63,13 @@ pub fn load(object: &[u8], plan: &Plan) -> Result<Loaded, Error> {
             (Attach::Tracepoint { .. }, Some(programs)) => {
                 multi.insert(symbol.clone(), programs.load(symbol, sys::Kind::Tracepoint)?);
             }
-            (Attach::Kprobe { .. } | Attach::Fentry { .. } | Attach::Tracepoint { .. }, None) => {
+            (Attach::Iterator { ty, .. }, Some(programs)) => {
+                multi.insert(symbol.clone(), programs.load(symbol, sys::Kind::Iterator(*ty))?);
+            }
+            (
+                Attach::Kprobe { .. } | Attach::Fentry { .. } | Attach::Tracepoint { .. } | Attach::Iterator { .. },
+                None,
+            ) => {
                 unreachable!("the object was read for it")
             }
             (Attach::Uprobe { .. }, _) => {

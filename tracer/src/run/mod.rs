@@ -105,6 +105,14 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// What the kernel is to go over cannot be gone over.
+    #[error("cannot go over {over}: {error}")]
+    Iterate {
+        /// What.
+        over: String,
+        /// What the system call returned.
+        error: io::Error,
+    },
     /// A program that user space runs cannot be run.
     #[error("cannot run program {program}: {error}")]
     TestRun {

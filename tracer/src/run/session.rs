@@ -14,6 +14,7 @@ use tracer_common::failure::Failed;
 use tracer_common::loss::{LOSS_KINDS, Loss};
 
 use super::Error;
+use super::attach::iter::Iterators;
 use super::attach::sample;
 use super::attach::uprobe::{self, Places};
 use super::attach::{fentry, kprobe, tracepoint};
@@ -157,6 +158,7 @@ struct Session<'a, S> {
     many_kprobes: bool,
     calls: BTreeMap<String, Vec<Option<OwnedFd>>>,
     links: Vec<Link>,
+    iterators: Iterators,
     /// The process of `-p` or `-c`.
     process: Option<u32>,
     plan: &'a Plan,
@@ -169,8 +171,8 @@ impl<'a, S: Sink> Session<'a, S> {
         let records = Records::new(&mut ebpf)?;
         let log = Log::new(&mut ebpf)?;
         maps.listen(&mut ebpf)?;
-        let (links, process) = (Vec::new(), None);
-        Ok(Self { ebpf, maps, records, log, multi, many_kprobes, calls, links, process, plan, sink })
+        let (links, iterators, process) = (Vec::new(), Iterators::default(), None);
+        Ok(Self { ebpf, maps, records, log, multi, many_kprobes, calls, links, iterators, process, plan, sink })
     }
 
     async fn run(&mut self, options: Options) -> Result<Outcome, S::Error> {
@@ -199,6 +201,7 @@ impl<'a, S: Sink> Session<'a, S> {
             }
         };
         self.links.clear();
+        self.iterators = Iterators::default();
         let duration = start.elapsed();
         self.maps.detached().map_err(Error::io("cannot wait for the programs to end"))?;
 
@@ -252,7 +255,8 @@ impl<'a, S: Sink> Session<'a, S> {
         mut timers: Timers<'a>,
     ) -> Result<Reason, S::Error> {
         let waits = timers.run_programs() || self.plan.programs.iter().any(|program| program.attach == Attach::Signal);
-        if self.links.is_empty() && !waits && command.is_none() {
+        let is_complete = |session: &Self| session.links.is_empty() && session.iterators.is_done() && !waits;
+        if is_complete(self) && command.is_none() {
             return Ok(Reason::Complete);
         }
         let end = duration.map(|duration| Instant::now() + duration);
@@ -280,9 +284,18 @@ impl<'a, S: Sink> Session<'a, S> {
                     ready?;
                     Event::Records
                 }
+                // Whatever else comes is seen to between two steps.
+                () = tokio::task::yield_now(), if !self.iterators.is_done() => Event::Iterate,
             };
             let flow = match event {
                 Event::Records => self.take_records(RECORDS_AT_ONCE)?,
+                Event::Iterate => {
+                    self.iterators.advance()?;
+                    match self.take_records(usize::MAX)? {
+                        Flow::Continue if is_complete(self) && command.is_none() => Flow::End(Reason::Complete),
+                        flow => flow,
+                    }
+                }
                 Event::OwnSignal => {
                     self.run_programs(|attach| *attach == Attach::Signal)?;
                     Flow::Continue
@@ -356,6 +369,11 @@ impl<'a, S: Sink> Session<'a, S> {
                 }
                 None => uprobe::attach_perf(&mut self.ebpf, symbol, places, file, *exit, sites)?,
             })),
+            Attach::Iterator { over, .. } => {
+                let program = self.multi.get(symbol).ok_or_else(|| Error::missing(symbol))?;
+                self.iterators.add(program, over)?;
+                None
+            }
             Attach::Fentry { exit, sites } => {
                 let programs = self.calls.get(symbol).ok_or_else(|| Error::missing(symbol))?;
                 let (links, refused) = fentry::attach(programs, *exit, sites)?;
@@ -450,6 +468,7 @@ impl<'a, S: Sink> Session<'a, S> {
 /// What the event loop wakes up for.
 enum Event {
     Timer,
+    Iterate,
     OwnSignal,
     Stacks,
     Diagnostics,

@@ -17,6 +17,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 pub mod fentry;
+pub mod iter;
 pub mod kprobe;
 mod notes;
 pub mod perf;
@@ -157,6 +158,8 @@ pub enum Kind {
     Fentry(u32),
     /// Its returns.
     Fexit(u32),
+    /// What the function with this number stands for: each of the things that the kernel goes over.
+    Iterator(u32),
 }
 
 impl Kind {
@@ -167,6 +170,7 @@ impl Kind {
             Self::UprobeMulti => bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32,
             Self::Fentry(_) => bpf_attach_type::BPF_TRACE_FENTRY as u32,
             Self::Fexit(_) => bpf_attach_type::BPF_TRACE_FEXIT as u32,
+            Self::Iterator(_) => bpf_attach_type::BPF_TRACE_ITER as u32,
         }
     }
 
@@ -174,7 +178,7 @@ impl Kind {
         match self {
             Self::Tracepoint => bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT,
             Self::Kprobe | Self::KprobeMulti | Self::UprobeMulti => bpf_prog_type::BPF_PROG_TYPE_KPROBE,
-            Self::Fentry(_) | Self::Fexit(_) => bpf_prog_type::BPF_PROG_TYPE_TRACING,
+            Self::Fentry(_) | Self::Fexit(_) | Self::Iterator(_) => bpf_prog_type::BPF_PROG_TYPE_TRACING,
         }
     }
 
@@ -182,7 +186,7 @@ impl Kind {
     fn function(self) -> u32 {
         match self {
             Self::Tracepoint | Self::Kprobe | Self::KprobeMulti | Self::UprobeMulti => 0,
-            Self::Fentry(function) | Self::Fexit(function) => function,
+            Self::Fentry(function) | Self::Fexit(function) | Self::Iterator(function) => function,
         }
     }
 }

@@ -173,6 +173,8 @@ fn section_type(attach: &Attach) -> &'static str {
         // User space runs them through BPF_PROG_TEST_RUN, which raw tracepoint programs allow.
         Attach::Begin | Attach::End | Attach::Interval { .. } | Attach::Signal => "raw_tp",
         Attach::RawTracepoint { .. } => "raw_tp",
+        // The loader is told the kind when it loads the program: aya reads the section and leaves it to us.
+        Attach::Iterator { .. } => "fentry",
         Attach::Tracepoint { .. } => "tracepoint",
         Attach::Sample(_) => "perf_event",
         Attach::Uprobe { exit: false, .. } => "uprobe",

@@ -366,6 +366,7 @@ pub enum Helper {
     SendSignalThread = 117,
     Jiffies64 = 118,
     KtimeGetBootNs = 125,
+    SeqWrite = 127,
     RingbufOutput = 130,
     RingbufReserve = 131,
     RingbufSubmit = 132,
@@ -587,6 +588,7 @@ impl Helper {
             | Self::RingbufQuery
             | Self::TaskStorageDelete => 2,
             Self::DPath
+            | Self::SeqWrite
             | Self::RingbufReserve
             | Self::ProbeReadUser
             | Self::ProbeReadKernel

@@ -279,7 +279,7 @@ const INTERNAL: &[&str] = &[
 ];
 
 /// What bpftrace has besides, and this compiler does not yet.
-const NOT_YET: &[&str] = &["ctx", "uaddr"];
+const NOT_YET: &[&str] = &["uaddr"];
 
 /// The row of a word that is written without parentheses.
 pub fn word(name: &str) -> Option<&'static Row> {

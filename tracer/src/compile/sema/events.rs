@@ -42,6 +42,7 @@ pub fn fields(event: Event) -> Vec<(String, Field)> {
         | Event::End
         | Event::Interval(_)
         | Event::Signal
+        | Event::Iterator { .. }
         | Event::Uprobe { .. }
         | Event::Usdt { .. }
         | Event::RawTracepoint { .. }

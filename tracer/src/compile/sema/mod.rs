@@ -14,6 +14,7 @@ mod developer;
 mod events;
 mod format;
 pub mod functions;
+pub mod iterators;
 pub mod kprobes;
 pub mod policy;
 pub mod print;

@@ -108,6 +108,7 @@ impl Printer<'_> {
             Attach::End => "end".into(),
             Attach::Interval { period } => format!("every {period} ns"),
             Attach::Signal => "on SIGUSR1".into(),
+            Attach::Iterator { over, .. } => format!("over every {over}"),
             Attach::RawTracepoint { event } => format!("raw tracepoint {event}"),
             Attach::Tracepoint { event, .. } => format!("tracepoint {event}, with its record"),
             Attach::Uprobe { file, exit, sites } => {
@@ -140,6 +141,7 @@ impl Printer<'_> {
             | Context::SysExit
             | Context::Words
             | Context::TypedWords
+            | Context::Iterator { .. }
             | Context::Record
             | Context::Registers => "",
             Context::Sample => "",
@@ -289,6 +291,7 @@ impl Printer<'_> {
                 let question = match question {
                     Question::InScope => "in_scope",
                     Question::TaskId => "task_id",
+                    Question::ProcessId => "process_id",
                     Question::PidNumber => "pid_number",
                     Question::RequestLetters => "request_letters",
                 };

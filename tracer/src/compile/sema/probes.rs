@@ -3,7 +3,7 @@
 use super::kprobes;
 use super::policy::ProbeKind;
 use super::syscalls::Syscall;
-use super::{proposing, samples, signals, tracepoints, uprobes, usdt, watchpoints};
+use super::{iterators, proposing, samples, signals, tracepoints, uprobes, usdt, watchpoints};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
@@ -94,6 +94,11 @@ pub enum Event {
         /// It was named, and is not one of many that a wildcard stands for.
         exact: bool,
     },
+    /// The kernel has come to the next of what it goes over.
+    Iterator {
+        /// The function that stands for such programs in the kernel's types: see [`super::iterators`].
+        function: TypeId,
+    },
     /// The call of a function of the kernel, or its return, by a trampoline (fentry, fexit).
     KernelCall {
         /// Which of the target's functions.
@@ -122,6 +127,7 @@ impl Event {
             self,
             Event::KernelFunction { .. }
                 | Event::KernelCall { .. }
+                | Event::Iterator { .. }
                 | Event::RawTracepoint { .. }
                 | Event::Tracepoint { .. }
                 | Event::Record { .. }
@@ -134,7 +140,9 @@ impl Event {
         match self {
             Event::Begin | Event::End | Event::Interval(_) | Event::Signal => ProbeKind::Timer,
             Event::AnySyscall { .. } | Event::Syscall { .. } => ProbeKind::Syscall,
-            Event::RawTracepoint { .. } | Event::Tracepoint { .. } | Event::Record { .. } => ProbeKind::KernelEvent,
+            Event::RawTracepoint { .. } | Event::Tracepoint { .. } | Event::Record { .. } | Event::Iterator { .. } => {
+                ProbeKind::KernelEvent
+            }
             Event::Uprobe { .. } | Event::Usdt { .. } => ProbeKind::UserFunction,
             Event::Sample(_) => ProbeKind::Sample,
             Event::KernelFunction { .. } | Event::KernelCall { .. } => ProbeKind::KernelFunction,
@@ -149,14 +157,12 @@ pub fn looks_for_a_place(spec: &ast::ProbeSpec) -> bool {
     spec.fields.len() > 1 && (looks || usdt::is_kind(kind) || kprobes::kind(kind).is_some())
 }
 
-/// Probe kinds of bpftrace's language that are refused so far, with their aliases.
-const NOT_YET: [&str; 2] = ["iter", "it"];
-
 /// Probe kinds that work, for proposals.
-const KINDS: [&str; 17] = [
+const KINDS: [&str; 18] = [
     "begin",
     "end",
     "interval",
+    "iter",
     "self",
     "tracepoint",
     "rawtracepoint",
@@ -195,16 +201,13 @@ pub fn expand(spec: &ast::ProbeSpec, target: &Target) -> Result<Vec<Site>, Diagn
         "software" | "s" => samples::software(spec, rest).map(|site| vec![site]),
         "watchpoint" | "w" => watchpoints::expand(spec, rest, target).map(|site| vec![site]),
         "hardware" | "h" => samples::hardware(spec, rest).map(|site| vec![site]),
+        "iter" | "it" => iterators::expand(spec, rest, target).map(|site| vec![site]),
         "self" => signals::expand(spec, rest).map(|site| vec![site]),
         "asyncwatchpoint" | "aw" => Err(watchpoints::no_async(kind)),
         other if let Some(kind) = kprobes::kind(other) => kprobes::expand(spec, kind, target),
-        other if NOT_YET.contains(&other) => {
-            Err(Diagnostic::error(kind.span, format!("probes of kind `{other}` are not supported yet"))
-                .help(format!("supported are {}", KINDS.map(|kind| format!("`{kind}`")).join(", "))))
-        }
         other => {
             let error = Diagnostic::error(kind.span, format!("there is no probe kind `{other}`"));
-            let error = proposing(error, other, KINDS.into_iter().chain(NOT_YET).chain(["BEGIN", "END"]));
+            let error = proposing(error, other, KINDS.into_iter().chain(["BEGIN", "END"]));
             let supported = || format!("supported are {}", KINDS.map(|kind| format!("`{kind}`")).join(", "));
             Err(if error.help.is_empty() { error.help(supported()) } else { error })
         }

@@ -10,7 +10,7 @@ use super::check::CheckedClause;
 use super::clauses::Instance;
 use super::probes::Event;
 use super::typed::{Clause, Context, Program, Subject};
-use super::{catalogue, usdt, words};
+use super::{catalogue, iterators, usdt, words};
 use crate::compile::target::Target;
 use crate::host::elf::usdt::Marker;
 use crate::host::functions::Function;
@@ -36,16 +36,22 @@ pub fn assemble(
         let attach = attach(event, instance, target);
         let shared = !matches!(
             attach,
-            Attach::Interval { .. } | Attach::Uprobe { .. } | Attach::Kprobe { .. } | Attach::Fentry { .. }
+            Attach::Interval { .. }
+                | Attach::Iterator { .. }
+                | Attach::Uprobe { .. }
+                | Attach::Kprobe { .. }
+                | Attach::Fentry { .. }
         );
         let known = planned.iter().position(|program| shared && program.attach == attach);
         let at = known.unwrap_or_else(|| {
             planned.push(plan::Program { symbol: symbol(&attach, planned.len()), attach, probes: Vec::new() });
             programs.push(Program {
-                context: context(event),
+                context: context(event, target),
                 subject: subject(event, target),
-                preemptible: matches!(event, Event::Uprobe { .. } | Event::Usdt { .. } | Event::KernelCall { .. })
-                    || mixed && event.has_subject(),
+                preemptible: matches!(
+                    event,
+                    Event::Uprobe { .. } | Event::Usdt { .. } | Event::KernelCall { .. } | Event::Iterator { .. }
+                ) || mixed && event.has_subject(),
                 clauses: Vec::new(),
             });
             planned.len() - 1
@@ -88,6 +94,10 @@ pub fn assemble(
 fn subject(event: Event, target: &Target) -> Subject {
     let function = match event {
         Event::RawTracepoint { function } | Event::Tracepoint { function, .. } => function,
+        Event::Iterator { function } => {
+            let task = target.types.as_deref().and_then(|types| iterators::task_word(types, function));
+            return task.map_or(Subject::Anybody, Subject::Task);
+        }
         event if event.has_subject() => return Subject::Current,
         _ => return Subject::Anybody,
     };
@@ -130,6 +140,11 @@ fn attach(event: Event, instance: &Instance<'_>, target: &Target) -> Attach {
         Event::End => Attach::End,
         Event::Interval(period) => Attach::Interval { period },
         Event::Signal => Attach::Signal,
+        Event::Iterator { function } => {
+            let types = target.types.as_deref().expect("analysis has taken it from there");
+            let over = iterators::name(types, function).expect("analysis has found it by its name");
+            Attach::Iterator { over: over.into(), ty: function.0 }
+        }
         Event::AnySyscall { exit, .. } | Event::Syscall { exit, .. } => {
             Attach::RawTracepoint { event: if exit { "sys_exit" } else { "sys_enter" }.into() }
         }
@@ -189,13 +204,17 @@ fn file_name(file: usize, target: &Target) -> String {
     target.binaries.keys().nth(file).expect("analysis has taken it from there").clone()
 }
 
-fn context(event: Event) -> Context {
+fn context(event: Event, target: &Target) -> Context {
     match event {
         Event::Begin | Event::End | Event::Interval(_) | Event::Signal => Context::None,
         Event::AnySyscall { exit: false, .. } | Event::Syscall { exit: false, .. } => Context::SysEnter,
         Event::AnySyscall { exit: true, .. } | Event::Syscall { exit: true, .. } => Context::SysExit,
         Event::RawTracepoint { .. } | Event::Tracepoint { .. } => Context::Words,
         Event::KernelCall { .. } => Context::TypedWords,
+        Event::Iterator { .. } => {
+            let output = target.types.as_deref().and_then(iterators::output_offset);
+            Context::Iterator { output: output.expect("every kernel with iterators has it") }
+        }
         Event::Uprobe { .. } | Event::Usdt { .. } | Event::KernelFunction { .. } => Context::Registers,
         Event::Sample(_) => Context::Sample,
         Event::Record { .. } => Context::Record,
@@ -209,6 +228,7 @@ fn symbol(attach: &Attach, index: usize) -> String {
         Attach::End => "end".into(),
         Attach::Interval { .. } => format!("interval_{index}"),
         Attach::Signal => "signal".into(),
+        Attach::Iterator { .. } => format!("iter_{index}"),
         Attach::RawTracepoint { event } => event.clone(),
         Attach::Tracepoint { .. } => format!("tracepoint_{index}"),
         Attach::Sample(_) => format!("sample_{index}"),

@@ -72,6 +72,12 @@ pub enum Context {
     /// The same at calls and returns of functions of the kernel, with the result behind them at returns. To the verifier
     /// some of the words are typed pointers.
     TypedWords,
+    /// `struct bpf_iter__NAME`: words, some of them typed pointers. The first is a `struct bpf_iter_meta *`, the second what the
+    /// kernel has come to, or 0 when there is no more.
+    Iterator {
+        /// Where the former has the file to write to, whose reader is told that way how far it is.
+        output: u32,
+    },
     /// `struct pt_regs`, the registers of the process where it was stopped.
     Registers,
     /// `struct bpf_perf_event_data`, which begins with the registers of whatever was interrupted.
@@ -385,7 +391,7 @@ pub enum ExprKind {
     SyscallArgument(u8),
     /// Word `n` of a context that begins with words ([`Context::Words`], `SysEnter`, `SysExit`).
     ContextWord(u8),
-    /// Where the record of [`Context::Record`] lies.
+    /// Where the record of [`Context::Record`] lies, or the words of [`Context::Iterator`].
     ContextAddress,
     /// The stack here, of the process or of the kernel: a `Shape::Stack`.
     Stack {
@@ -499,6 +505,8 @@ pub enum Question {
     InScope,
     /// A task's number in the scope's pid namespace, `u32`; 0 if it has none there.
     TaskId,
+    /// The number of a task's process there, likewise.
+    ProcessId,
     /// The number of a `struct pid` in that namespace, `u32`.
     PidNumber,
     /// What the flags of a block request mean, in letters, the first in the lowest byte, `u64`.

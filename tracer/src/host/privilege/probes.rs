@@ -21,13 +21,16 @@ pub enum Kind {
     Fentry,
     /// Perf events: `profile`, `software`, `hardware`.
     Sample,
+    /// What the kernel goes over: tasks, their files, their mappings.
+    Iterator,
     /// Tracepoints whose fields only tracefs knows.
     Record,
 }
 
 impl Kind {
     /// All that a container may ask for, in the order in which `doctor` shows them.
-    pub const ALL: [Self; 5] = [Self::Tracepoint, Self::Uprobe, Self::Kprobe, Self::Fentry, Self::Sample];
+    pub const ALL: [Self; 6] =
+        [Self::Tracepoint, Self::Uprobe, Self::Kprobe, Self::Fentry, Self::Sample, Self::Iterator];
 
     /// As scripts name them.
     pub fn name(self) -> &'static str {
@@ -37,6 +40,7 @@ impl Kind {
             Self::Kprobe => "kprobe, kretprobe",
             Self::Fentry => "fentry, fexit",
             Self::Sample => "profile, software, hardware",
+            Self::Iterator => "iter",
             Self::Record => "tracepoint, as tracefs describes it",
         }
     }
@@ -61,7 +65,7 @@ fn check_of(kind: Kind, facts: &Facts) -> Check {
     let name = kind.name();
     let trial = facts.trial.probes.unwrap_or_default();
     match kind {
-        Kind::Tracepoint => Check::ok(name, "can be attached"),
+        Kind::Tracepoint | Kind::Iterator => Check::ok(name, "can be attached"),
         Kind::Uprobe if trial.many_uprobes => Check::ok(name, "can be attached"),
         Kind::Uprobe | Kind::Sample | Kind::Record => by_perf(name, trial.perf, facts),
         Kind::Kprobe if !facts.kernel.kprobes => {

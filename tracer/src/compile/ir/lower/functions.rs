@@ -133,7 +133,14 @@ impl Lowering<'_> {
         match &address.kind {
             ExprKind::ContextWord(word) => {
                 let context = self.b.context();
-                self.b.load(context, 8 * i32::from(*word), Width::B8)
+                let address = self.b.load(context, 8 * i32::from(*word), Width::B8);
+                if let typed::Context::Iterator { .. } = self.program.context {
+                    // Where there is something to go over it is not 0, which the verifier does not know.
+                    let there = self.b.new_block();
+                    self.b.branch_if(address, there, self.end);
+                    self.b.fill(there);
+                }
+                address
             }
             ExprKind::Convert(inner) => self.typed_address(inner),
             ExprKind::Binary(typed::BinaryOp::Add, base, offset) => {

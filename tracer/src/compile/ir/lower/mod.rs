@@ -87,6 +87,7 @@ fn function(
         | typed::Context::SysExit
         | typed::Context::Words
         | typed::Context::TypedWords
+        | typed::Context::Iterator { .. }
         | typed::Context::Registers
         | typed::Context::Record
         | typed::Context::Sample => None,

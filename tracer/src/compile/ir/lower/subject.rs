@@ -2,12 +2,22 @@
 
 use super::Lowering;
 use super::facts::Fact;
-use crate::compile::ir::{BinaryOp, Runtime, Value, Width};
+use crate::compile::ir::{BinaryOp, Helper, Runtime, Value, Width};
 use crate::compile::sema::typed::{Context, Expr, ExprKind, Question, Subject};
 
 impl Lowering<'_> {
     /// Ends the program for events of others.
     pub(super) fn scope_check(&mut self) {
+        if let Context::Iterator { .. } = self.program.context {
+            self.only_if_there_is_one();
+        }
+        self.only_if_in_scope();
+        if let Context::Iterator { output } = self.program.context {
+            self.tell_the_reader(output);
+        }
+    }
+
+    fn only_if_in_scope(&mut self) {
         if self.target.sees_everybody() {
             return;
         }
@@ -45,16 +55,45 @@ impl Lowering<'_> {
                 }
             }
         };
+        self.go_on_if(in_scope);
+    }
+
+    /// Ends the program where a value is zero.
+    fn go_on_if(&mut self, value: Value) {
         let (inside, outside) = (self.b.new_block(), self.b.new_block());
-        self.b.branch_if(in_scope, inside, outside);
+        self.b.branch_if(value, inside, outside);
         self.b.fill(outside);
         self.b.ret();
         self.b.fill(inside);
     }
 
+    /// Ends an iterator's program where there is no more to go over: the kernel calls it then, too, as in bpftrace without
+    /// effect.
+    fn only_if_there_is_one(&mut self) {
+        let one = self.context_word(1);
+        self.release_temporaries(0);
+        self.go_on_if(one);
+    }
+
+    /// Writes a byte to whoever reads an iterator: the kernel goes on until it has as many as are asked for, so that
+    /// the reader can take records out of the ring meanwhile.
+    fn tell_the_reader(&mut self, output: u32) {
+        let context = self.b.context();
+        let meta = self.b.load(context, 0, Width::B8);
+        let file = self.b.load(meta, output as i32, Width::B8);
+        let byte = self.temporary(1);
+        let (nothing, size) = (self.b.constant(0), self.b.constant(1));
+        self.b.store(byte.pointer, byte.offset, Width::B1, nothing);
+        let pointer = self.address(byte);
+        self.b.helper(Helper::SeqWrite, &[file, pointer, size]);
+        self.release_temporaries(0);
+    }
+
     /// To the clause's end where the current task is none of the scope's.
     pub(super) fn only_if_current_is_in_scope(&mut self) {
-        if self.target.sees_everybody() || matches!(self.program.subject, Subject::Anybody | Subject::Current) {
+        // In an iterator's program the current task is ctrace, as in those of begin and end.
+        let ours = matches!(self.program.context, Context::Iterator { .. });
+        if ours || self.target.sees_everybody() || matches!(self.program.subject, Subject::Anybody | Subject::Current) {
             return;
         }
         let inside = self.b.new_block();
@@ -69,7 +108,7 @@ impl Lowering<'_> {
         let offset = 8 * i16::from(n);
         // Loaded, a word may be a typed pointer, with which the verifier lets hardly anything be done. Copied, all are
         // numbers.
-        if self.program.context == Context::TypedWords {
+        if matches!(self.program.context, Context::TypedWords | Context::Iterator { .. }) {
             let address = self.b.binary_with(BinaryOp::Add, context, offset.into());
             return self.read_number(address, false, Width::B8);
         }
@@ -82,13 +121,17 @@ impl Lowering<'_> {
             (Question::InScope, _) if self.target.sees_everybody() => return self.b.constant(1),
             (Question::InScope, ExprKind::ContextWord(word)) => return self.word_in_scope(*word),
             (Question::InScope, _) => Runtime::InScopeOf,
-            (Question::TaskId, _) => Runtime::TaskIds,
+            (Question::TaskId | Question::ProcessId, _) => Runtime::TaskIds,
             (Question::PidNumber, _) => Runtime::PidNumber,
             (Question::RequestLetters, _) => Runtime::RequestLetters,
         };
         let argument = self.value(of);
         let answer = self.b.runtime(function, &[argument]);
-        if question == Question::TaskId { self.b.extend(answer, Width::B4, false) } else { answer }
+        match question {
+            Question::TaskId => self.b.extend(answer, Width::B4, false),
+            Question::ProcessId => self.b.binary_with(BinaryOp::Shr, answer, 32),
+            Question::InScope | Question::PidNumber | Question::RequestLetters => answer,
+        }
     }
 
     fn current_in_scope(&mut self) -> Value {

@@ -19,6 +19,9 @@ impl Checker<'_> {
     /// `base.name`, `base->name`.
     pub(super) fn field(&mut self, base: &ast::Expr, name: &ast::Name, span: Span) -> Operand {
         let base = self.expr(base);
+        if let Some(given) = self.given_to_iterator(&base, name, span) {
+            return given;
+        }
         self.field_of(base, name, span)
     }
 

@@ -120,6 +120,9 @@ impl Checker<'_> {
         if name == "args" {
             return Operand::new(Ty::Args, ExprKind::Int(0), span);
         }
+        if name == "ctx" {
+            return self.context(span);
+        }
         if let Some(index) = numbered("arg", name) {
             return self.numbered_argument(name, index, span);
         }

@@ -14,6 +14,7 @@ mod expr;
 mod fields;
 mod formats;
 pub(super) mod functions;
+mod iterators;
 mod loops;
 mod maps;
 pub(super) mod naming;

@@ -4,6 +4,7 @@ use super::calls::Argument;
 use super::operand::convert;
 use super::{Checker, Operand};
 use crate::compile::diagnostics::Diagnostic;
+use crate::compile::sema::probes::Event;
 use crate::compile::sema::proposing;
 use crate::compile::sema::typed::ExprKind;
 use crate::compile::sema::types::Ty;
@@ -31,6 +32,9 @@ pub fn kstack(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Spa
 
 fn stack(checker: &mut Checker<'_>, user: bool, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
     let name = if user { "ustack" } else { "kstack" };
+    if let Event::Iterator { .. } = checker.event() {
+        return checker.refuse(span, format!("`{name}` would be the stack of ctrace here, which goes over the others"));
+    }
     let mut style = if checker.settings.stack_style == FrameStyle::Build && !user {
         FrameStyle::Named
     } else {

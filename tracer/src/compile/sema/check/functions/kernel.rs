@@ -86,13 +86,16 @@ const WITH_PATHS: [&str; 9] = [
 
 /// `path(p)`, `path(p, size)`: the name of a file, from the root of the process on.
 pub fn path(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
-    let name = match checker.event() {
-        Event::KernelCall { function, .. } => Some(checker.target.kernel_functions[function].name.clone()),
-        _ => None,
+    let allowed = match checker.event() {
+        Event::KernelCall { function, .. } => {
+            WITH_PATHS.contains(&checker.target.kernel_functions[function].name.as_str())
+        }
+        Event::Iterator { .. } => true,
+        _ => false,
     };
-    if name.is_none_or(|name| !WITH_PATHS.contains(&name.as_str())) {
+    if !allowed {
         let error = Diagnostic::error(span, "the kernel does not let a program name files here");
-        let error = error.label(format!("it does in `fentry` and `fexit` of {}", WITH_PATHS.join(", ")));
+        let error = error.label(format!("it does in `iter`, and in `fentry` and `fexit` of {}", WITH_PATHS.join(", ")));
         return checker
             .refuse_with(error.help("at a system call, `str(args.filename)` is the name that the program gives"));
     }
