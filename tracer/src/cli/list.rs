@@ -184,11 +184,7 @@ fn kernel_calls<'b>(kind: &str, wanted: Wanted<'_>, types: Option<&'b Btf>) -> V
 /// What the kernel can go over, with what programs are given.
 fn iterators(types: Option<&Btf>) -> Vec<Probe<'_>> {
     let Some(types) = types else { return Vec::new() };
-    let probe = |(name, _)| {
-        let members = move || iterators::members(types, name).into_iter();
-        let declared = move || members().map(|(member, ty)| types.declaration(ty, member)).collect();
-        Probe::new(format!("iter:{name}"), declared)
-    };
+    let probe = |(name, function)| Probe::new(format!("iter:{name}"), move || parameters(types, function, 0));
     iterators::all(types).into_iter().map(probe).collect()
 }
 

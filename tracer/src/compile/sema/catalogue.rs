@@ -73,9 +73,9 @@ pub fn row(index: usize) -> &'static Row {
     &TABLE[index]
 }
 
-/// Whose the event of a raw tracepoint is; the current task's, if the catalogue does not know it.
-pub fn subject(raw_tracepoint: &str) -> Subject {
-    TABLE.iter().find(|row| row.name == raw_tracepoint).map_or(Subject::Current, |row| row.subject)
+/// Whose the event of a raw tracepoint is, if the catalogue knows it.
+pub fn subject(raw_tracepoint: &str) -> Option<Subject> {
+    TABLE.iter().find(|row| row.name == raw_tracepoint).map(|row| row.subject)
 }
 
 impl Row {
@@ -178,7 +178,7 @@ mod tests {
         });
         assert_eq!(wakeups[0], (Subject::Task("p"), vec!["args.p.comm"]));
         assert_eq!(wakeups[0], wakeups[1]);
-        assert_eq!(subject("softirq_entry"), Subject::Nobody);
-        assert_eq!(subject("anything"), Subject::Current);
+        assert_eq!(subject("softirq_entry"), Some(Subject::Nobody));
+        assert_eq!(subject("anything"), None);
     }
 }

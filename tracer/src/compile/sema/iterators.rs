@@ -6,11 +6,11 @@
 //! current one, which is ctrace itself. What belongs to no task can be gone over where the scope is the machine.
 
 use super::probes::{Event, Site};
-use super::proposing;
+use super::{proposing, words};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::syntax::ast;
 use crate::compile::target::Target;
-use crate::host::btf::{Btf, TypeId};
+use crate::host::btf::{Btf, Type, TypeId};
 
 /// Before the name: the structure that programs are given.
 const CONTEXT: &str = "bpf_iter__";
@@ -60,56 +60,41 @@ pub fn expand(spec: &ast::ProbeSpec, rest: &[ast::Name], target: &Target) -> Res
 /// What this kernel can go over, with the functions that stand for the programs, in order of names.
 pub fn all(types: &Btf) -> Vec<(&str, TypeId)> {
     let named = types.functions().filter_map(|(name, id)| Some((name.strip_prefix(FUNCTION)?, id)));
-    let mut all: Vec<_> = named.filter(|(name, _)| context_of(types, name).is_some()).collect();
+    let mut all: Vec<_> = named.filter(|&(name, id)| stands_for_programs(types, name, id)).collect();
     all.sort_unstable();
     all
 }
 
 /// The function that stands for the programs of what is called so.
 fn function(types: &Btf, name: &str) -> Option<TypeId> {
-    context_of(types, name)?;
-    types.function(&format!("{FUNCTION}{name}")).ok()
+    let function = types.function(&format!("{FUNCTION}{name}")).ok()?;
+    stands_for_programs(types, name, function).then_some(function)
+}
+
+/// Functions that do something else are called alike. They have other parameters, or give something else than a number.
+fn stands_for_programs(types: &Btf, name: &str, function: TypeId) -> bool {
+    let gives_number =
+        || words::result_type(types, function).is_some_and(|result| matches!(types.ty(result), Ok(Type::Int { .. })));
+    !OF_SOMETHING.contains(&name) && words::names(types, function, 0).first() == Some(&"meta") && gives_number()
 }
 
 /// The name of what a function stands for.
 pub fn name(types: &Btf, function: TypeId) -> Option<&str> {
     match types.ty(function) {
-        Ok(crate::host::btf::Type::Function { name, .. }) => name.strip_prefix(FUNCTION),
+        Ok(Type::Function { name, .. }) => name.strip_prefix(FUNCTION),
         _ => None,
     }
 }
 
-/// The structure that a program is given, by the name of what it goes over.
-fn context_of(types: &Btf, name: &str) -> Option<TypeId> {
-    if OF_SOMETHING.contains(&name) {
-        return None;
-    }
-    types.composite(&format!("{CONTEXT}{name}")).ok()
-}
-
-/// The name of the structure that a program is given.
+/// The structure that a program is given: the function's parameters, a word each.
 pub fn context(types: &Btf, function: TypeId) -> Option<String> {
     Some(format!("struct {CONTEXT}{}", name(types, function)?))
 }
 
 /// The word of the context that is the task, if what is gone over belongs to one.
 pub fn task_word(types: &Btf, function: TypeId) -> Option<u8> {
-    let context = context_of(types, name(types, function)?)?;
-    let field = types.field(context, "task").ok()?;
-    u8::try_from(field.offset() / 8).ok()
-}
-
-/// The members of the context with their types, as `-lv` shows them.
-pub fn members<'b>(types: &'b Btf, name: &str) -> Vec<(&'b str, TypeId)> {
-    let Some(context) = context_of(types, name) else { return Vec::new() };
-    // Pointers stand in unions, which make them 8 bytes long wherever they are read.
-    let named = |member: crate::host::btf::Named<'b>| match member.name {
-        "" => types
-            .members(types.resolve(member.ty).unwrap_or(member.ty))
-            .find_map(|(inner, _)| (!inner.name.is_empty()).then_some((inner.name, inner.ty))),
-        name => Some((name, member.ty)),
-    };
-    types.members(context).filter_map(|(member, _)| named(member)).collect()
+    let words = words::names(types, function, 0);
+    words.iter().position(|name| *name == "task").map(|word| word as u8)
 }
 
 /// Where `struct bpf_iter_meta` has the file that what programs write goes to.

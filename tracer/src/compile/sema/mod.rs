@@ -24,6 +24,7 @@ mod registers;
 pub mod samples;
 mod signals;
 mod storage;
+mod subjects;
 pub mod syscalls;
 pub mod tracepoints;
 pub mod typed;

@@ -10,7 +10,7 @@ use super::check::CheckedClause;
 use super::clauses::Instance;
 use super::probes::Event;
 use super::typed::{Clause, Context, Program, Subject};
-use super::{catalogue, iterators, usdt, words};
+use super::{iterators, subjects, usdt, words};
 use crate::compile::target::Target;
 use crate::host::elf::usdt::Marker;
 use crate::host::functions::Function;
@@ -89,40 +89,21 @@ pub fn assemble(
     (programs, planned)
 }
 
-/// Whose an event is. Where the catalogue names an argument that this kernel's raw tracepoint does not have, the current
-/// task's.
+/// Whose an event is.
 fn subject(event: Event, target: &Target) -> Subject {
-    let function = match event {
-        Event::RawTracepoint { function } | Event::Tracepoint { function, .. } => function,
+    match event {
+        Event::RawTracepoint { function } | Event::Tracepoint { function, .. } => {
+            subjects::of(function, target).expect("analysis has refused the others")
+        }
         Event::Iterator { function } => {
             let task = target.types.as_deref().and_then(|types| iterators::task_word(types, function));
-            return task.map_or(Subject::Anybody, Subject::Task);
+            task.map_or(Subject::Anybody, Subject::Task)
         }
-        event if event.has_subject() => return Subject::Current,
-        _ => return Subject::Anybody,
-    };
-    let types = target.types.as_deref().expect("analysis has taken it from there");
-    let word = |argument| words::word(types, function, argument);
-    let request = |argument: &str, word, or_current| {
-        let bio = types.composite("request").and_then(|request| types.field(request, "bio"));
-        match (argument, bio) {
-            ("bio", _) => Subject::Request { word, bio: None, or_current },
-            (_, Ok(field)) => Subject::Request { word, bio: Some(field.offset()), or_current },
-            (_, Err(_)) => Subject::Current,
-        }
-    };
-    let name = words::raw_tracepoint_name(types, function).expect("analysis has found it by its name");
-    let subject = match catalogue::subject(name) {
-        catalogue::Subject::Current => None,
-        catalogue::Subject::Nobody => Some(Subject::Anybody),
-        catalogue::Subject::Task(argument) => word(argument).map(Subject::Task),
-        catalogue::Subject::Either(argument) => word(argument).map(Subject::Either),
-        catalogue::Subject::Socket(argument) => word(argument).map(Subject::Socket),
-        catalogue::Subject::Packet(argument) => word(argument).map(Subject::Packet),
-        catalogue::Subject::Request(argument) => word(argument).map(|word| request(argument, word, true)),
-        catalogue::Subject::Done(argument) => word(argument).map(|word| request(argument, word, false)),
-    };
-    subject.unwrap_or(Subject::Current)
+        // Analysis lets them through only where the scope is the machine.
+        Event::Record { .. } => Subject::Anybody,
+        event if event.has_subject() => Subject::Current,
+        _ => Subject::Anybody,
+    }
 }
 
 fn attach(event: Event, instance: &Instance<'_>, target: &Target) -> Attach {

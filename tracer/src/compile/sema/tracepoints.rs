@@ -2,11 +2,11 @@
 //!
 //! Those of system calls come from a table of their own, and become one program with a switch on the call's number. Those
 //! of the catalogue are raw tracepoints below: what their fields are is the catalogue's to say. What tracefs knows besides
-//! is attached to by its records; as nobody has said whose such an event is, only where the scope is the machine.
+//! is attached to by its records. Which of them a part of the machine may ask for, [`subjects`] says.
 
 use super::catalogue::{self, Row};
 use super::probes::{Event, Site, matches};
-use super::{proposing, syscalls, words};
+use super::{proposing, subjects, syscalls, words};
 use crate::compile::diagnostics::{Diagnostic, Severity};
 use crate::compile::syntax::ast;
 use crate::compile::target::Target;
@@ -36,14 +36,13 @@ pub fn expand_raw(spec: &ast::ProbeSpec, rest: &[ast::Name], target: &Target) ->
     };
     if event.text.contains('*') {
         let known = words::raw_tracepoints(btf).into_iter();
-        let named = known.filter(|(name, _)| {
-            matches(&event.text, name) && !["sys_enter", "sys_exit"].contains(name) && !is_nobodys(name, target)
-        });
+        let named = known.filter(|(name, _)| matches(&event.text, name) && !["sys_enter", "sys_exit"].contains(name));
+        let named = named.filter(|(_, function)| subjects::of(*function, target).is_ok());
         sites.extend(named.map(|(name, function)| site(name, Event::RawTracepoint { function })));
     } else if sites.is_empty() {
         let function = words::raw_tracepoint(btf, &event.text);
-        if function.is_some() && is_nobodys(&event.text, target) {
-            return Err(nobodys(event, &format!("rawtracepoint:{}", event.text)));
+        if let Some(Err(why)) = function.map(|function| subjects::of(function, target)) {
+            return Err(unattributed(event, &format!("rawtracepoint:{}", event.text), why));
         }
         sites.extend(function.map(|function| site(&event.text, Event::RawTracepoint { function })));
     }
@@ -105,12 +104,11 @@ pub fn expand(spec: &ast::ProbeSpec, rest: &[ast::Name], target: &Target) -> Res
             .help("this kernel does not show its types (BTF); without them there are `syscalls` and `raw_syscalls`"));
         };
         let Some(function) = words::raw_tracepoint(types, row.name) else { continue };
-        if is_nobodys(row.name, target) {
+        match subjects::of(function, target) {
             // A wildcard means those that there are here.
-            if wildcard {
-                continue;
-            }
-            return Err(nobodys(event, &row.full_name()));
+            Err(_) if wildcard => continue,
+            Err(why) => return Err(unattributed(event, &row.full_name(), why)),
+            Ok(_) => {}
         }
         sites.push(Site {
             name: format!("tracepoint:{}", row.full_name()),
@@ -123,7 +121,7 @@ pub fn expand(spec: &ast::ProbeSpec, rest: &[ast::Name], target: &Target) -> Res
             if wildcard {
                 continue;
             }
-            return Err(unattributed(event, &format.full_name()));
+            return Err(unattributed(event, &format.full_name(), subjects::UNKNOWN));
         }
         sites.push(Site {
             name: format!("tracepoint:{}", format.full_name()),
@@ -181,15 +179,17 @@ pub fn left_out(spec: &ast::ProbeSpec, target: &Target) -> Option<Diagnostic> {
             let rows = catalogue::all().iter().filter(|row| {
                 matches(&category.text, row.category)
                     && matches(&event.text, row.name)
-                    && is_nobodys(row.name, target)
-                    && types.is_some_and(|types| words::raw_tracepoint(types, row.name).is_some())
+                    && types
+                        .and_then(|types| words::raw_tracepoint(types, row.name))
+                        .is_some_and(|function| subjects::of(function, target).is_err())
             });
             let described = described(category, event, target).map(|(_, format)| format.full_name());
             rows.map(Row::full_name).chain(described).collect()
         }
         ("rawtracepoint" | "rt", [event] | [_, event]) => words::raw_tracepoints(types?)
             .into_iter()
-            .filter(|(name, _)| matches(&event.text, name) && is_nobodys(name, target))
+            .filter(|(name, _)| matches(&event.text, name) && !["sys_enter", "sys_exit"].contains(name))
+            .filter(|(_, function)| subjects::of(*function, target).is_err())
             .map(|(name, _)| name.to_owned())
             .collect(),
         _ => return None,
@@ -207,20 +207,9 @@ fn all_left_out(spec: &ast::ProbeSpec, target: &Target) -> Option<Diagnostic> {
     left_out(spec, target).map(|left_out| Diagnostic { severity: Severity::Error, ..left_out })
 }
 
-fn unattributed(event: &ast::Name, name: &str) -> Diagnostic {
+fn unattributed(event: &ast::Name, name: &str, why: &str) -> Diagnostic {
     Diagnostic::error(event.span, format!("`{name}` cannot be traced for a part of the machine"))
-        .label("it is not known which task its events belong to")
-        .help("`--scope host` traces the machine")
-}
-
-/// Whether the events of a raw tracepoint are the machine's, and the scope is not.
-fn is_nobodys(name: &str, target: &Target) -> bool {
-    catalogue::subject(name) == catalogue::Subject::Nobody && !target.sees_everybody()
-}
-
-fn nobodys(event: &ast::Name, name: &str) -> Diagnostic {
-    Diagnostic::error(event.span, format!("`{name}` cannot be traced for a part of the machine"))
-        .label("it happens in interrupts or threads of the kernel, and belongs to no task")
+        .label(why)
         .help("`--scope host` traces the machine")
 }
 
@@ -229,7 +218,10 @@ fn no_tracepoint(category: &ast::Name, event: &ast::Name, target: &Target) -> Di
     if [category, event].iter().any(|name| name.text.contains('*')) {
         return Diagnostic::error(event.span, format!("no tracepoint matches `{}:{}`", category.text, event.text));
     }
-    if target.types.as_deref().is_some_and(|types| words::raw_tracepoint(types, &event.text).is_some()) {
+    if let Some(function) = target.types.as_deref().and_then(|types| words::raw_tracepoint(types, &event.text)) {
+        if let Err(why) = subjects::of(function, target) {
+            return unattributed(event, &format!("{}:{}", category.text, event.text), why);
+        }
         let error = Diagnostic::error(
             event.span,
             format!("nothing is known of the fields of the tracepoint `{}:{}`", category.text, event.text),
