@@ -43,6 +43,8 @@ pub struct Suites {
     peer: PathBuf,
     /// The script cases.
     pub cases: PathBuf,
+    /// The catalogue of events against tracefs.
+    pub catalogue: PathBuf,
     /// Scripts that are made up.
     pub generated: PathBuf,
     /// The cases, under bpftrace too.
@@ -59,7 +61,7 @@ impl Suites {
         let ctrace = if debug { dist::build_debug()? } else { dist::build()? };
         let mut build = dist::static_cargo("build", &dist::host_triple()?);
         build.args(["--package", "tests", "--bins"]);
-        for suite in ["cases", "generated", "compare", "published", "containers"] {
+        for suite in ["cases", "catalogue", "generated", "compare", "published", "containers"] {
             build.args(["--test", suite]);
         }
         build.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
@@ -73,6 +75,7 @@ impl Suites {
             ctrace,
             peer: program("peer")?,
             cases: program("cases")?,
+            catalogue: program("catalogue")?,
             generated: program("generated")?,
             compare: program("compare")?,
             published: program("published")?,
@@ -88,13 +91,14 @@ impl Suites {
         command
     }
 
-    /// The script cases, and scripts that are made up, in a virtual machine.
+    /// The script cases, the catalogue, and scripts that are made up, in a virtual machine.
     pub fn on_kernel(&self, series: Series, filter: &str, generation: &Generation, tally: &mut Tally) -> Result<()> {
         let entry = |from: &Path, to: &str| Entry { from: from.to_owned(), to: to.to_owned() };
         let entries = [
             entry(&self.ctrace, "/bin/ctrace"),
             entry(&self.peer, "/bin/peer"),
             entry(&self.cases, "/bin/suite"),
+            entry(&self.catalogue, "/bin/catalogue"),
             entry(&self.generated, "/bin/generated"),
             entry(&cases(), "/cases"),
         ];
@@ -103,7 +107,8 @@ impl Suites {
         let command = format!(
             "export CTRACE=/bin/ctrace PEER=/bin/peer CASES=/cases {scripts} {seed}\n\
              suite --color never {filter}; cases=$?\n\
-             generated --color never {filter} && exit $cases"
+             catalogue --color never {filter}; catalogue=$?\n\
+             generated --color never {filter} && test $catalogue = 0 && exit $cases"
         );
         let limit = MACHINE_LIMIT + SCRIPT_LIMIT * generation.scripts;
         let failed_before = tally.failed;

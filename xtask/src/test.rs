@@ -46,7 +46,7 @@ enum Kind {
     Lint,
     /// Tests of single stages
     Unit,
-    /// Script cases on this machine's kernel
+    /// Script cases on this machine's kernel, and the catalogue of events against its tracefs
     Cases,
     /// The scripts of bpftrace's packages, on this machine's kernel
     Published,
@@ -136,7 +136,8 @@ impl Kind {
             }
             Self::Cases => {
                 let suites = Suites::build(*debug)?;
-                harness("cases", suites.command(&suites.cases).arg(filter), tally)
+                harness("cases", suites.command(&suites.cases).arg(filter), tally)?;
+                harness("catalogue", suites.command(&suites.catalogue).arg(filter), tally)
             }
             Self::Published => {
                 let suites = Suites::build(*debug)?;

@@ -198,7 +198,7 @@ mod tests {
     use super::*;
     use crate::compile::sema::catalogue;
     use crate::compile::target::Target;
-    use crate::host::btf::{self, Btf};
+    use crate::host::btf::Btf;
 
     #[test]
     fn every_expression_of_the_catalogue_is_one() {
@@ -209,13 +209,9 @@ mod tests {
         }
     }
 
-    /// Set to a file with the types of another kernel to ask about that one.
-    const TYPES: &str = "CTRACE_TEST_BTF";
-
     #[test]
     fn the_fields_of_this_kernels_events_have_values() {
-        let path = std::env::var_os(TYPES).unwrap_or_else(|| btf::VMLINUX.into());
-        let types = Arc::new(Btf::read(path.as_ref()).unwrap());
+        let types = Arc::new(Btf::of_kernel().unwrap());
         let target = Target { types: Some(types.clone()), ..Target::default() };
         let mut wrong = Vec::new();
         let mut events = 0;

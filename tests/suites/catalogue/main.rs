@@ -1,0 +1,38 @@
+//! The catalogue of the kernel's events against what the running kernel itself says of them in tracefs: one test for the
+//! form of each event, and one for what is in it.
+//!
+//! - [`formats`]: each field of a record, by name, place, type, size and sign
+//! - [`gaps`]: what the catalogue leaves out on purpose, and why
+
+mod formats;
+mod gaps;
+
+use std::fs;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use tests::needs::Need;
+use tracer::host::btf::Btf;
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    match Need::Tracefs.unmet() {
+        Some(unmet) => {
+            let skipped = move || Ok(Completion::ignored_with(unmet));
+            trials.push(Trial::ignorable_test("catalogue", skipped));
+        }
+        None => {
+            let types = Arc::new(Btf::of_kernel().context("the kernel's types")?);
+            let known = fs::read_to_string("/sys/kernel/tracing/available_events")?;
+            trials.extend(formats::trials(&types, &known));
+        }
+    }
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+fn failed(error: &anyhow::Error) -> Failed {
+    format!("{error:#}").into()
+}
