@@ -14,6 +14,7 @@
 //! - [`docker`]: a daemon, images and containers, removed when their guards are
 //! - [`markers`]: probes (USDT) of the test program
 //! - [`programs`]: where ctrace and the test programs lie
+//! - [`tracing`]: the kernel's own recorder of events
 
 pub mod bpftrace;
 pub mod case;
@@ -28,3 +29,4 @@ pub mod privileges;
 pub mod process;
 pub mod programs;
 pub mod runner;
+pub mod tracing;
