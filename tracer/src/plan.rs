@@ -4,6 +4,7 @@
 //! written to files (`--emit`), so that what will enter the kernel can be reviewed without loading it.
 
 mod front;
+pub mod numbers;
 mod shape;
 mod threads;
 
@@ -673,4 +674,6 @@ pub enum Conversion {
     Hexadecimal,
     /// `%rh`: a buffer, all of it as `01 02`.
     Spaced,
+    /// `%gr`: how the kernel is asked for memory, as `GFP_KERNEL|__GFP_ZERO`.
+    AllocationFlags,
 }

@@ -15,7 +15,7 @@ pub(super) mod walk;
 
 use super::diagnostics::{Diagnostic, Severity};
 use super::source::Span;
-use super::syntax::ast::{Block, Expr, ExprKind, Function, Macro, MacroParameter, Name, Script, Stmt, StmtKind};
+use super::syntax::ast::{Block, Expr, ExprKind, Function, Macro, MacroParameter, Name, Probe, Script, Stmt, StmtKind};
 use bind::Binding;
 use walk::{Walk, walk_block, walk_expr, walk_stmt};
 
@@ -26,9 +26,18 @@ const MAX_NODES: usize = 1 << 18;
 /// later stage; what the parser lets pass is well below.
 const MAX_DEPTH: usize = 1024;
 
-/// Replaces all calls. With the tree comes what is wrong with them; calls that are wrong have become
-/// [`ExprKind::Error`]. A tree that is too large is only an error.
-pub fn expand(mut script: Script) -> Result<(Script, Vec<Diagnostic>), Vec<Diagnostic>> {
+/// A script without calls of its own macros and functions.
+pub struct Expanded {
+    /// The script; calls that are wrong have become [`ExprKind::Error`].
+    pub script: Script,
+    /// The functions that no probe calls, each as the action of a probe with the function's span, to be checked and no more.
+    pub uncalled: Vec<Probe>,
+    /// What is wrong with calls.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Replaces all calls. A tree that is too large is only an error.
+pub fn expand(mut script: Script) -> Result<Expanded, Vec<Diagnostic>> {
     let macros = std::mem::take(&mut script.macros);
     let functions = std::mem::take(&mut script.functions);
     let mut expander = Expander {
@@ -39,6 +48,7 @@ pub fn expand(mut script: Script) -> Result<(Script, Vec<Diagnostic>), Vec<Diagn
         nodes: 0,
         depth: 0,
         gave_up: false,
+        called: vec![false; functions.len()],
         diagnostics: repeated(&macros, &functions),
     };
     if !macros.is_empty() || !functions.is_empty() {
@@ -47,9 +57,10 @@ pub fn expand(mut script: Script) -> Result<(Script, Vec<Diagnostic>), Vec<Diagn
             expander.block(&mut probe.body);
         }
     }
+    let uncalled = expander.uncalled();
     let Expander { gave_up, diagnostics, .. } = expander;
     script.functions = functions;
-    if gave_up { Err(diagnostics) } else { Ok((script, diagnostics)) }
+    if gave_up { Err(diagnostics) } else { Ok(Expanded { script, uncalled, diagnostics }) }
 }
 
 /// Functions that have the name of another, or of a macro.
@@ -77,6 +88,8 @@ struct Expander<'a> {
     depth: usize,
     /// The tree is too large; nothing more is looked at.
     gave_up: bool,
+    /// Which functions have been called.
+    called: Vec<bool>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -211,6 +224,8 @@ impl<'a> Expander<'a> {
             self.report(error.also(name.span, "defined here"));
             return None;
         }
+        let at = self.functions.iter().position(|known| std::ptr::eq(known, function));
+        at.into_iter().for_each(|at| self.called[at] = true);
         let arguments = std::mem::take(arguments);
         self.begin(name, "a function", call.span)?;
         let number = self.expansions;
@@ -222,6 +237,26 @@ impl<'a> Expander<'a> {
         self.diagnostics
             .extend(found.into_iter().filter(|found| !self.diagnostics.contains(found)).collect::<Vec<_>>());
         Some(block)
+    }
+
+    /// The functions that no probe calls, directly or not, with arguments of which only the types are known.
+    fn uncalled(&mut self) -> Vec<Probe> {
+        let mut found = Vec::new();
+        let called = self.called.clone();
+        for (function, _) in self.functions.iter().zip(called).filter(|(_, called)| !called) {
+            if self.gave_up {
+                break;
+            }
+            let unknown = |(name, _): &(Name, _)| Expr { kind: ExprKind::Error, span: name.span };
+            let arguments = function.parameters.iter().map(unknown).collect();
+            let kind = ExprKind::Call { name: function.name.clone(), arguments };
+            let mut call = Expr { kind, span: function.name.span };
+            if let Some(body) = self.expand_function(function, &mut call) {
+                let body = without_value(body);
+                found.push(Probe { specs: Vec::new(), predicate: None, body, span: function.span });
+            }
+        }
+        found
     }
 
     /// Notes a call, unless it is one of what is being expanded already.

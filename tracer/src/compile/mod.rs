@@ -146,8 +146,9 @@ fn parse(source: &Source, target: &Target) -> Result<(ast::Script, Vec<Diagnosti
 }
 
 fn analyse(tree: ast::Script, target: &Target) -> Result<Analysed, Failure> {
-    let (tree, found) = expand::expand(tree).map_err(Failure::Script)?;
-    sema::analyse(&tree, found, target).map_err(Failure::Script)
+    let expand::Expanded { script, uncalled, mut diagnostics } = expand::expand(tree).map_err(Failure::Script)?;
+    diagnostics.extend(sema::uncalled::check(&script, uncalled, target));
+    sema::analyse(&script, diagnostics, target).map_err(Failure::Script)
 }
 
 fn lower(script: &typed::Script, target: &Target, frames: ir::Frames) -> ir::Module {

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Serialize, Serializer};
 use tracer_common::failure::{Failed, Failure};
 
-use super::{Location, numbers};
+use super::Location;
 use crate::plan::Place;
+use crate::plan::numbers;
 
 /// What has been told so far, and what is to be told at all.
 #[derive(Debug, Default)]

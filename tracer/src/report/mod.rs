@@ -20,7 +20,6 @@ mod event;
 mod failure;
 mod json;
 mod layout;
-mod numbers;
 mod printf;
 mod series;
 mod store;

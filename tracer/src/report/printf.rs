@@ -4,7 +4,7 @@
 //! zeros whatever stands in it, so that -5 as `%05d` is `000-5`.
 
 use super::value::{Value, escaped};
-use crate::plan::{Conversion, Format, Piece};
+use crate::plan::{Conversion, Format, Piece, numbers};
 
 /// What `printf` prints. Arguments that are missing print as nothing.
 pub fn render(format: &Format, arguments: &[Value]) -> Vec<u8> {
@@ -45,6 +45,7 @@ fn convert(argument: &Value, conversion: Conversion, bytes: u8, plus: bool, alte
             address => format!("{address:#x}"),
         },
         Conversion::Char => return vec![number(argument) as u8],
+        Conversion::AllocationFlags => numbers::allocation_flags(number(argument)),
         Conversion::Escaped => escaped(bytes_of(argument)),
         Conversion::Hexadecimal => bytes_of(argument).iter().map(|byte| format!("\\x{byte:02x}")).collect(),
         Conversion::Spaced => {

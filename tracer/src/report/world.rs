@@ -3,10 +3,9 @@
 use std::io;
 use std::process::ExitStatus;
 
-use super::numbers;
 use tracer_common::stack::StackId;
 
-use crate::plan::{Frames, Naming, Place, Plan};
+use crate::plan::{Frames, Naming, Place, Plan, numbers};
 
 /// The machine, as far as values refer to it; the pipeline implements it.
 pub trait World {

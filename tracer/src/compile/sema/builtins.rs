@@ -156,6 +156,7 @@ static TABLE: &[Row] = &[
     row("leader_comm", &[P::Value], 0, Data::Identity, Gives(process::leader_comm)),
     row("cgroupid", &[P::Literal], 1, Data::Machine, Gives(known::cgroupid)),
     row("usermode", &[], 0, Data::Machine, Gives(process::usermode)),
+    row("config", &[], 0, Data::Machine, Gives(known::config)),
     row("has_cpid", &[], 0, Data::Machine, Gives(known::has_cpid)),
     row("cpid", &[], 0, Data::Identity, Gives(calls::cpid)),
     row("getopt", &[P::Literal, P::Value, P::Literal], 1, Data::Machine, Gives(calls::getopt)),

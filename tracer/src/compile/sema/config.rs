@@ -69,6 +69,17 @@ pub enum Missing {
     Ignore,
 }
 
+impl Missing {
+    /// As the config block says it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Refuse => "error",
+            Self::Warn => "warn",
+            Self::Ignore => "ignore",
+        }
+    }
+}
+
 /// What a setting can be set to.
 enum Takes {
     /// A number from here to there.
@@ -104,7 +115,7 @@ const FEATURE: Takes = Takes::Word(&["error", "warn", "enable"]);
 const ALWAYS_THERE: &str = "what is there is there for every script";
 
 /// All of them.
-const SETTINGS: [Setting; 26] = [
+const SETTINGS: [Setting; 27] = [
     setting("max_map_keys", Takes::Number(1, MOST_KEYS)),
     setting("max_probes", Takes::Number(0, u32::MAX as u64)),
     setting("max_strlen", Takes::Number(1, LONGEST_TEXT)),
@@ -133,6 +144,7 @@ const SETTINGS: [Setting; 26] = [
     unused("on_stack_limit", ANY, "what is small is kept on the stack, the rest in memory of its own"),
     unused("show_debug_info", Takes::Truth, "there is no debug information in what is loaded"),
     unused("str_trunc_trailer", Takes::Text, "texts that are cut off are printed as they are"),
+    unused("symbol_source", Takes::Text, "functions are found by the kernel's types and the symbols of programs"),
     unused("unstable_addr", FEATURE, ALWAYS_THERE),
     unused("unstable_import", FEATURE, ALWAYS_THERE),
     unused("unstable_map_decl", FEATURE, ALWAYS_THERE),
@@ -330,6 +342,11 @@ impl Settings {
             place: map.kind.span,
         });
         Ok(())
+    }
+
+    /// Pages of the ring of records; 0 where they are as many as usual.
+    pub fn ring_pages(&self) -> u64 {
+        self.ring_size.map_or(0, |bytes| u64::from(bytes) / PAGE)
     }
 
     /// What is declared of a map.

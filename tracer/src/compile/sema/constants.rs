@@ -1,7 +1,7 @@
 //! Numbers that headers define as macros, so that no BTF tells them: scripts that include the headers use their names.
 
 /// Name and value; from include/linux/socket.h, include/linux/sched.h and include/linux/stat.h, where they never change.
-const CONSTANTS: [(&str, i64); 13] = [
+const CONSTANTS: [(&str, i64); 14] = [
     ("AF_UNSPEC", 0),
     ("AF_UNIX", 1),
     ("AF_INET", 2),
@@ -15,6 +15,8 @@ const CONSTANTS: [(&str, i64); 13] = [
     ("S_IFREG", 0o100_000),
     ("S_IFDIR", 0o040_000),
     ("S_IFSOCK", 0o140_000),
+    // bpftrace's own: the kernel describes its types, without which no script is compiled here.
+    ("BPFTRACE_HAVE_BTF", 1),
 ];
 
 /// The value of a constant.

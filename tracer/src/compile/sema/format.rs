@@ -119,9 +119,11 @@ fn specification(text: &str) -> Option<(Specification, usize)> {
             Some(b'h') => Conversion::Spaced,
             _ => Conversion::Escaped,
         },
+        b'g' if letters.get(at + 1) == Some(&b'r') => Conversion::AllocationFlags,
         _ => return None,
     };
-    at += usize::from(matches!(conversion, Conversion::Hexadecimal | Conversion::Spaced));
+    let letters_of_two = [Conversion::Hexadecimal, Conversion::Spaced, Conversion::AllocationFlags];
+    at += usize::from(letters_of_two.contains(&conversion));
     let piece = Piece::Argument { left, zero, plus, space, alternate, width, precision, bytes, conversion };
     Some((Specification::Argument(piece), at + 1))
 }

@@ -29,6 +29,7 @@ pub mod syscalls;
 pub mod tracepoints;
 pub mod typed;
 mod types;
+pub mod uncalled;
 pub mod uprobes;
 pub mod usdt;
 mod watchpoints;

@@ -441,6 +441,7 @@ fn conversion_letter(conversion: plan::Conversion) -> &'static str {
         plan::Conversion::Escaped => "r",
         plan::Conversion::Hexadecimal => "rx",
         plan::Conversion::Spaced => "rh",
+        plan::Conversion::AllocationFlags => "gr",
     }
 }
 

@@ -41,6 +41,9 @@ impl Checker<'_> {
             Ty::Record(record) => match record.fields.iter().position(|field| field.name == name.text) {
                 Some(index) => {
                     let field = record.fields[index].clone();
+                    if let (true, ExprKind::Tuple(parts)) = (base.literal, &base.expr.kind) {
+                        return Operand { ty: field.ty, expr: parts[index].clone(), literal: true };
+                    }
                     self.member_of(base, index as u32, field, span)
                 }
                 None => self.no_member(&base.ty.clone(), name),
@@ -52,6 +55,10 @@ impl Checker<'_> {
                 }
                 None => self.no_member(&to.clone(), name),
             },
+            Ty::Int { .. } if base.literal && name.text.bytes().all(|letter| letter.is_ascii_digit()) => {
+                let error = Diagnostic::error(span, "there are no floating-point numbers");
+                self.refuse_with(error.help("programs in the kernel compute with integers only"))
+            }
             other => {
                 let error = Diagnostic::error(name.span, format!("`{other}` has no fields"));
                 self.refuse_with(error)

@@ -17,6 +17,7 @@ pub(super) mod functions;
 mod iterators;
 mod loops;
 mod maps;
+mod names;
 pub(super) mod naming;
 mod operand;
 mod operators;

@@ -5,9 +5,9 @@ use super::{Checker, Operand};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::typed::{self, ExprKind};
 use crate::compile::sema::types::{Field, Record, Ty};
-use crate::compile::sema::{proposing, syscalls};
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
+use crate::plan::Naming;
 
 impl Checker<'_> {
     pub(super) fn binary(
@@ -57,6 +57,14 @@ impl Checker<'_> {
             (Ty::Str(_), Ty::Probe) if equality(op) => self.probe_equality(op, &left, span),
             (Ty::Syscall, Ty::Str(_)) if equality(op) => self.syscall_equality(op, left, &right, span),
             (Ty::Str(_), Ty::Syscall) if equality(op) => self.syscall_equality(op, right, &left, span),
+            (Ty::Name(naming @ (Naming::Error | Naming::Signal)), Ty::Str(_)) if equality(op) => {
+                let naming = naming.clone();
+                self.name_equality(op, &naming, left, &right, span)
+            }
+            (Ty::Str(_), Ty::Name(naming @ (Naming::Error | Naming::Signal))) if equality(op) => {
+                let naming = naming.clone();
+                self.name_equality(op, &naming, right, &left, span)
+            }
             (Ty::Syscall, Ty::Syscall) | (Ty::Probe, Ty::Probe) if equality(op) => {
                 compare(op, left.expr, right.expr, span)
             }
@@ -190,29 +198,6 @@ impl Checker<'_> {
         Operand { ty, expr, literal: false }
     }
 
-    /// `probe == "…"`: each probe has its own clause here, so it is known.
-    fn probe_equality(&mut self, op: ast::BinaryOp, text: &Operand, span: Span) -> Operand {
-        let ExprKind::Str(text) = &text.expr.kind else {
-            return self.not_yet(span, "comparisons of `probe` with a text that is not written out");
-        };
-        let equal = self.instance().sites[0].name == *text;
-        bool_literal(equal == (op == ast::BinaryOp::Eq), span)
-    }
-
-    /// `syscall_name(n) == "read"`: the numbers are compared.
-    fn syscall_equality(&mut self, op: ast::BinaryOp, name: Operand, text: &Operand, span: Span) -> Operand {
-        let ExprKind::Str(known) = &text.expr.kind else {
-            return self.not_yet(span, "comparisons of a system call's name with a text that is not written out");
-        };
-        let Some(syscall) = syscalls::by_name(known) else {
-            let names = syscalls::all().iter().map(|syscall| syscall.name);
-            let error = Diagnostic::error(text.span(), format!("there is no system call `{known}`"));
-            return self.refuse_with(proposing(error, known, names));
-        };
-        let number = super::operand::constant(&Ty::Syscall, syscall.number.into(), text.span());
-        compare(op, name.expr, number, span)
-    }
-
     /// Element by element.
     fn tuple_equality(&mut self, op: ast::BinaryOp, left: Operand, right: Operand, span: Span) -> Operand {
         let (Ty::Tuple(a), Ty::Tuple(b)) = (left.ty.clone(), right.ty.clone()) else { unreachable!("both are tuples") };
@@ -269,6 +254,10 @@ impl Checker<'_> {
             && value <= 1 << 63
         {
             return negated(value, span);
+        }
+        if let (U::Negate, ast::ExprKind::Integer { .. }) = (op, &operand.kind) {
+            let error = Diagnostic::error(span, "this number does not fit in 64 bits");
+            return self.refuse_with(error.label("the least is -2^63"));
         }
         let operand = decay(self.expr(operand));
         if op == U::Dereference {
@@ -470,12 +459,12 @@ fn text_equality(op: ast::BinaryOp, a: typed::Expr, b: typed::Expr, span: Span) 
     negate_if(op == ast::BinaryOp::Ne, equal, span)
 }
 
-fn negate_if(negate: bool, expr: typed::Expr, span: Span) -> Operand {
+pub(super) fn negate_if(negate: bool, expr: typed::Expr, span: Span) -> Operand {
     let kind = if negate { ExprKind::Unary(typed::UnaryOp::Not, Box::new(expr)) } else { expr.kind };
     Operand::new(Ty::Bool, kind, span)
 }
 
-fn compare(op: ast::BinaryOp, left: typed::Expr, right: typed::Expr, span: Span) -> Operand {
+pub(super) fn compare(op: ast::BinaryOp, left: typed::Expr, right: typed::Expr, span: Span) -> Operand {
     Operand { ty: Ty::Bool, expr: binary(arithmetic(op), left, right, &Ty::Bool, span), literal: false }
 }
 

@@ -20,6 +20,11 @@ pub const MODES: [(&str, FrameStyle); 4] = [
     ("build_id", FrameStyle::Build),
 ];
 
+/// What the mode of a style is called.
+pub fn mode_of(style: FrameStyle) -> &'static str {
+    MODES.iter().find(|(_, known)| *known == style).map_or("", |(name, _)| name)
+}
+
 /// `ustack`, `ustack(mode)`, `ustack(depth)`, `ustack(mode, depth)`.
 pub fn ustack(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
     stack(checker, true, arguments, span)

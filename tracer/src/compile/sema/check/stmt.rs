@@ -182,6 +182,14 @@ impl Checker<'_> {
             into.push(Stmt { kind: StmtKind::If { condition, then: yes, otherwise: no }, span });
             return;
         }
+        if let ast::ExprKind::Block(block) = &expr.kind
+            && block.value.as_deref().is_none_or(is_statement)
+        {
+            // What a macro is given to do, rather than a value.
+            let kind = StmtKind::Block(self.block(block));
+            into.push(Stmt { kind, span });
+            return;
+        }
         let counts = matches!(
             &expr.kind,
             ast::ExprKind::Unary {
@@ -431,7 +439,11 @@ fn constant_step(op: Option<ast::BinaryOp>, value: &ast::Expr) -> Option<i64> {
 
 /// Whether an expression is a call that gives no value.
 fn is_statement(expr: &ast::Expr) -> bool {
-    let ast::ExprKind::Call { name, .. } = &expr.kind else { return false };
+    let name = match &expr.kind {
+        ast::ExprKind::Call { name, .. } => name,
+        ast::ExprKind::Block(block) => return block.value.as_deref().is_none_or(is_statement),
+        _ => return false,
+    };
     builtins::function(&name.text).is_some_and(|row| matches!(row.becomes, Becomes::Statement(_)))
 }
 

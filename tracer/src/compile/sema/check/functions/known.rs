@@ -1,10 +1,12 @@
 //! What is known when the script is compiled: types, the probe, the machine; and what ends compilation.
 
+use std::sync::Arc;
+
 use super::super::operand::{bool_literal, constant, string};
-use super::super::{Argument, Checker, Operand, output};
+use super::super::{Argument, Checker, Operand, output, stacks};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::typed::{ExprKind, StmtKind};
-use crate::compile::sema::types::Ty;
+use crate::compile::sema::types::{Record, Ty};
 use crate::compile::source::Span;
 use crate::plan::Piece;
 
@@ -12,6 +14,26 @@ use crate::plan::Piece;
 pub fn ncpus(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
     let expr = constant(&Ty::U64, checker.target.possible_cpus.into(), span);
     Operand { ty: Ty::U64, expr, literal: true }
+}
+
+/// `config`: the settings that have an effect here, as they are for this script.
+pub fn config(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
+    let settings = checker.settings;
+    let number = |value: u64| Operand { literal: true, ..Operand::new(Ty::U64, ExprKind::Int(value as i64), span) };
+    let parts = [
+        ("print_maps_on_exit", bool_literal(settings.print_maps_on_exit, span)),
+        ("max_map_keys", number(settings.max_map_keys.into())),
+        ("max_probes", number(settings.max_probes.map_or(u64::from(u32::MAX), |most| most as u64))),
+        ("max_strlen", number(settings.max_strlen.into())),
+        ("perf_rb_pages", number(settings.ring_pages())),
+        ("missing_probes", string(settings.missing_probes.word(), span)),
+        ("stack_mode", string(stacks::mode_of(settings.stack_style), span)),
+        ("license", string("Dual MIT/GPL", span)),
+    ];
+    let (fields, exprs): (Vec<_>, _) =
+        parts.into_iter().map(|(name, part)| ((name.to_owned(), part.ty), part.expr)).unzip();
+    let record = Record::of(fields).expect("all settings have a layout");
+    Operand { literal: true, ..Operand::new(Ty::Record(Arc::new(record)), ExprKind::Tuple(exprs), span) }
 }
 
 /// `has_cpid`: whether there is a command of `-c`.

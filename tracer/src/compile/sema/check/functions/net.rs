@@ -7,6 +7,7 @@ use super::super::{Argument, Checker, Operand};
 use super::call;
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::functions::Function;
+use crate::compile::sema::policy::Data;
 use crate::compile::sema::typed::{Expr, ExprKind};
 use crate::compile::sema::types::Ty;
 use crate::compile::source::Span;
@@ -65,9 +66,10 @@ pub fn pton(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span)
     Operand::new(ty, ExprKind::Tuple(bytes), span)
 }
 
-/// `macaddr(bytes)`.
+/// `macaddr(bytes)`, `macaddr(address)`.
 pub fn macaddr(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
     let Some([bytes]) = super::values(arguments) else { return Operand::unknown(span) };
+    let bytes = if let Ty::Int { .. } | Ty::Pointer { .. } = bytes.ty { at_address(checker, bytes) } else { bytes };
     match bytes_of(bytes) {
         Ok((bytes, 6)) => Operand::new(Ty::Mac, ExprKind::Convert(Box::new(bytes)), span),
         Ok((Expr { span: at, .. }, size)) => {
@@ -79,6 +81,19 @@ pub fn macaddr(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Sp
             checker.refuse_with(error.label(format!("this is of type `{other}`")))
         }
     }
+}
+
+/// The six bytes at an address.
+fn at_address(checker: &mut Checker<'_>, address: Operand) -> Operand {
+    let user = match address.ty {
+        Ty::Pointer { user, .. } => user,
+        _ => checker.event().in_user_memory(),
+    };
+    let data = if user { Data::UserMemory } else { Data::KernelMemory };
+    checker.allow(data, "memory", address.span());
+    let span = address.span();
+    let address = Box::new(convert(address, &Ty::U64));
+    Operand::new(Ty::Array(Box::new(Ty::int(1, false)), 6), ExprKind::Read { address, user }, span)
 }
 
 /// An array of bytes, and how many there are; anything else is told by its type. One of characters, which is a text else, is one of bytes here.

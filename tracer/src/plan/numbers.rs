@@ -1,4 +1,4 @@
-//! Names of errors and signals.
+//! Names of errors, signals and the flags of memory allocations: what `strerror()`, `signal_name()` and `%gr` show.
 
 /// The error of this number, whatever its sign.
 pub fn error(number: i32) -> &'static str {
@@ -17,6 +17,84 @@ pub fn signal(number: i32) -> String {
         _ => "N/A".to_owned(),
     }
 }
+
+/// The errors that are shown as this text.
+pub fn errors_called(text: &str) -> Vec<i64> {
+    (0..).zip(ERRORS).filter(|(_, known)| *known == text).map(|(number, _)| number).collect()
+}
+
+/// The signals that are shown as this text.
+pub fn signals_called(text: &str) -> Vec<i64> {
+    (0..=64).filter(|&number| signal(number) == text).map(i64::from).collect()
+}
+
+/// What all errors are called.
+pub fn error_names() -> impl Iterator<Item = &'static str> {
+    ERRORS.into_iter().filter(|name| !name.is_empty())
+}
+
+/// What all signals are called.
+pub fn signal_names() -> impl Iterator<Item = &'static str> {
+    SIGNALS.into_iter()
+}
+
+/// Flags of an allocation: names for usual combinations first, then for single flags, then what is left as a number.
+pub fn allocation_flags(mut flags: u64) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for &(name, mask) in &ALLOCATION_FLAGS {
+        if flags & mask == mask {
+            names.push(name.to_owned());
+            flags &= !mask;
+        }
+    }
+    match (flags, names.is_empty()) {
+        (0, true) => return "0".to_owned(),
+        (0, false) => {}
+        (rest, _) => names.push(format!("{rest:#x}")),
+    }
+    names.join("|")
+}
+
+/// What the kernel's own traces call them, largest combinations first (include/linux/gfp_types.h and
+/// include/trace/events/mmflags.h as of 6.10; older kernels differ in those above `__GFP_ZEROTAGS`).
+const ALLOCATION_FLAGS: [(&str, u64); 36] = [
+    ("GFP_TRANSHUGE", 0x21c_24ca),
+    ("GFP_TRANSHUGE_LIGHT", 0x21c_20ca),
+    ("GFP_HIGHUSER_MOVABLE", 0x210_0cca),
+    ("GFP_HIGHUSER", 0x10_0cc2),
+    ("GFP_USER", 0x10_0cc0),
+    ("GFP_KERNEL_ACCOUNT", 0x40_0cc0),
+    ("GFP_KERNEL", 0xcc0),
+    ("GFP_NOFS", 0xc40),
+    ("GFP_ATOMIC", 0x820),
+    ("GFP_NOIO", 0xc00),
+    ("GFP_NOWAIT", 0x2800),
+    ("GFP_DMA", 0x1),
+    ("GFP_DMA32", 0x4),
+    ("__GFP_HIGHMEM", 0x2),
+    ("__GFP_MOVABLE", 0x8),
+    ("__GFP_RECLAIMABLE", 0x10),
+    ("__GFP_HIGH", 0x20),
+    ("__GFP_IO", 0x40),
+    ("__GFP_FS", 0x80),
+    ("__GFP_ZERO", 0x100),
+    ("__GFP_DIRECT_RECLAIM", 0x400),
+    ("__GFP_KSWAPD_RECLAIM", 0x800),
+    ("__GFP_WRITE", 0x1000),
+    ("__GFP_NOWARN", 0x2000),
+    ("__GFP_RETRY_MAYFAIL", 0x4000),
+    ("__GFP_NOFAIL", 0x8000),
+    ("__GFP_NORETRY", 0x1_0000),
+    ("__GFP_MEMALLOC", 0x2_0000),
+    ("__GFP_COMP", 0x4_0000),
+    ("__GFP_NOMEMALLOC", 0x8_0000),
+    ("__GFP_HARDWALL", 0x10_0000),
+    ("__GFP_THISNODE", 0x20_0000),
+    ("__GFP_ACCOUNT", 0x40_0000),
+    ("__GFP_ZEROTAGS", 0x80_0000),
+    ("__GFP_SKIP_ZERO", 0x100_0000),
+    ("__GFP_SKIP_KASAN", 0x200_0000),
+];
 
 /// By number, as the comments in include/uapi/asm-generic/errno-base.h and errno.h describe them.
 #[rustfmt::skip]
