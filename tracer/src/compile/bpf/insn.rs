@@ -281,6 +281,34 @@ pub enum Insn {
     Exit,
 }
 
+impl Insn {
+    /// How many slots of a program it takes.
+    pub fn slots(&self) -> usize {
+        if matches!(self, Self::LoadWide { .. }) { 2 } else { 1 }
+    }
+
+    /// Where it jumps to.
+    pub fn target(&self) -> Option<usize> {
+        match *self {
+            Self::Jump { to } | Self::Branch { to, .. } => Some(to),
+            _ => None,
+        }
+    }
+
+    /// Lets a jump go elsewhere.
+    pub fn set_target(&mut self, target: usize) {
+        match self {
+            Self::Jump { to } | Self::Branch { to, .. } => *to = target,
+            insn => unreachable!("{insn:?} is no jump"),
+        }
+    }
+
+    /// Whether what stands behind it may come next.
+    pub fn falls_through(&self) -> bool {
+        !matches!(self, Self::Jump { .. } | Self::Exit)
+    }
+}
+
 /// Bytes of one slot of a program.
 pub const SLOT: usize = 8;
 
@@ -328,7 +356,7 @@ pub fn encode<'a>(insns: impl Iterator<Item = &'a Insn> + Clone) -> Result<Encod
         .clone()
         .scan(0, |next, insn| {
             let start = *next;
-            *next += if matches!(insn, Insn::LoadWide { .. }) { 2 } else { 1 };
+            *next += insn.slots();
             Some(start)
         })
         .collect();

@@ -88,8 +88,8 @@ pub fn lay_out(mut blocks: Vec<CodeBlock>) -> Vec<Line> {
         leave(&blocks, *exit, *exit_span, next, &mut lines);
     }
     for (insn, _) in &mut lines {
-        if let Insn::Jump { to } | Insn::Branch { to, .. } = insn {
-            *to = if *to < blocks.len() { starts[*to] } else { *to - blocks.len() };
+        if let Some(to) = insn.target() {
+            insn.set_target(if to < blocks.len() { starts[to] } else { to - blocks.len() });
         }
     }
     lines
@@ -147,15 +147,25 @@ fn thread(blocks: &mut [CodeBlock]) {
     }
 }
 
-/// The blocks that can be reached, each followed where possible by one that it leads to; cold ones last.
+/// After so many steps, cold blocks are placed before more of the others: what leads to them and back is to be near.
+const PART: usize = 8192;
+
+/// The blocks that can be reached, each followed where possible by one that it leads to; cold ones last, of a long function
+/// last in each part of it.
 fn order(blocks: &[CodeBlock]) -> Vec<usize> {
     let mut order = Vec::new();
     let mut placed = vec![false; blocks.len()];
     let (mut hot, mut cold) = (vec![0], Vec::new());
-    while let Some(start) = hot.pop().or_else(|| cold.pop()) {
-        let mut at = start;
+    let mut steps = 0;
+    // Whether a part is at its end, and its cold blocks are placed.
+    let mut closing = false;
+    loop {
+        closing &= !cold.is_empty();
+        let start = if closing { cold.pop() } else { hot.pop().or_else(|| cold.pop()) };
+        let Some(mut at) = start else { return order };
         while !std::mem::replace(&mut placed[at], true) {
             order.push(at);
+            steps += blocks[at].steps.len();
             let mut targets = match blocks[at].exit {
                 CodeExit::Jump(to) => vec![to],
                 // A condition without a negation can only pass over what comes next.
@@ -167,16 +177,27 @@ fn order(blocks: &[CodeBlock]) -> Vec<usize> {
             };
             // Where the program goes on comes next; its end can be jumped to from anywhere.
             targets.sort_by_key(|to| is_return(&blocks[*to]));
-            let is_next = |to: &usize| !placed[*to] && (!blocks[*to].cold || blocks[at].cold);
-            let next = targets.iter().copied().find(is_next);
+            let suits = |to: usize| blocks[to].cold == blocks[at].cold || (blocks[at].cold && !closing);
+            let next = targets.iter().copied().find(|&to| !placed[to] && suits(to));
             for to in targets.into_iter().filter(|to| Some(*to) != next && !placed[*to]) {
-                if blocks[to].cold { cold.push(to) } else { hot.push(to) }
+                if blocks[to].cold {
+                    cold.push(to);
+                } else if closing {
+                    // Where the part before goes on comes first.
+                    hot.insert(0, to);
+                } else {
+                    hot.push(to);
+                }
             }
             match next {
+                Some(next) if steps >= PART && !blocks[at].cold && !cold.is_empty() => {
+                    hot.push(next);
+                    (closing, steps) = (true, 0);
+                    break;
+                }
                 Some(next) => at = next,
                 None => break,
             }
         }
     }
-    order
 }

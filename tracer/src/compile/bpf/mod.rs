@@ -4,7 +4,7 @@
 //! object, owned and by name; [`super::elf`] gives it its form. The stages, in the order of the modules:
 //!
 //! ```text
-//! IR ──select──▶ machine IR ──regalloc──▶ blocks on registers ──layout──▶ lines ──encode──▶ bytes
+//! IR ──select──▶ machine IR ──regalloc──▶ blocks on registers ──layout──▶ lines ──reach──▶ lines ──encode──▶ bytes
 //! ```
 //!
 //! Code is for kernels from 5.15 on: BPF ISA v3, and a verifier that follows bounds and null checks as
@@ -22,6 +22,7 @@ pub(in crate::compile) mod maps;
 mod mir;
 mod moves;
 mod raw;
+mod reach;
 mod regalloc;
 pub mod runtime;
 mod select;
@@ -159,7 +160,7 @@ fn generate_code(function: &ir::Function, library: &Library, callbacks: &[u32]) 
     let allocated = regalloc::allocate(&selected, &frame);
     let needed = frame.size(allocated.spills);
     fits(needed)?;
-    let lines = layout::lay_out(allocated.blocks);
+    let lines = reach::reach(layout::lay_out(allocated.blocks));
     let encoded = insn::encode(lines.iter().map(|(insn, _)| insn))
         .map_err(|insn::TooFar| Limit::Jump { symbol: function.symbol.clone() })?;
     let (encoded, inlined) = inline::inline(encoded, library);

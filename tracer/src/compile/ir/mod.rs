@@ -179,7 +179,8 @@ pub enum Inst {
     /// When the script began, on the boot-time clock in ns: `START_TIME` in the runtime's read-only data, written by
     /// user space before loading.
     StartTime,
-    /// 0, which the verifier does not know: what is computed with it, it has to expect anything of.
+    /// 0, which the verifier does not know: what is computed with it, it has to expect anything of. Every use asks anew, for
+    /// after a branch the verifier may know it.
     UnknownZero,
     /// The address of a callback, for helpers that take one.
     CallbackAddress(CallbackId),

@@ -46,6 +46,9 @@ pub(super) fn run(function: &mut Function) {
 fn is_pure(inst: &Inst) -> bool {
     match inst {
         Inst::Load { pointer, .. } => *pointer == Value(0),
+        // The verifier knows it after a branch on it, or on what it was added to, and with it all that it is added to
+        // later: a number that a loop counts up would no longer be any number, but one after the other.
+        Inst::UnknownZero => false,
         _ => !inst.has_effect(),
     }
 }

@@ -173,3 +173,36 @@ fn loads_stay_where_they_are() {
         ",
     );
 }
+
+#[test]
+fn a_zero_that_the_verifier_must_not_know_is_asked_for_anew() {
+    // Behind the branch it would know the first one, and count with the second one turn by turn.
+    let mut b = Builder::new("p".into());
+    let (then, done) = (b.new_block(), b.new_block());
+    let first = b.unknown_zero();
+    b.branch_if(first, then, done);
+    b.fill(then);
+    b.runtime(Runtime::Lost, &[first]);
+    b.jump(done, &[]);
+    b.fill(done);
+    let second = b.unknown_zero();
+    b.runtime(Runtime::Lost, &[second]);
+    b.ret();
+    assert_text(
+        &optimised(b.finish()),
+        "
+        program p {
+          b0(v0):
+            v1 = unknown_zero
+            if ne v1, 0 jump b1 else b2
+          b1:
+            v2 = ct_lost(v1)
+            jump b2
+          b2:
+            v3 = unknown_zero
+            v4 = ct_lost(v3)
+            return
+        }
+        ",
+    );
+}
