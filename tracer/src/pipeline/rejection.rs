@@ -1,5 +1,5 @@
-//! A program that the kernel's verifier does not accept: a defect of ours, whatever the script. The user is shown what it
-//! is about, not the verifier's log, which is for us: `-v` adds it.
+//! A program that the kernel's verifier does not accept: a defect of ours, whatever the script, unless the script asks for
+//! more than the verifier looks at. The user is shown what it is about, not the verifier's log, which is for us: `-v` adds it.
 
 use thiserror::Error;
 
@@ -25,14 +25,36 @@ pub fn shown(
     let run::Error::Verifier { program, error, log } = error else { return error.into() };
     let number = plan.programs.iter().position(|candidate| candidate.symbol == program);
     let place = number.and_then(|number| places.get(number)).copied().unwrap_or_default();
-    let finding = Diagnostic::error(place, format!("the kernel's verifier does not accept this ({error})"))
-        .label("what this was made into")
-        .help("this is a defect of ctrace, not of the script: please report it, with the script and what `-v` says");
+    let finding = match too_much(&log) {
+        Some(what) => Diagnostic::error(place, format!("this is too much for one program: {what}"))
+            .help("make the action shorter, or leave a part of it to another probe"),
+        None => Diagnostic::error(place, format!("the kernel's verifier does not accept this ({error})"))
+            .label("what this was made into")
+            .help(
+                "this is a defect of ctrace, not of the script: please report it, with the script and what `-v` says",
+            ),
+    };
     let mut text = render(&[finding]);
     if verbose {
         text += &format!("\n\n{program}:\n{}", log.trim_end());
     }
     Rejection(text).into()
+}
+
+/// The limit of the verifier's that a program goes beyond, if it is that (`kernel/bpf/verifier.c`: BPF_COMPLEXITY_LIMIT_JMP_SEQ,
+/// BPF_COMPLEXITY_LIMIT_INSNS).
+fn too_much(log: &str) -> Option<&'static str> {
+    // What it says comes behind all that it has looked at, and before a few lines of numbers.
+    let end = log.trim_end().lines().rev().take(10);
+    end.into_iter().find_map(|line| {
+        if line.starts_with("The sequence of ") && line.ends_with("jumps is too complex.") {
+            Some("the kernel follows 8192 branches in a row, and here are more")
+        } else if line.starts_with("BPF program is too large. Processed ") {
+            Some("the kernel looks at a million instructions on all ways through it, and here are more")
+        } else {
+            None
+        }
+    })
 }
 
 #[cfg(test)]
@@ -45,6 +67,10 @@ mod tests {
     use crate::plan::{Attach, Program};
 
     fn shown_to(verbose: bool) -> String {
+        shown_with("0: (bf) r0 = r9\nR9 !read_ok\n", verbose)
+    }
+
+    fn shown_with(log: &str, verbose: bool) -> String {
         let source = Source::new("a.bt", "BEGIN { }\nEND { exit(); }\n");
         let program = |symbol: &str, attach| Program { symbol: symbol.to_owned(), attach, probes: Vec::new() };
         let plan =
@@ -52,7 +78,7 @@ mod tests {
         let error = run::Error::Verifier {
             program: "end".to_owned(),
             error: io::Error::from_raw_os_error(13),
-            log: "0: (bf) r0 = r9\nR9 !read_ok\n".to_owned(),
+            log: log.to_owned(),
         };
         let render = |findings: &[Diagnostic]| render_all(findings, &source, false);
         shown(error, &plan, &[Span::new(0, 9), Span::new(10, 13)], verbose, render).to_string()
@@ -68,6 +94,19 @@ mod tests {
     #[test]
     fn whoever_asks_is_shown_the_log_too() {
         assert!(shown_to(true).ends_with("end:\n0: (bf) r0 = r9\nR9 !read_ok"), "{}", shown_to(true));
+    }
+
+    #[test]
+    fn what_is_too_much_for_the_kernel_is_no_defect() {
+        let numbers = "verification time 5860030 usec\nstack depth 200+0\nprocessed 399740 insns (limit 1000000)\n";
+        for (said, shown) in [
+            ("The sequence of 8193 jumps is too complex.", "8192 branches in a row"),
+            ("BPF program is too large. Processed 1000001 insn", "a million instructions"),
+        ] {
+            let text = shown_with(&format!("816: (85) call bpf_loop#181\n{said}\n{numbers}"), false);
+            assert!(text.contains("--> a.bt:2:1") && text.contains(shown), "{text}");
+            assert!(!text.contains("defect") && !text.contains("processed"), "{text}");
+        }
     }
 
     #[test]
