@@ -40,14 +40,26 @@ exec chroot "$root" "$@"
 /// Where scripts and programs lie, inside of the root and outside.
 const SHARED: &str = "/tmp";
 
-/// What is on the command line and means the same or nothing to bpftrace is passed on or left out.
+/// What is on the command line and means the same or nothing to bpftrace is passed on or left out. It would cut a command at
+/// every blank, quoted or not; one that cannot be run is its own to refuse. The process of `-p` enters the case's cgroup.
 const CTRACE: &str = r#"#!/bin/sh
 left=$#
 while [ $left -gt 0 ]; do
     word=$1; shift; left=$((left - 1))
     case $word in
-    -c) set -- "$@" -c "$FOLDER/peer enter=$SCOPE exec $1"; shift; left=$((left - 1)) ;;
+    -c)
+        what=$1
+        program=$(command -v "${1%% *}")
+        if [ -f "$program" ] && [ -x "$program" ]; then
+            printf %s "$1" > "$FOLDER/words-$$"
+            what="$FOLDER/peer enter=$SCOPE words=$FOLDER/words-$$"
+        fi
+        set -- "$@" -c "$what"; shift; left=$((left - 1)) ;;
+    -p)
+        [ ! -d "/proc/$1" ] || echo "$1" > "$SCOPE/cgroup.procs"
+        set -- "$@" -p "$1"; shift; left=$((left - 1)) ;;
     --strict) ;;
+    --scope) [ "$1" = host ] || set -- "$@" "$word" "$1"; shift; left=$((left - 1)) ;;
     *) set -- "$@" "$word" ;;
     esac
 done

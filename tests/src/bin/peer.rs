@@ -18,6 +18,7 @@
 //! | `enter=FOLDER` | moves to the cgroup of that folder |
 //! | `only=CAP,…` | gives up all capabilities but these (`bpf`, `perfmon`, `sys_admin`) for what it becomes next; `only=` gives up all |
 //! | `exec` | becomes the command that the rest is |
+//! | `words=FILE` | becomes the command whose words, quoted as for a shell, are the text of that file |
 //! | `thread` | runs the rest in another thread |
 //! | `fork`, `fork=N` | runs the rest in another process, in N of them one after the other, and waits for each |
 //! | `busy` | calls getppid until stdin is closed |
@@ -64,6 +65,10 @@ fn run(steps: &[String]) -> Result<()> {
         Some(("name", name)) => rustix::thread::set_name(&CString::new(name)?)?,
         Some(("cgroup", name)) => enter_below(name)?,
         Some(("enter", folder)) => fs::write(format!("{folder}/cgroup.procs"), std::process::id().to_string())?,
+        Some(("words", file)) => {
+            let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+            return exec(&shlex::split(&text).with_context(|| format!("no words of a shell: {text}"))?);
+        }
         Some((call, times)) => repeat(call, times.parse().context("not a number of calls")?)?,
     }
     run(rest)

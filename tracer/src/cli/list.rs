@@ -30,12 +30,14 @@ pub struct Wanted<'w> {
 /// A probe, as a script would name it, and its arguments as C would declare them, if they are asked for.
 struct Probe<'b> {
     name: String,
+    /// A shorter name that patterns match as well.
+    short: Option<String>,
     arguments: Box<dyn FnOnce() -> Vec<String> + 'b>,
 }
 
 impl<'b> Probe<'b> {
     fn new(name: String, arguments: impl FnOnce() -> Vec<String> + 'b) -> Self {
-        Self { name, arguments: Box::new(arguments) }
+        Self { name, short: None, arguments: Box::new(arguments) }
     }
 
     fn bare(name: String) -> Self {
@@ -78,7 +80,10 @@ pub fn lines(wanted: Wanted<'_>, types: Option<&Btf>, formats: &[Format]) -> Str
         if !wanted.may_be(kind) {
             return;
         }
-        for probe in probes.filter(|probe| wanted.matches(&probe.name)) {
+        let is_wanted = |probe: &Probe<'_>| {
+            wanted.matches(&probe.name) || probe.short.as_ref().is_some_and(|short| wanted.matches(short))
+        };
+        for probe in probes.filter(is_wanted) {
             text += &probe.name;
             text.push('\n');
             if wanted.arguments {
@@ -194,12 +199,18 @@ fn raw_tracepoints(types: Option<&Btf>) -> Vec<Probe<'_>> {
         let syscalls =
             [("sys_enter", ["struct pt_regs * regs", "long id"]), ("sys_exit", ["struct pt_regs * regs", "long ret"])];
         let probe = |(name, arguments): (&str, [&'static str; 2])| {
-            Probe::new(format!("rawtracepoint:{name}"), move || arguments.map(str::to_owned).to_vec())
+            raw_tracepoint(name, move || arguments.map(str::to_owned).to_vec())
         };
         return syscalls.into_iter().map(probe).collect();
     };
-    let probe = |(name, function)| Probe::new(format!("rawtracepoint:{name}"), move || parameters(types, function, 1));
+    let probe = |(name, function)| raw_tracepoint(name, move || parameters(types, function, 1));
     words::raw_tracepoints(types).into_iter().map(probe).collect()
+}
+
+/// One of the kernel's own, which scripts may name without `vmlinux`.
+fn raw_tracepoint<'b>(name: &str, arguments: impl FnOnce() -> Vec<String> + 'b) -> Probe<'b> {
+    let full = Probe::new(format!("rawtracepoint:vmlinux:{name}"), arguments);
+    Probe { short: Some(format!("rawtracepoint:{name}")), ..full }
 }
 
 /// The parameters of a function but for the first `skip`.

@@ -44,9 +44,9 @@ impl Front {
     /// What stands in a slot that has a key; in one that has none stands 0.
     pub const HELD: u64 = 1;
 
-    /// The front of a map, if it has one.
+    /// The front of a map, if it has one. A series has none: each of its keys has another value in each interval.
     pub fn of(map: &Map) -> Option<Self> {
-        if !matches!(map.storage, Storage::PerCpuHash | Storage::HashByCpu) {
+        if !matches!(map.storage, Storage::PerCpuHash | Storage::HashByCpu) || map.series().is_some() {
             return None;
         }
         let size = map.own_key_size();

@@ -1,7 +1,7 @@
 //! Events as NDJSON: bpftrace 0.27's lines to the letter, `meta`, `summary`, `hdr` and `table` added.
 //!
 //! As there, objects are spaced, arrays are not, and a number that a double cannot hold exactly is written as a string
-//! (but not in an `hdr`, which is numbers throughout). Unlike there, text that is not ASCII stays what it is, and keys
+//! (but not in a `tseries`, nor in an `hdr`: those are numbers throughout). Unlike there, text that is not ASCII stays what it is, and keys
 //! keep the spaces within their text. `schema.json` describes every line.
 
 use std::io::{self, Write};
@@ -254,7 +254,11 @@ impl Serialize for Interval {
         let mut object = serializer.serialize_map(None)?;
         let start = format!("{}.{:09}", self.second, self.start % 1_000_000_000);
         object.serialize_entry("interval_start", &start)?;
-        object.serialize_entry("value", &self.value)?;
+        match self.value {
+            Some(Value::Unsigned(number)) => object.serialize_entry("value", &number)?,
+            Some(Value::Signed(number)) => object.serialize_entry("value", &number)?,
+            _ => object.serialize_entry("value", &self.value)?,
+        }
         object.end()
     }
 }
