@@ -73,10 +73,12 @@ fn function(
         calls_back: program.clauses.iter().any(loops::has_loops),
         area: scratch::Area::default(),
         probe: Probe::Fixed(ProbeId(0)),
+        only_call: None,
         shared: loops::Shared::None,
         exits: None,
         end: Block(0),
     };
+    lowering.leave_other_calls();
     lowering.scope_check();
     let whole = match program.context {
         typed::Context::FollowFork => Some(Runtime::FollowFork),
@@ -134,6 +136,8 @@ struct Lowering<'a> {
     area: scratch::Area,
     /// The clause's probe.
     probe: Probe,
+    /// The one system call that the program has gone on for.
+    only_call: Option<u32>,
     /// What callbacks have in common with the program.
     shared: loops::Shared,
     /// The ways out of the loop at hand.

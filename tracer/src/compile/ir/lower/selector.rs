@@ -1,10 +1,43 @@
 //! Which system calls a clause is for.
 
+use std::collections::BTreeSet;
+
 use super::{Lowering, Probe};
 use crate::compile::ir::{BinaryOp, CompareOp, Target, Terminator, Value};
-use crate::compile::sema::typed::{Clause, Selector};
+use crate::compile::sema::typed::{Clause, Context, Selector};
+
+/// How many system calls are worth looking for before the scope check.
+const FEW: usize = 4;
 
 impl Lowering<'_> {
+    /// Ends the program for system calls that none of its clauses is for, if those are few. At an entry the number is at
+    /// hand, while it takes a call to find out whose it is: so the calls that nobody asks for, which are most of them and
+    /// everybody's, cost the least that a program can cost.
+    pub(super) fn leave_other_calls(&mut self) {
+        if self.program.context != Context::SysEnter {
+            return;
+        }
+        let mut wanted = BTreeSet::new();
+        for clause in &self.program.clauses {
+            let Selector::Syscalls(numbers) = &clause.selector else { return };
+            wanted.extend(numbers);
+        }
+        if wanted.is_empty() || wanted.len() > FEW {
+            return;
+        }
+        let number = self.syscall_number();
+        let (inside, outside) = (self.b.new_block(), self.b.new_block());
+        let target = |block| Target { block, arguments: Vec::new() };
+        let cases = wanted.iter().map(|&&number| (number.into(), target(inside))).collect();
+        self.b.terminate(Terminator::Switch { value: number, cases, default: target(outside) });
+        self.b.fill(outside);
+        self.b.ret();
+        self.b.fill(inside);
+        if let [only] = Vec::from_iter(wanted)[..] {
+            self.only_call = Some(*only);
+        }
+    }
+
     /// Goes on where the event is one of the clause's, and to the clause's end where not.
     pub(super) fn select(&mut self, clause: &Clause) {
         match &clause.selector {
@@ -13,6 +46,7 @@ impl Lowering<'_> {
             Selector::Syscalls(numbers) => {
                 let number = self.syscall_number();
                 match numbers[..] {
+                    [only] if self.only_call == Some(only) => self.probe = Probe::Fixed(clause.probes[0]),
                     [only] => {
                         let (selected, only) = (self.b.new_block(), self.b.constant(only.into()));
                         self.b.branch(CompareOp::Eq, number, only, selected, self.end);
