@@ -123,10 +123,6 @@ impl Walk for Expander<'_> {
         }
         self.depth -= 1;
     }
-
-    fn block(&mut self, block: &mut Block) {
-        walk_block(self, block);
-    }
 }
 
 impl<'a> Expander<'a> {

@@ -1,7 +1,7 @@
 //! What a script names in `cgroupid("path")`, `kaddr("symbol")` and their like, to be looked at before it is compiled.
 
-use super::expand::walk::{Walk, walk_block, walk_expr, walk_stmt};
-use super::syntax::ast::{Block, Expr, ExprKind, Script, Stmt};
+use super::expand::walk::{Walk, walk_expr};
+use super::syntax::ast::{Expr, ExprKind, Script};
 
 /// The first arguments of these functions that are written out, in the order of the script; those in macros included.
 pub fn first_arguments(script: &mut Script, functions: &[&str]) -> Vec<String> {
@@ -29,13 +29,5 @@ impl Walk for Names<'_> {
             self.found.push(first.clone());
         }
         walk_expr(self, expr);
-    }
-
-    fn stmt(&mut self, stmt: &mut Stmt) {
-        walk_stmt(self, stmt);
-    }
-
-    fn block(&mut self, block: &mut Block) {
-        walk_block(self, block);
     }
 }

@@ -1,8 +1,8 @@
 //! A call of a macro: parameters are replaced by arguments, and what is the macro's own is renamed.
 
-use super::walk::{Walk, walk_block, walk_expr, walk_stmt};
+use super::walk::{Walk, walk_expr};
 use crate::compile::source::Span;
-use crate::compile::syntax::ast::{Block, Expr, ExprKind, Macro, MacroParameter, Name, Stmt};
+use crate::compile::syntax::ast::{Expr, ExprKind, Macro, MacroParameter, Name};
 
 /// Replaces parameters by arguments in a macro's body, and renames what is its own.
 pub struct Binding<'a> {
@@ -66,14 +66,6 @@ impl Walk for Binding<'_> {
             _ => {}
         }
         walk_expr(self, expr);
-    }
-
-    fn stmt(&mut self, stmt: &mut Stmt) {
-        walk_stmt(self, stmt);
-    }
-
-    fn block(&mut self, block: &mut Block) {
-        walk_block(self, block);
     }
 
     fn variable_name(&mut self, name: &mut Name) {

@@ -7,7 +7,7 @@
 //! `return` ends the function and not the clause. Where what follows can go into the branch that does not return, it does;
 //! else a variable notes that the function has returned, and what follows looks at it. Loops are left with `break`.
 
-use super::walk::{Walk, walk_block, walk_expr, walk_stmt};
+use super::walk::{Walk, walk_expr};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::source::Span;
 use crate::compile::syntax::ast::{
@@ -127,14 +127,6 @@ impl Walk for Own {
             self.diagnostics.push(error.label("there is a `return` in it"));
         }
         walk_expr(self, expr);
-    }
-
-    fn stmt(&mut self, stmt: &mut Stmt) {
-        walk_stmt(self, stmt);
-    }
-
-    fn block(&mut self, block: &mut Block) {
-        walk_block(self, block);
     }
 
     fn variable_name(&mut self, name: &mut Name) {

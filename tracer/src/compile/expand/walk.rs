@@ -7,11 +7,17 @@ use crate::compile::syntax::ast::{
 /// What is done at each node; it walks on by itself.
 pub trait Walk {
     /// At an expression.
-    fn expr(&mut self, expr: &mut Expr);
+    fn expr(&mut self, expr: &mut Expr) {
+        walk_expr(self, expr);
+    }
     /// At a statement.
-    fn stmt(&mut self, stmt: &mut Stmt);
+    fn stmt(&mut self, stmt: &mut Stmt) {
+        walk_stmt(self, stmt);
+    }
     /// At a block.
-    fn block(&mut self, block: &mut Block);
+    fn block(&mut self, block: &mut Block) {
+        walk_block(self, block);
+    }
     /// At a variable's name in `let` and `for`.
     fn variable_name(&mut self, _name: &mut Name) {}
     /// At a map's name in `for`.

@@ -2,9 +2,9 @@
 
 use super::builtins;
 use crate::compile::diagnostics::{Diagnostic, did_you_mean};
-use crate::compile::expand::walk::{Walk, walk_block, walk_expr, walk_stmt};
+use crate::compile::expand::walk::{Walk, walk_expr};
 use crate::compile::source::Span;
-use crate::compile::syntax::ast::{self, Block, Expr, ExprKind, Stmt};
+use crate::compile::syntax::ast::{self, Expr, ExprKind};
 use crate::compile::target::Target;
 
 /// An error for each thing that is wrong.
@@ -73,13 +73,5 @@ impl Walk for Asked {
             self.0.push(option.clone());
         }
         walk_expr(self, expr);
-    }
-
-    fn stmt(&mut self, stmt: &mut Stmt) {
-        walk_stmt(self, stmt);
-    }
-
-    fn block(&mut self, block: &mut Block) {
-        walk_block(self, block);
     }
 }
