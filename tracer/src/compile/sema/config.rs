@@ -32,7 +32,7 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct Declared {
     /// With the `@`.
-    name: String,
+    pub name: String,
     /// Most keys.
     keys: u32,
     /// A new key takes the place of the one that was not used for the longest time.

@@ -45,8 +45,14 @@ pub fn parse(text: &str, at: Span, arguments: &[(Ty, Span)], call: Span) -> Resu
     if conversions.len() != arguments.len() {
         let how = if arguments.len() < conversions.len() { "not enough" } else { "too many" };
         let error = Diagnostic::error(call, format!("{how} arguments for the format"))
-            .also(at, format!("{} expected", conversions.len()));
-        return Err(vec![error.label(format!("{} given", arguments.len()))]);
+            .also(at, format!("{} expected", conversions.len()))
+            .label(format!("{} given", arguments.len()));
+        return Err(vec![match unknown(text) {
+            Some(unknown) if arguments.len() > conversions.len() => {
+                error.help(format!("`{unknown}` is no conversion: it is printed as it is"))
+            }
+            _ => error,
+        }]);
     }
     let mut errors = Vec::new();
     for ((conversion, written), (ty, span)) in conversions.into_iter().zip(arguments) {
@@ -57,6 +63,22 @@ pub fn parse(text: &str, at: Span, arguments: &[(Ty, Span)], call: Span) -> Resu
         }
     }
     if errors.is_empty() { Ok(Format { pieces }) } else { Err(errors) }
+}
+
+/// What looks like a conversion, and is none.
+fn unknown(text: &str) -> Option<&str> {
+    let mut rest = text;
+    while let Some(percent) = rest.find('%') {
+        rest = &rest[percent..];
+        match specification(rest) {
+            Some((_, length)) => rest = &rest[length..],
+            None => {
+                let letter = rest[1..].find(|c: char| c.is_ascii_alphabetic() && !"hlLjzt".contains(c));
+                return letter.map(|at| &rest[..at + 2]);
+            }
+        }
+    }
+    None
 }
 
 fn takes(conversion: Conversion, ty: &Ty) -> bool {

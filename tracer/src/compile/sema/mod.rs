@@ -31,6 +31,7 @@ pub mod typed;
 mod types;
 pub mod uncalled;
 pub mod uprobes;
+mod usages;
 pub mod usdt;
 mod watchpoints;
 mod whole;

@@ -205,6 +205,10 @@ pub fn expand(spec: &ast::ProbeSpec, target: &Target) -> Result<Vec<Site>, Diagn
         "self" => signals::expand(spec, rest).map(|site| vec![site]),
         "asyncwatchpoint" | "aw" => Err(watchpoints::no_async(kind)),
         other if let Some(kind) = kprobes::kind(other) => kprobes::expand(spec, kind, target),
+        "" => {
+            Err(Diagnostic::error(kind.span, "a probe begins with its kind")
+                .help("write `tracepoint:…`, `uprobe:…`, …"))
+        }
         other => {
             let error = Diagnostic::error(kind.span, format!("there is no probe kind `{other}`"));
             let error = proposing(error, other, KINDS.into_iter().chain(["BEGIN", "END"]));
@@ -263,11 +267,11 @@ fn interval_of(
     Ok(Site { name, event: Event::Interval(period), span: spec.span })
 }
 
-/// `5s`, `100ms` as nanoseconds.
+/// `5s`, `100ms` as nanoseconds; a number alone is one of nanoseconds already.
 pub(super) fn duration(text: &str) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let unit = match &text[digits..] {
-        "ns" => 1,
+        "" | "ns" => 1,
         "us" => 1_000,
         "ms" => 1_000_000,
         "s" => 1_000_000_000,

@@ -63,16 +63,19 @@ pub fn profile(spec: &ast::ProbeSpec, rest: &[ast::Name]) -> Result<Site, Diagno
     let (unit, count) = match rest {
         [unit, count] => (unit.text.as_str(), count),
         [count] => match (count.text.strip_suffix("hz"), duration(&count.text)) {
-            (Some(rate), _) => {
+            (Some(rate), _) if !rate.is_empty() => {
                 let number = ast::Name { text: rate.to_owned(), span: count.span };
                 return site(spec, "hz", &number, usage);
             }
-            (None, Some(nanoseconds)) if nanoseconds >= SHORTEST_PERIOD => {
+            (_, Some(nanoseconds)) if nanoseconds >= SHORTEST_PERIOD => {
                 let name = format!("profile:us:{}", nanoseconds / 1000);
                 return Ok(clock(spec, name, Every::Count(nanoseconds)));
             }
-            (None, Some(_)) => return Err(Diagnostic::error(count.span, "the shortest period is 1 us")),
-            (None, None) => {
+            (_, Some(_)) => return Err(Diagnostic::error(count.span, "the shortest period is 1 us")),
+            (_, None) if ["hz", "s", "ms", "us"].contains(&count.text.as_str()) => {
+                return Err(Diagnostic::error(spec.span, "`profile` needs a number behind its unit").help(usage));
+            }
+            (_, None) => {
                 let error = Diagnostic::error(count.span, format!("`{}` is not a rate or a time", count.text));
                 return Err(error.help(usage));
             }
@@ -85,6 +88,9 @@ pub fn profile(spec: &ast::ProbeSpec, rest: &[ast::Name]) -> Result<Site, Diagno
 fn site(spec: &ast::ProbeSpec, unit: &str, count: &ast::Name, usage: &str) -> Result<Site, Diagnostic> {
     let number = count.text.parse::<u64>().ok().filter(|&number| number > 0);
     let Some(number) = number else {
+        if count.text.is_empty() {
+            return Err(Diagnostic::error(spec.span, "`profile` needs a number behind its unit").help(usage));
+        }
         let error = Diagnostic::error(count.span, format!("`{}` is not a number above 0", count.text));
         return Err(error.help(usage));
     };
@@ -207,7 +213,7 @@ mod tests {
         assert_eq!(refusal("profile:hz:1.5"), format!("`1.5` is not a number above 0; {usage}"));
         assert_eq!(refusal("profile:m:1"), format!("`m` is not a unit of `profile`; {usage}"));
         assert_eq!(refusal("profile"), format!("`profile` needs a unit and a number; {usage}"));
-        assert_eq!(refusal("profile:100"), format!("`100` is not a rate or a time; {usage}"));
+        assert_eq!(refusal("profile:often"), format!("`often` is not a rate or a time; {usage}"));
         assert_eq!(refusal("profile:100ns"), "the shortest period is 1 us");
         assert_eq!(refusal("software:fautls:1"), "there is no software event `fautls`; did you mean `faults`?");
         assert_eq!(refusal("software:faults:x"), "`x` is not a number of events above 0");

@@ -77,7 +77,10 @@ pub fn map(state: &MapState, probes: usize, settings: &Settings, target: &Target
 
 /// What declarations say of maps that are not of that kind, and what programs are to look into that they cannot.
 pub fn misdeclared(maps: &[MapState], settings: &Settings) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
+    let unused = settings.maps.iter().filter(|declared| maps.iter().all(|state| state.name != declared.name));
+    let mut found: Vec<Diagnostic> = unused
+        .map(|declared| Diagnostic::warning(declared.place, format!("`{}` is declared and never used", declared.name)))
+        .collect();
     for state in maps {
         if let (true, MapValue::Aggregation(Aggregation::Series(_), place)) = (state.looked_into, &state.value) {
             let message = format!("only user space knows the keys of `{}`, which is a `tseries()`", state.name);

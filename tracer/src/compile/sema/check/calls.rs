@@ -11,6 +11,7 @@ use crate::compile::sema::proposing;
 use crate::compile::sema::registers;
 use crate::compile::sema::typed::{self, Builtin, ExprKind, StmtKind};
 use crate::compile::sema::types::Ty;
+use crate::compile::sema::usages::usage;
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 use crate::plan::MapId;
@@ -93,7 +94,10 @@ impl<'a> Checker<'a> {
         let given = arguments.len();
         if given < row.required || given > most {
             let error = Diagnostic::error(span, format!("`{}()` takes {}, not {given}", row.name, takes(row)));
-            self.report(error);
+            self.report(match usage(row.name) {
+                Some(usage) => error.help(format!("write `{usage}`")),
+                None => error,
+            });
             return None;
         }
         let parameters = row.parameters.iter().chain(row.parameters.last().into_iter().cycle());

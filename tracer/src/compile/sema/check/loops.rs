@@ -82,6 +82,7 @@ impl Checker<'_> {
         self.keyed(map, true, name.span);
         self.used(map, UseKind::Whole, Domain::Any);
         self.looks_into(map);
+        self.maps[map.0 as usize].looped.get_or_insert(name.span);
         let state = &self.maps[map.0 as usize];
         let value = match &state.value {
             MapValue::Unknown => None,

@@ -29,6 +29,10 @@ pub struct MapState {
     pub uses: Vec<Use>,
     /// Whether the script reads entries, asks for them or deletes them.
     pub looked_into: bool,
+    /// Whether anything is put into it.
+    pub filled: bool,
+    /// Where a loop first goes over it.
+    pub looped: Option<Span>,
 }
 
 /// What a map holds.
@@ -148,6 +152,8 @@ impl Checker<'_> {
                 headings: Vec::new(),
                 uses: Vec::new(),
                 looked_into: false,
+                filled: false,
+                looped: None,
             });
             self.changed = true;
             self.maps.len() - 1
@@ -233,6 +239,7 @@ impl Checker<'_> {
 
     /// Takes a value into the type of a plain map's values; `None` after an error.
     pub(super) fn value(&mut self, map: MapId, value: Operand, span: Span) -> Option<typed::Expr> {
+        self.maps[map.0 as usize].filled = true;
         if value.ty.is_unknown() {
             return None;
         }
@@ -334,17 +341,35 @@ impl Checker<'_> {
         settled
     }
 
-    /// A map of which no entry is ever used is a mistake.
+    /// A map of which no entry is ever used is a mistake, as is a loop over one that is never filled. To look at an entry of such
+    /// a map is no error, as in bpftrace, but hardly meant.
     pub(super) fn check_maps_are_defined(&mut self) {
-        let (known, unknown): (Vec<&MapState>, Vec<&MapState>) = self.maps.iter().partition(|map| map.keyed.is_some());
-        let names = || known.iter().map(|map| map.name.as_str());
-        let errors = unknown.iter().map(|map| {
-            let error = Diagnostic::error(map.place, format!("undefined map `{}`", map.name));
-            let error = proposing(error, &map.name, names());
-            if error.help.is_empty() { error.label("nothing is ever assigned to it") } else { error }
-        });
-        let errors: Vec<Diagnostic> = errors.collect();
+        let names = |but: &MapState| -> Vec<&str> {
+            self.maps.iter().filter(|map| map.filled && map.name != but.name).map(|map| map.name.as_str()).collect()
+        };
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        for map in &self.maps {
+            match map.looped.filter(|_| !map.filled).or(map.keyed.is_none().then_some(map.place)) {
+                Some(place) => {
+                    let error = Diagnostic::error(place, format!("undefined map `{}`", map.name));
+                    let error = proposing(error, &map.name, names(map));
+                    errors.push(match error.help.is_empty() {
+                        true => error.label("nothing is ever assigned to it"),
+                        false => error,
+                    });
+                }
+                None if !map.filled => {
+                    let warning = Diagnostic::warning(map.place, format!("nothing is ever assigned to `{}`", map.name));
+                    warnings.push(proposing(warning, &map.name, names(map)));
+                }
+                None => {}
+            }
+        }
         self.diagnostics.extend(errors);
+        // Where the script is wrong, what fills the map may not have been understood.
+        if self.diagnostics.iter().all(Diagnostic::is_warning) {
+            self.diagnostics.extend(warnings);
+        }
     }
 
     /// What is known of the values of an expression.

@@ -22,6 +22,7 @@ pub(super) mod naming;
 mod operand;
 mod operators;
 pub(super) mod output;
+mod refusals;
 mod series;
 pub(super) mod stacks;
 mod stmt;
@@ -48,6 +49,7 @@ use crate::compile::syntax::ast;
 use crate::compile::target::Target;
 use crate::host::btf::TypeId;
 use crate::plan::{MapId, Record, RecordId};
+use refusals::Refusals;
 
 /// Most expressions and statements of a clause, each as often as `unroll` repeats it: several times what fits into a
 /// program.
@@ -107,6 +109,7 @@ pub fn check(
         nodes: 0,
         nodes_of_clause: 0,
         too_large: false,
+        refused: Refusals::default(),
     };
     let clauses = loop {
         let clauses = checker.pass();
@@ -162,6 +165,8 @@ pub struct Checker<'a> {
     nodes_of_clause: u32,
     /// There are too many; nothing more is looked at.
     too_large: bool,
+    /// What this pass has found that the level does not allow.
+    refused: Refusals,
 }
 
 /// A map that has been printed.
@@ -196,8 +201,10 @@ impl<'a> Checker<'a> {
         self.nodes = 0;
         self.records.clear();
         self.diagnostics.clear();
+        self.refused = Refusals::default();
         for map in &mut self.maps {
             map.uses.clear();
+            map.filled = false;
         }
         (0..self.instances.len()).map(|here| self.clause(here)).collect()
     }
@@ -211,7 +218,7 @@ impl<'a> Checker<'a> {
             local.used = None;
         }
         let probe = self.instances[here].probe;
-        self.allow(Data::Machine, "this probe", probe.specs[0].span);
+        self.allow(Data::Machine, refusals::PROBE, probe.specs[0].span);
         self.scopes.push(Vec::new());
         let predicate = probe.predicate.as_ref().map(|predicate| self.condition(predicate));
         let body = self.block(&probe.body);
@@ -247,6 +254,7 @@ impl<'a> Checker<'a> {
 
     fn finish(mut self, clauses: Vec<CheckedClause>) -> Checked {
         self.check_maps_are_defined();
+        self.diagnostics.extend(std::mem::take(&mut self.refused).told(self.target.level));
         let errors = self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
         for local in self.locals.iter().flatten() {
             let name = shown(&local.name);
@@ -310,11 +318,7 @@ impl<'a> Checker<'a> {
         }
         match policy::rule_for(self.event().kind(), data, action) {
             Some(rule) if rule.level <= self.target.level => {}
-            Some(rule) => self.report(
-                Diagnostic::error(span, format!("{what} is not allowed at level `{}`", self.target.level))
-                    .label(rule.summary)
-                    .help(format!("run with `--level {}`", rule.level)),
-            ),
+            Some(rule) => self.refused.note(rule, what, span, self.here),
             None => self.error(span, format!("{what} is not possible in a probe of this kind")),
         }
     }

@@ -27,6 +27,7 @@ impl Checker<'_> {
         arguments: Vec<Argument<'_>>,
         span: Span,
     ) -> Option<StmtKind> {
+        self.maps[map.0 as usize].filled = true;
         let mut arguments = arguments.into_iter();
         let argument = match arguments.next() {
             Some(Argument::Value(operand)) => Some(operand),

@@ -402,6 +402,7 @@ impl Checker<'_> {
             ast::ExprKind::Map { name, key } => {
                 let (map, key) = self.entry(name, key.as_deref(), target.span);
                 let state = &mut self.maps[map.0 as usize];
+                state.filled = true;
                 let ty = match &mut state.value {
                     MapValue::Unknown => return Operand::unknown(span),
                     MapValue::Plain(ty @ Ty::Int { .. }, _) => {

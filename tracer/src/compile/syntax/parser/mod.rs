@@ -11,6 +11,7 @@
 
 mod definitions;
 mod expressions;
+mod habits;
 mod items;
 mod primary;
 mod specs;

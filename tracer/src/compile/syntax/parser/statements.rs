@@ -11,13 +11,6 @@ use crate::compile::source::Span;
 /// Words that statements with a block begin with.
 const BLOCK_WORDS: [&str; 5] = ["if", "else", "while", "for", "unroll"];
 
-/// Words that statements of other languages begin with, and what to write instead.
-const FOREIGN: [(&str, &str); 3] = [
-    ("switch", "write if (…) { … } else if (…) { … }"),
-    ("do", "write while (condition) { … }, which tests before each turn"),
-    ("goto", "loops are written with `for` and `while`"),
-];
-
 /// What becomes of an expression that a block ends in without a semicolon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BlockUse {
@@ -45,7 +38,11 @@ impl Parser<'_> {
     /// `{ … }`, or an error if none is here.
     pub(super) fn block(&mut self, usage: BlockUse) -> Block {
         if !self.is(TokenKind::LBrace) {
-            self.expected("`{`", "");
+            let mut error = self.expected_here("`{`", "");
+            if self.begins_statement() && !self.item_begins() {
+                error = error.help("what is done stands between braces, however short: { … }");
+            }
+            self.report(error);
             if matches!(self.kind(), TokenKind::Word | TokenKind::Variable | TokenKind::Map) && !self.first_on_line(0) {
                 self.skip_statement(); // a body without braces
             }
@@ -106,9 +103,15 @@ impl Parser<'_> {
         }
     }
 
-    /// The script ended in a comment that is never closed, which has been reported.
+    /// The script ended in a comment or a text that is never closed, which has been reported.
     fn comment_swallowed_rest(&self) -> bool {
-        self.at.checked_sub(1).is_some_and(|last| self.tokens[last].kind == TokenKind::Unknown)
+        let Some(last) = self.at.checked_sub(1).map(|last| self.tokens[last]) else { return false };
+        let text = &self.text[last.span.range()];
+        match last.kind {
+            TokenKind::Unknown => true,
+            TokenKind::String => text.len() == 1 || !text.ends_with('"'),
+            _ => false,
+        }
     }
 
     /// One statement, added to `block`; or the block's value, if it is an expression before the closing brace.
@@ -119,6 +122,9 @@ impl Parser<'_> {
         if self.is(TokenKind::Directive) {
             self.report(Diagnostic::error(start, "preprocessor lines must stand outside of all blocks"));
             self.bump();
+            return;
+        }
+        if self.is_of_other_language() {
             return;
         }
         let kind = match self.word_at(0) {
@@ -180,12 +186,6 @@ impl Parser<'_> {
         }
         let mut error = Diagnostic::error(self.after_last(), "expected `;` after this statement");
         let first = &self.text[self.tokens[self.statement_at].span.range()];
-        if let Some((_, instead)) = FOREIGN.iter().find(|(word, _)| *word == first) {
-            let word = self.tokens[self.statement_at].span;
-            let error = Diagnostic::error(word, format!("`{first}` is not part of the language"));
-            self.report(error.help(*instead));
-            return self.skip_statement();
-        }
         if self.is(TokenKind::LBrace)
             && let Some(meant) = did_you_mean(first, BLOCK_WORDS)
         {
@@ -211,7 +211,7 @@ impl Parser<'_> {
     }
 
     /// The next token can begin a statement that is no mere expression of operators.
-    fn begins_statement(&self) -> bool {
+    pub(super) fn begins_statement(&self) -> bool {
         matches!(self.kind(), TokenKind::Word | TokenKind::Variable | TokenKind::Map)
     }
 
@@ -322,7 +322,7 @@ impl Parser<'_> {
     }
 
     /// Goes to the block of a statement whose head could not be parsed.
-    fn skip_to_body(&mut self) {
+    pub(super) fn skip_to_body(&mut self) {
         let stops = |kind| matches!(kind, TokenKind::LBrace | TokenKind::RBrace | TokenKind::End);
         while !stops(self.kind()) && !self.item_begins() {
             self.bump();

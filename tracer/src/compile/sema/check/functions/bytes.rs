@@ -29,7 +29,7 @@ pub fn buf(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) 
     if data.ty.is_unknown() || length.as_ref().is_some_and(|length| length.ty.is_unknown()) {
         return Operand::unknown(span);
     }
-    let ty = data.ty.clone();
+    let (ty, data_span) = (data.ty.clone(), data.span());
     let own = match &ty {
         Ty::Array(..) | Ty::Str(_) => ty.size(),
         _ => None,
@@ -52,8 +52,9 @@ pub fn buf(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) 
     let (size, length) = match (length, own) {
         (None, Some(own)) => (own, constant(&Ty::U64, own.into(), span)),
         (None, None) => {
-            let error = Diagnostic::error(span, "`buf()` needs a length here");
-            return checker.refuse_with(error.label(format!("this is of type `{ty}`")));
+            let error = Diagnostic::error(data_span, "`buf()` needs to know how many bytes there are");
+            let error = error.label(format!("this is of type `{ty}`"));
+            return checker.refuse_with(error.help("give a length: `buf(address, 16)`"));
         }
         (Some(length), own) => match length.expr.kind {
             ExprKind::Int(number) if length.literal => match u32::try_from(number) {

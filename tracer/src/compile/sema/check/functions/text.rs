@@ -68,8 +68,12 @@ pub fn str_concat(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span:
 
 /// `strstr(text, wanted)`: where one text is first found in another, or -1.
 pub fn strstr(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
+    found(checker, "strstr", arguments, span)
+}
+
+fn found(checker: &mut Checker<'_>, function: &str, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
     let Some([text, wanted]) = values(arguments) else { return Operand::unknown(span) };
-    let (Some(text), Some(wanted)) = (text_of(checker, text, "strstr"), text_of(checker, wanted, "strstr")) else {
+    let (Some(text), Some(wanted)) = (text_of(checker, text, function), text_of(checker, wanted, function)) else {
         return Operand::unknown(span);
     };
     if let (ExprKind::Str(text), ExprKind::Str(wanted)) = (&text.expr.kind, &wanted.expr.kind) {
@@ -81,7 +85,7 @@ pub fn strstr(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Spa
 
 /// `strcontains(text, wanted)`: whether one text is in another.
 pub fn strcontains(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span) -> Operand {
-    let place = strstr(checker, arguments, span);
+    let place = found(checker, "strcontains", arguments, span);
     match place.expr.kind {
         _ if place.ty.is_unknown() => place,
         ExprKind::Int(at) => bool_literal(at >= 0, span),
