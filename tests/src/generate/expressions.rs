@@ -26,12 +26,10 @@ impl Maker<'_> {
             0 => self.int_leaf(),
             1..=5 => self.arithmetic(depth - 1),
             6 => {
-                let value = self.not_literal(depth - 1);
-                let int = value.ty.int().unwrap_or(Int::I64);
+                let value = self.in_own_bytes(depth - 1);
                 let op = if self.chance(2) { '-' } else { '~' };
-                // What becomes of an unsigned number has as many bits.
-                let ty = if int.signed { Int::I64 } else { Int { literal: false, ..int } };
-                Expr { ty: Ty::Int(ty), kind: Kind::Unary(op, Box::new(value)) }
+                let signed = value.own_int().is_none_or(|own| own.signed);
+                Expr { ty: Ty::Int(if signed { Int::I64 } else { Int::U64 }), kind: Kind::Unary(op, Box::new(value)) }
             }
             7 | 8 => {
                 let to = self.int_type();
@@ -86,11 +84,8 @@ impl Maker<'_> {
             0 => (Int::U64, Kind::Call(Function::Strlen, vec![self.text_place()?])),
             1 => (Int::I64, Kind::Call(Function::Strstr, vec![self.text_place()?, self.text(depth)])),
             2 => {
-                let value = self.not_literal(depth);
-                // How many bytes a complement has depends on who asks.
-                let complement = matches!(value.written_out().kind, Kind::Unary(..));
-                let value = if complement { value.cast(Ty::Int(self.int_type())) } else { value };
-                let int = Int { signed: false, literal: false, ..value.ty.int()? };
+                let value = self.in_own_bytes(depth);
+                let int = Int { signed: false, literal: false, ..value.own_int()? };
                 (int, Kind::Call(Function::Bswap, vec![value]))
             }
             _ => (Int::I64, Kind::Entries(self.keyed_map()?)),
@@ -106,8 +101,8 @@ impl Maker<'_> {
 
     fn arithmetic(&mut self, depth: u32) -> Expr {
         let op = self.of(&Binary::ARITHMETIC);
-        let mut a = self.operand(depth);
-        let mut b = self.operand(depth);
+        let mut a = self.int(depth);
+        let mut b = self.int(depth);
         match op {
             Binary::Shl | Binary::Shr => b = Expr::number(self.pick(64) as i128),
             // A division by a zero that is written out is refused.
@@ -121,20 +116,16 @@ impl Maker<'_> {
         Expr { ty: Ty::Int(op.result(a_int, b_int)), kind: Kind::Binary(op, Box::new(a), Box::new(b)) }
     }
 
-    /// An integer on one side of an operator. What is written out and has no room in 64 bits with a sign gets its type from
-    /// a cast: otherwise that depends on the operator and the other side, in bpftrace in ways of its own.
-    fn operand(&mut self, depth: u32) -> Expr {
-        let value = self.int(depth);
-        match value.written_out().kind {
-            Kind::Number(number) if i64::try_from(number).is_err() => value.cast(Ty::Int(Int::U64)),
-            _ => value,
-        }
-    }
-
     /// An integer that is not written out.
     fn not_literal(&mut self, depth: u32) -> Expr {
         let value = self.int(depth);
         if value.is_literal() { value.cast(Ty::Int(self.int_type())) } else { value }
+    }
+
+    /// The same, of which is clear how many bytes it has for those who ask.
+    fn in_own_bytes(&mut self, depth: u32) -> Expr {
+        let value = self.not_literal(depth);
+        if value.hides_complement() { value.cast(Ty::Int(self.int_type())) } else { value }
     }
 
     /// A block with a variable of its own.
@@ -157,7 +148,7 @@ impl Maker<'_> {
         match self.pick(10) {
             0..=3 => {
                 let op = self.of(&Binary::RELATIONS);
-                let (mut a, b) = (self.operand(depth - 1), self.operand(depth - 1));
+                let (mut a, b) = (self.int(depth - 1), self.int(depth - 1));
                 if a.is_literal() && b.is_literal() {
                     a = a.cast(Ty::Int(self.int_type()));
                 }

@@ -342,8 +342,10 @@ impl Machine<'_> {
             }
             Kind::Unary('!', operand) => Value::Bool(!self.truth(operand)),
             Kind::Unary(op, operand) => {
-                let number = self.number(operand);
-                Value::Int(int(&expr.ty).cut(if *op == '-' { -number } else { !number }))
+                let own = operand.own_int().expect("an integer is asked for");
+                let number = own.cut(self.number(operand));
+                let result = if own.signed { Int::I64 } else { own };
+                Value::Int(result.cut(if *op == '-' { -number } else { !number }))
             }
             Kind::Binary(Binary::And, a, b) => Value::Bool(self.truth(a) && self.truth(b)),
             Kind::Binary(Binary::Or, a, b) => Value::Bool(self.truth(a) || self.truth(b)),
@@ -402,6 +404,7 @@ impl Machine<'_> {
         let (Value::Int(left), Value::Int(right)) = values else {
             return Value::Bool((values.0 == values.1) == (op == Binary::Eq));
         };
+        let large = a.is_large() || b.is_large();
         let (a, b) = (int(&a.ty), int(&b.ty));
         if Binary::RELATIONS.contains(&op) {
             let common = a.promoted(b);
@@ -416,7 +419,8 @@ impl Machine<'_> {
             });
         }
         let result = ty.map_or(op.result(a, b), int);
-        let (left, right) = (result.cut(left), result.cut(right));
+        let operands = if large && matches!(op, Binary::Div | Binary::Mod) { Int::U64 } else { result };
+        let (left, right) = (operands.cut(left), operands.cut(right));
         Value::Int(result.cut(match op {
             Binary::Add => left + right,
             Binary::Sub => left - right,

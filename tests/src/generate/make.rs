@@ -261,7 +261,7 @@ impl Maker<'_> {
             }
             2 => {
                 let (from, to) = (self.bound(), self.bound());
-                let local = self.declare(Ty::Int(Int::I64), false);
+                let local = self.declare(from.ty.promoted(&to.ty), false);
                 Stmt::Range(local, from, to, self.turn(local, depth))
             }
             3 => self.for_each().unwrap_or_else(|| self.printf()),

@@ -365,6 +365,29 @@ impl Expr {
         }
     }
 
+    /// The integer that `~`, `-` and functions of bytes take it for: `~x` and `-x` have 64 bits elsewhere, but those of `x`
+    /// there.
+    pub fn own_int(&self) -> Option<Int> {
+        match &self.kind {
+            Kind::Unary('~' | '-', operand) => operand.own_int(),
+            _ => self.ty.int(),
+        }
+    }
+
+    /// Whether it is `~x` or `-x`, but does not look like it.
+    pub fn hides_complement(&self) -> bool {
+        let last = match &self.kind {
+            Kind::Block(_, value) => value.written_out(),
+            _ => self.written_out(),
+        };
+        !std::ptr::eq(last, self) && (matches!(last.kind, Kind::Unary(..)) || last.hides_complement())
+    }
+
+    /// Whether it is a number that is written out and has no room in `int64`.
+    pub fn is_large(&self) -> bool {
+        matches!(self.written_out().kind, Kind::Number(number) if i64::try_from(number).is_err())
+    }
+
     /// Whether the compiler may take it for a number that is written out.
     pub fn is_literal(&self) -> bool {
         matches!(self.written_out().kind, Kind::Number(_) | Kind::Truth(_) | Kind::Text(_))

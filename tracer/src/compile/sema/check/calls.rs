@@ -61,6 +61,12 @@ impl<'a> Checker<'a> {
             return self.refuse_with(error);
         };
         self.allow_action(row.data, row.action, &format!("`{}`", row.name), span);
+        if let (&Becomes::Expression(check), "bswap", [argument]) = (&row.becomes, row.name, arguments)
+            && matches!(argument.kind, ast::ExprKind::Unary { op: ast::UnaryOp::BitNot | ast::UnaryOp::Negate, .. })
+        {
+            let number = self.in_own_bytes(argument);
+            return check(self, vec![Argument::Value(number)], span);
+        }
         let Some(arguments) = self.arguments(row, arguments, span) else {
             return Operand::unknown(span);
         };

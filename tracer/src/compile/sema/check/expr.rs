@@ -252,7 +252,8 @@ impl Checker<'_> {
             (from, to) if from.typed() == to.typed() && (from == to || from.is_int()) => {
                 let warning = Diagnostic::warning(span, format!("unnecessary cast: this is of type `{from}` already"));
                 self.report(warning);
-                Operand { literal: false, ..operand }
+                // It has no longer the sign of what it meets.
+                Operand { literal: false, ty, ..operand }
             }
             (Ty::Int { .. } | Ty::Enum { .. }, Ty::Enum { of, .. }) => {
                 if let (true, &ExprKind::Int(value)) = (operand.literal, &operand.expr.kind)

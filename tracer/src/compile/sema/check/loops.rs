@@ -24,7 +24,7 @@ impl Checker<'_> {
     }
 
     /// `for $i : from..to { … }`: both ends are evaluated once, and what the body assigns to `$i` does not matter for the
-    /// next turn.
+    /// next turn. Its type is the smallest that holds both ends.
     pub(super) fn for_range(
         &mut self,
         variable: &ast::Name,
@@ -40,6 +40,7 @@ impl Checker<'_> {
         let last = self.hidden_local(&hidden("end"), variable.span);
         self.not_in_sight(variable);
         let own = self.declare_local(&variable.text, variable.span);
+        let ty = first.ty.promoted(&end.ty).unwrap_or(Ty::I64);
         let mut stmts = Vec::new();
         for (local, bound) in [(next, first), (last, end)] {
             if !bound.ty.is_unknown() {
@@ -59,6 +60,7 @@ impl Checker<'_> {
         let body = self.turn(|checker| {
             let mut stmts = Vec::new();
             let operand = Operand::new(Ty::I64, ExprKind::Local(next), variable.span);
+            let operand = Operand { expr: convert(operand, &ty), ty, literal: false };
             checker.set_local(own, operand, variable.span, &mut stmts);
             stmts.extend(checker.block(body));
             stmts

@@ -100,7 +100,8 @@ impl Checker<'_> {
     }
 
     /// Arithmetic is 64 bits wide: signed if either side is, or it is a subtraction. Comparisons are made in the
-    /// smallest type that holds both.
+    /// smallest type that holds both. A number that is written out and has no room in `int64` divides, and is divided, as what
+    /// it is.
     fn integer_operator(
         &mut self,
         op: ast::BinaryOp,
@@ -130,6 +131,11 @@ impl Checker<'_> {
             return self.refuse_with(error.also(right.span(), "this is zero"));
         }
         let ty = if signed { Ty::I64 } else { Ty::U64 };
+        if matches!(op, ast::BinaryOp::Div | ast::BinaryOp::Mod) && (is_large(&left) || is_large(&right)) {
+            let kind = binary(arithmetic(op), convert(left, &Ty::U64), convert(right, &Ty::U64), &Ty::U64, span);
+            let result = Operand { ty: Ty::U64, expr: kind, literal: false };
+            return Operand { expr: convert(result, &ty), ty, literal: false };
+        }
         // The difference of two times is right whatever their sign; bpftrace warns of it all the same.
         if !(op == ast::BinaryOp::Sub && left.ty == right.ty) {
             self.warn_of_sign(&left, &ty);
@@ -259,7 +265,15 @@ impl Checker<'_> {
             let error = Diagnostic::error(span, "this number does not fit in 64 bits");
             return self.refuse_with(error.label("the least is -2^63"));
         }
-        let operand = decay(self.expr(operand));
+        let operand =
+            if matches!(op, U::BitNot | U::Negate) { self.in_own_bytes(operand) } else { self.expr(operand) };
+        self.unary_of(op, operand, span)
+    }
+
+    /// The same of a value; nothing that counts.
+    fn unary_of(&mut self, op: ast::UnaryOp, operand: Operand, span: Span) -> Operand {
+        use ast::UnaryOp as U;
+        let operand = decay(operand);
         if op == U::Dereference {
             return self.read(operand, span);
         }
@@ -301,6 +315,25 @@ impl Checker<'_> {
         // An unsigned number keeps to its own bits, and is 64 bits wide all the same.
         let cut = Operand { expr: convert(result, &own), ty: own, literal: false };
         Operand { expr: convert(cut, &ty), ty, literal: false }
+    }
+
+    /// The operand of `~`, of `-` or of a function that asks for a number's bytes: 64 bits are the type of `~x` and `-x`, but
+    /// there they have as many as `x`.
+    pub(super) fn in_own_bytes(&mut self, expr: &ast::Expr) -> Operand {
+        use ast::UnaryOp as U;
+        let (op, inner) = match &expr.kind {
+            ast::ExprKind::Unary { op: U::Negate, operand } if matches!(operand.kind, ast::ExprKind::Integer { .. }) => {
+                return self.expr(expr);
+            }
+            ast::ExprKind::Unary { op: op @ (U::BitNot | U::Negate), operand } => (*op, self.in_own_bytes(operand)),
+            _ => return self.expr(expr),
+        };
+        let own = inner.ty.clone();
+        let result = self.unary_of(op, inner, expr.span);
+        if result.literal || !own.is_int() || !result.ty.is_int() {
+            return result;
+        }
+        Operand { expr: convert(result, &own), ty: own, literal: false }
     }
 
     pub(super) fn ternary(
@@ -431,6 +464,11 @@ fn literal_of(value: i128, span: Span) -> Option<Operand> {
         Ok(value) => Some(integer(value, span)),
         Err(_) => i64::try_from(value).ok().map(|value| negated(value.unsigned_abs(), span)),
     }
+}
+
+/// Whether it is a number that is written out and has no room in `int64`.
+fn is_large(operand: &Operand) -> bool {
+    operand.literal && operand.ty == Ty::U64
 }
 
 /// The signs of both sides: a number as it is written takes the other's.
