@@ -196,11 +196,11 @@ fn a_zero_that_the_verifier_must_not_know_is_asked_for_anew() {
             v1 = unknown_zero
             if ne v1, 0 jump b1 else b2
           b1:
-            v2 = ct_lost(v1)
+            v3 = ct_lost(v1)
             jump b2
           b2:
-            v3 = unknown_zero
-            v4 = ct_lost(v3)
+            v4 = unknown_zero
+            v5 = ct_lost(v4)
             return
         }
         ",

@@ -265,8 +265,7 @@ impl Checker<'_> {
             let error = Diagnostic::error(span, "this number does not fit in 64 bits");
             return self.refuse_with(error.label("the least is -2^63"));
         }
-        let operand =
-            if matches!(op, U::BitNot | U::Negate) { self.in_own_bytes(operand) } else { self.expr(operand) };
+        let operand = if matches!(op, U::BitNot | U::Negate) { self.in_own_bytes(operand) } else { self.expr(operand) };
         self.unary_of(op, operand, span)
     }
 
@@ -322,7 +321,9 @@ impl Checker<'_> {
     pub(super) fn in_own_bytes(&mut self, expr: &ast::Expr) -> Operand {
         use ast::UnaryOp as U;
         let (op, inner) = match &expr.kind {
-            ast::ExprKind::Unary { op: U::Negate, operand } if matches!(operand.kind, ast::ExprKind::Integer { .. }) => {
+            ast::ExprKind::Unary { op: U::Negate, operand }
+                if matches!(operand.kind, ast::ExprKind::Integer { .. }) =>
+            {
                 return self.expr(expr);
             }
             ast::ExprKind::Unary { op: op @ (U::BitNot | U::Negate), operand } => (*op, self.in_own_bytes(operand)),
