@@ -21,6 +21,7 @@
 //! | `stop` | `interrupt`: the command gets SIGINT once the lines above have ended | it ends by itself |
 //! | `exit` | the command's exit status | 0 |
 //! | `needs` | what the machine must have, separated by commas; see [`crate::needs`] | nothing |
+//! | `sysctl` | settings of the kernel while the case runs, `NAME = VALUE`, separated by commas; no other case runs meanwhile | as they are |
 //! | `ours` | what of the case bpftrace has not: an option, a function, a message; it is not compared with bpftrace | nothing |
 //!
 //! Sections are `script`, `stdout` and `stderr`; the last two are as [`crate::expect`] says. Without `stdout` nothing may
@@ -53,6 +54,8 @@ pub struct Case {
     pub exit: i32,
     /// What the machine must have.
     pub needs: Vec<Need>,
+    /// Settings of the kernel, names and values, for as long as it runs.
+    pub sysctl: Vec<(String, String)>,
     /// What of it bpftrace has not, if anything.
     pub ours: Option<String>,
     /// What must be printed to stdout.
@@ -73,6 +76,7 @@ impl Case {
             interrupt: false,
             exit: 0,
             needs: Vec::new(),
+            sysctl: Vec::new(),
             ours: None,
             stdout: Expected::default(),
             stderr: None,
@@ -104,6 +108,7 @@ impl Case {
             "needs" => {
                 self.needs = value.split(',').map(|need| Need::parse(need.trim())).collect::<Result<_>>()?;
             }
+            "sysctl" => self.sysctl = settings(value)?,
             "ours" => {
                 ensure!(!value.is_empty(), "say what bpftrace has not");
                 self.ours = Some(value.to_owned());
@@ -112,6 +117,15 @@ impl Case {
         }
         Ok(())
     }
+}
+
+/// Settings of the kernel: `kernel.perf_event_paranoid = 2`, separated by commas.
+pub fn settings(text: &str) -> Result<Vec<(String, String)>> {
+    let setting = |text: &str| {
+        let (name, value) = text.split_once('=').with_context(|| format!("not `NAME = VALUE`: {text}"))?;
+        Ok((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    text.split(',').map(setting).collect()
 }
 
 /// All cases below a folder, in the order of their names: `area/name`, and the text.
@@ -162,6 +176,7 @@ mod tests {
              stop: interrupt\n\
              exit: 3\n\
              needs: kprobes, kernel >= 6.6\n\
+             sysctl: kernel.perf_event_paranoid = 2\n\
              ours: the scope\n\
              \n\
              --- script\n\
@@ -180,6 +195,7 @@ mod tests {
         assert!(case.interrupt);
         assert_eq!(case.exit, 3);
         assert_eq!(case.needs, [Need::Kprobes, Need::Kernel(6, 6)]);
+        assert_eq!(case.sysctl, [("kernel.perf_event_paranoid".to_owned(), "2".to_owned())]);
         assert_eq!(case.ours.as_deref(), Some("the scope"));
         assert_eq!(case.script.as_deref(), Some("BEGIN { printf(\"a: b\\n\"); }\nEND { }\n"));
         case.stdout.check("a: b\n").unwrap();

@@ -29,4 +29,5 @@ pub mod privileges;
 pub mod process;
 pub mod programs;
 pub mod runner;
+mod sysctl;
 pub mod tracing;

@@ -14,6 +14,7 @@ use crate::bpftrace::{self, Bpftrace};
 use crate::case::Case;
 use crate::cgroup::Cgroup;
 use crate::process::{self, Ended, NOTIFY, Process};
+use crate::sysctl::Settings;
 
 /// How long a case may take, emulated machines included.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -65,6 +66,7 @@ impl Runner {
     /// Runs the case and says how it ended; nothing is judged.
     pub fn execute(&self, case: &Case) -> Result<Ended> {
         let deadline = Instant::now() + if self.bpftrace.is_some() { bpftrace::LIMIT } else { LIMIT };
+        let _settings = Settings::of(case)?;
         let scope = Cgroup::new("case")?;
         let beside = Cgroup::new("neighbour")?;
         let text = case.script.as_deref().unwrap_or_default();

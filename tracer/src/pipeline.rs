@@ -35,7 +35,7 @@ use crate::host::btf::{Btf, BtfError};
 use crate::host::cgroupfs;
 use crate::host::clock;
 use crate::host::elf::{self, Binaries, Mention, Root};
-use crate::host::facts::Facts;
+use crate::host::facts::{Facts, Tried};
 use crate::host::functions;
 use crate::host::offsets::kernel_offsets;
 use crate::host::privilege::probes::Kind;
@@ -43,7 +43,7 @@ use crate::host::privilege::{self, Refusal};
 use crate::host::scope::{self, Asked, Processes, Resolved, ScopeError};
 use crate::host::symbols;
 use crate::host::tracefs;
-use crate::plan::{Attach, Plan};
+use crate::plan::{Attach, Plan, Sample, SampleEvent};
 use crate::report::{Losses, Meta, Reporter, Style, Summary};
 use crate::run::attach::uprobe::Places;
 use crate::run::command::Command;
@@ -116,7 +116,7 @@ fn trace(run: &Run) -> Result<Status> {
     refused?;
     let kinds: Vec<Kind> = plan.programs.iter().filter_map(|program| kind(&program.attach)).collect();
     if kinds.iter().any(|kind| *kind != Kind::Tracepoint) {
-        facts.try_probes(plan.programs.iter().find_map(|program| called(&program.attach)));
+        facts.try_probes(tried(&plan));
     }
     privilege::probes::check(&kinds, &facts)?;
     say(run, &render(&warnings, &run.source));
@@ -134,12 +134,18 @@ fn trace(run: &Run) -> Result<Status> {
     report(run, &facts, &plan, loaded, command, description, places)
 }
 
-/// The first function, by its number, whose calls or returns a place of attachment is.
-fn called(attach: &Attach) -> Option<u32> {
-    match attach {
+/// The first functions that the plan has programs for.
+fn tried(plan: &Plan) -> Tried {
+    let attached = || plan.programs.iter().map(|program| &program.attach);
+    let call = |attach: &Attach| match attach {
         Attach::Fentry { sites, .. } => sites.first().map(|site| site.ty),
         _ => None,
-    }
+    };
+    let iterator = |attach: &Attach| match attach {
+        Attach::Iterator { ty, .. } => Some(*ty),
+        _ => None,
+    };
+    Tried { call: attached().find_map(call), iterator: attached().find_map(iterator) }
 }
 
 /// What a place of attachment asks for; nothing if it is user space that runs the program.
@@ -152,6 +158,8 @@ fn kind(attach: &Attach) -> Option<Kind> {
         Attach::Uprobe { .. } => Kind::Uprobe,
         Attach::Kprobe { .. } => Kind::Kprobe,
         Attach::Fentry { .. } => Kind::Fentry,
+        Attach::Sample(Sample { event: SampleEvent::Hardware(_), .. }) => Kind::Counter,
+        Attach::Sample(Sample { event: SampleEvent::Breakpoint { .. }, .. }) => Kind::Watchpoint,
         Attach::Sample(_) => Kind::Sample,
     })
 }
@@ -227,8 +235,9 @@ fn emit(run: &Run, stage: Stage) -> Result<Status> {
 fn doctor(style: Style) -> Result<Status> {
     let mut facts = Facts::gather()?;
     let types = Btf::of_kernel().map(Arc::new);
-    // Any function will do; this one is everywhere.
-    facts.try_probes(types.as_ref().ok().and_then(|types| types.function("vfs_read").ok()).map(|function| function.0));
+    let function = |name| Some(types.as_ref().ok()?.function(name).ok()?.0);
+    // Any function will do; these are everywhere.
+    facts.try_probes(Tried { call: function("vfs_read"), iterator: function("bpf_iter_task") });
     let scope = privilege::check(&facts).is_ok().then(|| {
         let resolved = resolve(None, Processes::All, &facts, &types).map_err(|error| format!("{error:#}"))?;
         Ok(resolved.description)

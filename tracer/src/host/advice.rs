@@ -27,6 +27,8 @@ pub enum Remedy {
     Kprobes,
     /// The kernel is built with trampolines at its functions.
     Fentry,
+    /// A machine whose processor's counters the kernel can use.
+    Counters,
     /// Another kernel.
     Kernel,
 }
@@ -78,6 +80,10 @@ fn on_the_machine(remedy: Remedy) -> Option<&'static str> {
         Remedy::Fentry => {
             "The machine needs a kernel built with CONFIG_FUNCTION_TRACER=y and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS=y, \
              and that is not told to leave its code as it is; `kprobe` and `kretprobe` may do."
+        }
+        Remedy::Counters => {
+            "Counters of the processor take a machine that has them; few virtual ones are given any. `profile` and `software` \
+             do without."
         }
         Remedy::Kernel => {
             "The machine needs a kernel of 5.12 or later with CONFIG_BPF_SYSCALL=y and CONFIG_BPF_EVENTS=y."

@@ -132,12 +132,27 @@ pub struct Trial {
 pub struct ProbeTrial {
     /// To making a perf event for all processes.
     pub perf: Answer,
+    /// To making one of what the processor counts.
+    pub counter: Answer,
+    /// To watching a place in memory.
+    pub watchpoint: Answer,
     /// One link can hold many places in a file, and no perf event is wanted for that.
     pub many_uprobes: bool,
     /// One link can hold many functions of the kernel.
     pub many_kprobes: bool,
     /// To loading a program for calls of a function of the kernel; `None` where no function is known.
     pub fentry: Option<Answer>,
+    /// To loading a program for what the kernel goes over; `None` where the kernel's types are not known.
+    pub iterator: Option<Answer>,
+}
+
+/// Functions of the kernel that programs are loaded for, as a try, by their numbers among its types.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// One whose calls may be traced by trampolines.
+    pub call: Option<u32>,
+    /// One that stands for programs of what the kernel goes over.
+    pub iterator: Option<u32>,
 }
 
 /// Success, or an error number.
@@ -214,14 +229,16 @@ impl Facts {
         })
     }
 
-    /// Tries, besides, what single kinds of probes take. `function` is the number of a function of the kernel among its
-    /// types, if one is known: whether its calls can be traced by trampolines.
-    pub fn try_probes(&mut self, function: Option<u32>) {
+    /// Tries, besides, what single kinds of probes take.
+    pub fn try_probes(&mut self, tried: Tried) {
         self.trial.probes = Some(ProbeTrial {
             perf: Answer::of(sys::perf::try_event()),
+            counter: Answer::of(sys::perf::try_counter()),
+            watchpoint: Answer::of(sys::perf::try_watchpoint()),
             many_uprobes: sys::uprobe::has_uprobe_multi(),
             many_kprobes: sys::kprobe::has_kprobe_multi(),
-            fentry: function.map(|function| Answer::of(sys::fentry::try_load(function))),
+            fentry: tried.call.map(|function| Answer::of(sys::fentry::try_load(function))),
+            iterator: tried.iterator.map(|function| Answer::of(sys::iter::try_load(function))),
         });
     }
 

@@ -279,7 +279,15 @@ fn settings(facts: &Facts) -> Check {
         show("bpf_stats_enabled", kernel.bpf_stats_enabled),
     ];
     let found = format!("{}, no_new_privs {}", found.join(", "), u8::from(facts.process.no_new_privileges));
-    Check::ok("settings", format!("{found} (none matters where the capabilities are held)"))
+    let refuses_perf_events =
+        kernel.perf_event_paranoid > Some(2) && !facts.process.effective.has(Capability::SysAdmin);
+    let remark = match refuses_perf_events {
+        true => {
+            "perf_event_paranoid above 2 keeps perf events from all but CAP_SYS_ADMIN on kernels of Debian and Ubuntu"
+        }
+        false => "none matters where the capabilities are held",
+    };
+    Check::ok("settings", format!("{found} ({remark})"))
 }
 
 fn tracefs(facts: &Facts) -> Check {

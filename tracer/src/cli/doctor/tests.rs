@@ -43,11 +43,15 @@ matters where the capabilities are held)
 Scripts and tools can be run here. They trace the whole machine.
 
 What their probes can be:
-  ok       tracepoint, rawtracepoint    can be attached
-  ok       uprobe, uretprobe            can be attached
-  ok       kprobe, kretprobe            can be attached
-  ok       fentry, fexit                can be attached
-  ok       profile, software, hardware  can be attached
+  ok       tracepoint, rawtracepoint  can be attached
+  note     tracepoints of tracefs     tracefs cannot be read here: there are those of the catalogue, which do without
+  ok       uprobe, uretprobe, usdt    can be attached
+  ok       kprobe, kretprobe          can be attached
+  ok       fentry, fexit              can be attached
+  ok       profile, software          can be attached
+  ok       hardware                   can be attached
+  ok       watchpoint                 can be attached, with `-p` or `-c`
+  ok       iter                       can be gone over
 ",
         env!("CARGO_PKG_VERSION")
     );
@@ -67,7 +71,7 @@ fn a_kind_of_probe_that_the_kernel_has_not_is_shown() {
     assert!(diagnosis.allowed);
     let text = diagnosis.render(Style::Text).unwrap();
     assert!(
-        text.contains("  BLOCKED  kprobe, kretprobe            the kernel was built without CONFIG_KPROBES\n"),
+        text.contains("  BLOCKED  kprobe, kretprobe          the kernel was built without CONFIG_KPROBES\n"),
         "{text}"
     );
 }

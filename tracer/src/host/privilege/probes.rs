@@ -19,8 +19,12 @@ pub enum Kind {
     Kprobe,
     /// Calls and returns of functions of the kernel.
     Fentry,
-    /// Perf events: `profile`, `software`, `hardware`.
+    /// Perf events that the kernel counts: `profile`, `software`.
     Sample,
+    /// Perf events that the processor counts: `hardware`.
+    Counter,
+    /// Places in memory that the processor watches.
+    Watchpoint,
     /// What the kernel goes over: tasks, their files, their mappings.
     Iterator,
     /// Tracepoints whose fields only tracefs knows.
@@ -28,20 +32,31 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All that a container may ask for, in the order in which `doctor` shows them.
-    pub const ALL: [Self; 6] =
-        [Self::Tracepoint, Self::Uprobe, Self::Kprobe, Self::Fentry, Self::Sample, Self::Iterator];
+    /// All, in the order in which `doctor` shows them.
+    pub const ALL: [Self; 9] = [
+        Self::Tracepoint,
+        Self::Record,
+        Self::Uprobe,
+        Self::Kprobe,
+        Self::Fentry,
+        Self::Sample,
+        Self::Counter,
+        Self::Watchpoint,
+        Self::Iterator,
+    ];
 
     /// As scripts name them.
     pub fn name(self) -> &'static str {
         match self {
             Self::Tracepoint => "tracepoint, rawtracepoint",
-            Self::Uprobe => "uprobe, uretprobe",
+            Self::Uprobe => "uprobe, uretprobe, usdt",
             Self::Kprobe => "kprobe, kretprobe",
             Self::Fentry => "fentry, fexit",
-            Self::Sample => "profile, software, hardware",
+            Self::Sample => "profile, software",
+            Self::Counter => "hardware",
+            Self::Watchpoint => "watchpoint",
             Self::Iterator => "iter",
-            Self::Record => "tracepoint, as tracefs describes it",
+            Self::Record => "tracepoints of tracefs",
         }
     }
 }
@@ -65,9 +80,36 @@ fn check_of(kind: Kind, facts: &Facts) -> Check {
     let name = kind.name();
     let trial = facts.trial.probes.unwrap_or_default();
     match kind {
-        Kind::Tracepoint | Kind::Iterator => Check::ok(name, "can be attached"),
+        Kind::Tracepoint => Check::ok(name, "can be attached"),
+        Kind::Record if !facts.kernel.tracefs => {
+            Check::note(name, "tracefs cannot be read here: there are those of the catalogue, which do without")
+        }
+        Kind::Record => match by_perf(name, trial.perf, facts) {
+            check if check.verdict == Verdict::Ok => Check::ok(name, "can be attached, with `--scope host`"),
+            check => check,
+        },
         Kind::Uprobe if trial.many_uprobes => Check::ok(name, "can be attached"),
-        Kind::Uprobe | Kind::Sample | Kind::Record => by_perf(name, trial.perf, facts),
+        Kind::Uprobe | Kind::Sample => by_perf(name, trial.perf, facts),
+        Kind::Watchpoint => match by_perf(name, trial.watchpoint, facts) {
+            check if check.verdict == Verdict::Ok => Check::ok(name, "can be attached, with `-p` or `-c`"),
+            check => check,
+        },
+        Kind::Counter => match trial.counter {
+            Answer::No(number @ (libc::ENOENT | libc::EOPNOTSUPP)) => {
+                let error = std::io::Error::from_raw_os_error(number);
+                let found =
+                    format!("the kernel has no counters of this processor, as in most virtual machines: {error}");
+                Check::blocked(name, found, &[Remedy::Counters])
+            }
+            answer => by_perf(name, answer, facts),
+        },
+        Kind::Iterator => match trial.iterator {
+            Some(Answer::No(number)) => {
+                let error = std::io::Error::from_raw_os_error(number);
+                Check::blocked(name, format!("this kernel does not take programs for it: {error}"), &[Remedy::Kernel])
+            }
+            Some(Answer::Yes) | None => Check::ok(name, "can be gone over"),
+        },
         Kind::Kprobe if !facts.kernel.kprobes => {
             Check::blocked(name, "the kernel was built without CONFIG_KPROBES", &[Remedy::Kprobes])
         }

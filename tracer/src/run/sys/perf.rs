@@ -3,7 +3,9 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use aya_obj::generated::{PERF_FLAG_FD_CLOEXEC, bpf_attach_type, bpf_cmd, perf_event_attr, perf_sw_ids, perf_type_id};
+use aya_obj::generated::{
+    PERF_FLAG_FD_CLOEXEC, bpf_attach_type, bpf_cmd, perf_event_attr, perf_hw_id, perf_sw_ids, perf_type_id,
+};
 
 use super::{attributes, bpf_fd};
 
@@ -21,6 +23,25 @@ pub fn try_event() -> io::Result<()> {
     let mut nothing = event(perf_type_id::PERF_TYPE_SOFTWARE as u32);
     nothing.config = perf_sw_ids::PERF_COUNT_SW_DUMMY as u64;
     open(&nothing, None).map(drop)
+}
+
+/// The same for an event that the processor counts: its cycles.
+pub fn try_counter() -> io::Result<()> {
+    let mut cycles = event(perf_type_id::PERF_TYPE_HARDWARE as u32);
+    cycles.config = perf_hw_id::PERF_COUNT_HW_CPU_CYCLES as u64;
+    open(&cycles, None).map(drop)
+}
+
+/// The same for writes to a place in memory, of this process.
+pub fn try_watchpoint() -> io::Result<()> {
+    /// `HW_BREAKPOINT_W` of include/uapi/linux/hw_breakpoint.h.
+    const WRITES: u32 = 2;
+    let watched = 0u64;
+    let mut writes = event(perf_type_id::PERF_TYPE_BREAKPOINT as u32);
+    writes.bp_type = WRITES;
+    writes.__bindgen_anon_3.bp_addr = std::ptr::from_ref(&watched) as u64;
+    writes.__bindgen_anon_4.bp_len = size_of_val(&watched) as u64;
+    open(&writes, Some(std::process::id())).map(drop)
 }
 
 /// Makes an event and attaches a program to it, with a cookie (5.15). The event goes with the link. Addresses in `event`
