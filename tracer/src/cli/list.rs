@@ -160,10 +160,11 @@ fn kernel_functions<'b>(kind: &str, wanted: Wanted<'_>, types: Option<&'b Btf>) 
     names.dedup();
     let probe = |name: String| {
         let full = format!("{kind}:{name}");
-        let typed = kind == "kprobe";
-        Probe::new(full, move || match types {
-            Some(types) if typed => types.function(&name).map_or_else(|_| Vec::new(), |id| parameters(types, id, 0)),
-            _ => Vec::new(),
+        let exit = kind == "kretprobe";
+        Probe::new(full, move || match types.and_then(|types| Some((types, types.function(&name).ok()?))) {
+            Some((types, function)) if exit => result(types, function).into_iter().collect(),
+            Some((types, function)) => parameters(types, function, 0),
+            None => Vec::new(),
         })
     };
     names.into_iter().map(probe).collect()
@@ -178,8 +179,7 @@ fn kernel_calls<'b>(kind: &str, wanted: Wanted<'_>, types: Option<&'b Btf>) -> V
         let full = format!("{kind}:{}:{}", function.module(), function.name);
         let ty = function.ty?;
         Some(Probe::new(full, move || {
-            let result = words::result_type(types, ty).filter(|_| exit);
-            let result = result.map(|result| types.declaration(result, "retval"));
+            let result = if exit { result(types, ty) } else { None };
             parameters(types, ty, 0).into_iter().chain(result).collect()
         }))
     };
@@ -211,6 +211,11 @@ fn raw_tracepoints(types: Option<&Btf>) -> Vec<Probe<'_>> {
 fn raw_tracepoint<'b>(name: &str, arguments: impl FnOnce() -> Vec<String> + 'b) -> Probe<'b> {
     let full = Probe::new(format!("rawtracepoint:vmlinux:{name}"), arguments);
     Probe { short: Some(format!("rawtracepoint:{name}")), ..full }
+}
+
+/// What a function returns, if it returns anything.
+fn result(types: &Btf, function: TypeId) -> Option<String> {
+    words::result_type(types, function).map(|result| types.declaration(result, "retval"))
 }
 
 /// The parameters of a function but for the first `skip`.
