@@ -13,6 +13,9 @@ use crate::world::{Held, PRIVILEGED, World, exec, exec_held, json};
 /// Who makes system calls, with the pids that are shown.
 const WHO: &str = "tracepoint:raw_syscalls:sys_enter { @[comm, pid] = count(); }";
 
+/// All tasks that the kernel goes over.
+const TASKS: &str = "iter:task { @[ctx.task.comm, ctx.task.tgid] = count(); }";
+
 /// With busy neighbours in other containers and on the host: the application's processes, by the pids that `ps` shows in
 /// there; one in a cgroup that the application has made is among them.
 pub fn own_processes_only(world: &World) -> Result<()> {
@@ -32,15 +35,17 @@ pub fn own_processes_only(world: &World) -> Result<()> {
     let _below = exec_held(&app, &["peer", "cgroup=below", "name=below", "busy"])?;
     wait_for(&app, "below")?;
 
-    let printed = exec(&app, &["ctrace", "-f", "json", "-d", "1", "-e", WHO])?;
-    let seen = seen(&printed)?;
     let mut expected = processes(&app)?;
     expected.retain(|(name, _)| ["app", "below"].contains(&name.as_str()));
     ensure!(expected.len() == 2, "`ps` shows {expected:?}");
-    ensure!(expected.is_subset(&seen), "expected {expected:?}, saw {seen:?}");
-    // ctrace is a process of the container too.
-    let strangers: Vec<_> = seen.difference(&expected).filter(|(name, _)| name != "ctrace").collect();
-    ensure!(strangers.is_empty(), "saw {strangers:?}");
+    for script in [WHO, TASKS] {
+        let printed = exec(&app, &["ctrace", "-f", "json", "-d", "1", "-e", script])?;
+        let seen = seen(&printed)?;
+        ensure!(expected.is_subset(&seen), "{script}: expected {expected:?}, saw {seen:?}");
+        // ctrace is a process of the container too.
+        let strangers: Vec<_> = seen.difference(&expected).filter(|(name, _)| name != "ctrace").collect();
+        ensure!(strangers.is_empty(), "{script}: saw {strangers:?}");
+    }
     Ok(())
 }
 

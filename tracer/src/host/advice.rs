@@ -9,6 +9,8 @@ pub enum Remedy {
     Capabilities,
     /// The container gets CAP_SYS_ADMIN, or the machine's setting is changed.
     PerfEvents,
+    /// The container gets CAP_SYS_ADMIN.
+    SysAdmin,
     /// A seccomp filter that lets bpf(2) pass.
     Seccomp,
     /// The machine's user namespace.
@@ -73,6 +75,10 @@ fn on_the_machine(remedy: Remedy) -> Option<&'static str> {
         Remedy::PerfEvents => {
             "On the machine: sysctl kernel.perf_event_paranoid=2; or with CAP_SYS_ADMIN: docker run --cap-add SYS_ADMIN …, \
              in Kubernetes capabilities: {add: [\"SYS_ADMIN\"]} in the securityContext of the container."
+        }
+        Remedy::SysAdmin => {
+            "With CAP_SYS_ADMIN: docker run --cap-add SYS_ADMIN …, in Kubernetes capabilities: {add: [\"SYS_ADMIN\"]} in the \
+             securityContext of the container."
         }
         Remedy::Kprobes => {
             "The machine needs a kernel built with CONFIG_KPROBES=y and CONFIG_KPROBE_EVENTS=y, as distributions do."

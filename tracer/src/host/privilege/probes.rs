@@ -89,6 +89,12 @@ fn check_of(kind: Kind, facts: &Facts) -> Check {
             check => check,
         },
         Kind::Uprobe if trial.many_uprobes => Check::ok(name, "can be attached"),
+        // The kernel's perf_uprobe_event_init asks for nothing less, whatever its settings.
+        Kind::Uprobe if !facts.process.effective.has(Capability::SysAdmin) => Check::blocked(
+            name,
+            "probes in programs take CAP_SYS_ADMIN on this kernel, which has no links to many places (Linux 6.6)",
+            &[Remedy::SysAdmin],
+        ),
         Kind::Uprobe | Kind::Sample => by_perf(name, trial.perf, facts),
         Kind::Watchpoint => match by_perf(name, trial.watchpoint, facts) {
             check if check.verdict == Verdict::Ok => Check::ok(name, "can be attached, with `-p` or `-c`"),
