@@ -30,7 +30,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::thread::CapabilitySet;
@@ -149,6 +149,8 @@ fn repeat(call: &str, times: u64) -> Result<()> {
         "burn" => peer_burn(times),
         "call" => {
             for i in 0..times {
+                PEER_CALLS.store(i + 1, Ordering::Relaxed);
+                PEER_HALF.store(7, Ordering::Relaxed);
                 ensure!(peer_call(i, c"call".as_ptr(), 3, 4, 5, 6, 7) == i * 2, "the call returned something else");
             }
         }
@@ -158,6 +160,16 @@ fn repeat(call: &str, times: u64) -> Result<()> {
     }
     Ok(())
 }
+
+/// How often `call` has called so far.
+#[expect(unsafe_code, reason = "scripts name it, so its symbol is as it is written here")]
+#[unsafe(no_mangle)]
+static PEER_CALLS: AtomicU64 = AtomicU64::new(0);
+
+/// Two bytes, for their size: 7 once `call` has called.
+#[expect(unsafe_code, reason = "scripts name it, so its symbol is as it is written here")]
+#[unsafe(no_mangle)]
+static PEER_HALF: AtomicU16 = AtomicU16::new(0);
 
 /// Returns twice its first argument. Its text is read, so that it is in memory when the next call is probed.
 #[expect(unsafe_code, reason = "scripts name it, so its symbol is as it is written here")]

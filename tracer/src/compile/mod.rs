@@ -77,8 +77,9 @@ pub struct Mentions {
 /// What a script wants to know, so far as it can be read.
 pub fn mentions(source: &Source, positional: &[String]) -> Mentions {
     let mut script = syntax::parse_with_parameters(source, positional).script;
+    let globals = named::first_arguments(&mut script, &["uaddr"]);
     Mentions {
-        files: sema::uprobes::mentions(&script),
+        files: sema::uprobes::mentions(&script, &globals),
         kernel_functions: sema::kprobes::mentions(&script),
         formats: sema::tracepoints::mentions(&script),
         cgroups: named::first_arguments(&mut script, &["cgroupid"]),

@@ -1,7 +1,7 @@
 //! The built-ins and functions of the language, one row each: what it takes, what it gives, how it becomes typed, and
 //! what it reads or does, which the policy is asked about.
 
-use super::check::functions::{bytes, clock, join, kernel, known, net, process, refused, text};
+use super::check::functions::{bytes, clock, globals, join, kernel, known, net, process, refused, text};
 use super::check::{Argument, Checker, Operand, calls, naming, output, stacks};
 use super::policy::{Action, Data};
 use super::typed::{Builtin, StmtKind};
@@ -250,6 +250,7 @@ static TABLE: &[Row] = &[
     row("uptr", &[P::Value], 1, Data::Machine, Gives(calls::uptr)),
     // The kernel's own.
     row("kaddr", &[P::Literal], 1, Data::KernelMemory, Gives(kernel::kaddr)),
+    row("uaddr", &[P::Literal], 1, Data::Machine, Gives(globals::uaddr)),
     row("percpu_kaddr", &[P::Literal, P::Integer], 1, Data::KernelMemory, Gives(kernel::percpu_kaddr)),
     row("path", &[P::Value, P::Integer], 1, Data::KernelMemory, Gives(kernel::path)),
     row("socket_cookie", &[P::Value], 1, Data::Machine, Gives(kernel::socket_cookie)),
@@ -279,9 +280,6 @@ const INTERNAL: &[&str] = &[
     "usermode",
 ];
 
-/// What bpftrace has besides, and this compiler does not yet.
-const NOT_YET: &[&str] = &["uaddr"];
-
 /// The row of a word that is written without parentheses.
 pub fn word(name: &str) -> Option<&'static Row> {
     // `exit`, `time` and their like do something: they are calls always.
@@ -294,11 +292,6 @@ pub fn word(name: &str) -> Option<&'static Row> {
 pub fn function(name: &str) -> Option<&'static Row> {
     let name = name.strip_prefix("__builtin_").filter(|plain| INTERNAL.contains(plain)).unwrap_or(name);
     TABLE.iter().find(|row| row.name == name)
-}
-
-/// Whether bpftrace knows it, though this compiler does not yet.
-pub fn is_known(name: &str) -> bool {
-    NOT_YET.contains(&name)
 }
 
 /// Whether it is about the current task: who that is, what is in its memory, how it came here.
@@ -327,7 +320,6 @@ mod tests {
     fn a_name_has_one_row() {
         for (i, row) in TABLE.iter().enumerate() {
             assert!(TABLE[i + 1..].iter().all(|other| other.name != row.name), "{}", row.name);
-            assert!(!NOT_YET.contains(&row.name), "{}", row.name);
             assert!(row.required <= row.parameters.len(), "{}", row.name);
         }
     }

@@ -177,6 +177,8 @@ enum EventKind {
 struct Needs {
     name: bool,
     current: bool,
+    /// Where it is in its file.
+    place: bool,
     fields: Vec<String>,
     arguments: Vec<u32>,
 }
@@ -194,6 +196,7 @@ impl Needs {
     fn likeness(&self, site: &Site, target: &Target) -> Likeness {
         Likeness {
             event: match site.event {
+                event if self.place => EventKind::Other(event),
                 Event::Syscall { exit, .. } => EventKind::Syscall { exit },
                 Event::Uprobe { file, exit, .. } => EventKind::Uprobe { file, exit },
                 Event::Usdt { file, .. } => EventKind::Usdt { file },
@@ -271,6 +274,7 @@ impl Needs {
                 self.name |=
                     name.text.starts_with("str") && arguments.iter().any(|argument| is_word(argument, "probe"));
                 self.current |= builtins::asks_for_current(&name.text);
+                self.place |= name.text == "uaddr";
                 arguments.iter().for_each(|argument| self.expr(argument));
             }
             E::Map { key, .. } => key.iter().for_each(|key| self.expr(key)),

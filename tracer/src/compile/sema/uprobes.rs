@@ -2,6 +2,8 @@
 //!
 //! The files have been looked at before analysis: [`mentions`] says at which, and the target tells what is in them.
 
+use std::collections::BTreeSet;
+
 use super::probes::{Event, Site, matches};
 use super::{proposing, usdt};
 use crate::compile::diagnostics::Diagnostic;
@@ -18,8 +20,8 @@ pub fn kind(name: &str) -> Option<bool> {
     }
 }
 
-/// What a script wants to know of files.
-pub fn mentions(script: &ast::Script) -> Vec<Mention> {
+/// What a script wants to know of files; `symbols` are those whose addresses it wants in each.
+pub fn mentions(script: &ast::Script, symbols: &[String]) -> Vec<Mention> {
     let specs = script.probes.iter().flat_map(|probe| &probe.specs);
     let wanted = specs.filter_map(|spec| match &spec.fields[..] {
         [name, path, function @ ..] if kind(&name.text).is_some() && !path.text.is_empty() => {
@@ -27,7 +29,15 @@ pub fn mentions(script: &ast::Script) -> Vec<Mention> {
         }
         _ => usdt::mention(spec),
     });
-    wanted.collect()
+    let mut mentions: Vec<Mention> = wanted.collect();
+    let paths: BTreeSet<String> = mentions.iter().map(|mention| mention.path.clone()).collect();
+    // What a pattern stands for is only known once the process has been looked at.
+    let paths = paths.into_iter().filter(|path| !path.is_empty() && !path.contains('*'));
+    for path in paths {
+        let address = |symbol: &String| Mention { path: path.clone(), wanted: Wanted::Address(symbol.clone()) };
+        mentions.extend(symbols.iter().map(address));
+    }
+    mentions
 }
 
 /// The kind of probe and the functions that a pattern of `-l` asks for, if it is one for programs and libraries.

@@ -218,6 +218,9 @@ fn look_at(name: &str, wanted: &[&Wanted], root: &Root) -> Result<(Binary, File)
     }
     if !addresses.is_empty() {
         binary.addresses = addresses_of(&file, &addresses, root).map_err(wrong)?;
+        if binary.code.is_empty() {
+            binary.code = code_of(&file).map_err(wrong)?;
+        }
     }
     for function in functions.iter().filter_map(|function| function.split_once('+')).map(|(function, _)| function) {
         let Some(known) = binary.function(function) else { continue };
@@ -227,6 +230,13 @@ fn look_at(name: &str, wanted: &[&Wanted], root: &Root) -> Result<(Binary, File)
     }
     binary.path = path;
     Ok((binary, file))
+}
+
+/// What a file has loaded as code.
+fn code_of(file: &File) -> Result<Vec<Segment>, String> {
+    let data = Bytes::new(file);
+    let (header, endian) = symbols::header(&data)?;
+    Ok(symbols::code(symbols::segments(header, endian, &data)?, endian))
 }
 
 /// The addresses of symbols, also of those that were put elsewhere when the file was stripped.

@@ -49,12 +49,8 @@ impl<'a> Checker<'a> {
             return value;
         }
         let Some(row) = builtins::function(&name.text) else {
-            let error = if builtins::is_known(&name.text) {
-                Diagnostic::error(name.span, format!("`{}()` is not supported yet", name.text))
-            } else {
-                let error = Diagnostic::error(name.span, format!("unknown function `{}()`", name.text));
-                proposing(error, &name.text, builtins::functions())
-            };
+            let error = Diagnostic::error(name.span, format!("unknown function `{}()`", name.text));
+            let error = proposing(error, &name.text, builtins::functions());
             for argument in arguments {
                 self.expr(argument);
             }

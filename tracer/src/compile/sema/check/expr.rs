@@ -136,9 +136,7 @@ impl Checker<'_> {
             if let Some(value) = constants::value(name) {
                 return integer(value as u64, span);
             }
-            let error = if builtins::is_known(name) {
-                Diagnostic::error(span, format!("`{name}` is not supported yet"))
-            } else if builtins::function(name).is_some() {
+            let error = if builtins::function(name).is_some() {
                 Diagnostic::error(span, format!("`{name}` is a function")).help(format!("write `{name}(…)`"))
             } else {
                 let error = Diagnostic::error(span, format!("unknown identifier `{name}`"));

@@ -2,6 +2,7 @@
 
 pub mod bytes;
 pub mod clock;
+pub mod globals;
 pub mod join;
 pub mod kernel;
 pub mod known;
