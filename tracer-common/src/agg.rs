@@ -12,10 +12,30 @@ use crate::bucket::HDR_BUCKETS;
 /// User space reads a map by moving on to the next generation and waiting until no program can still be writing to the
 /// old one, whose entries are then final: nothing is counted twice, and nothing is lost between reading and clearing.
 /// In an array map, which has no such keys, the index is `(generation & 1) * entries + index`.
+///
+/// The next bit of a generation is its *period*: it changes when user space reads a map to empty it, and not when it reads
+/// it to print it. The keys of a period are bounded: see [`key_count`].
 pub const GENERATION_SIZE: usize = 8;
+
+/// How far a generation is shifted to give its period.
+pub const PERIOD_SHIFT: u32 = 1;
 
 /// Most maps of a script: the length of `GENERATIONS`, the runtime's array of each map's current generation (`u64`, from 0).
 pub const MAX_MAPS: usize = 256;
+
+/// The index into `KEYS`, the runtime's array of how many keys there are (`u64`), of the count that programs keep for a map
+/// and a period, 0 or 1. Behind it is that of the keys that user space has put into the map itself.
+///
+/// A key is counted before it is made, so that there are never more than the script allows, and the count is taken back if
+/// there is one already. Of an aggregation whose keys are delta buffers of each CPU's, those of a period are listed in a
+/// hash of their own, which a program looks into where it would make an entry; its keys have the period in the place of
+/// the generation. What is whole in the kernel is counted by its generations.
+pub const fn key_count(map: u32, period: u64) -> u32 {
+    map * 4 + (period as u32 & 1) * 2
+}
+
+/// Length of `KEYS`.
+pub const KEY_COUNTS: u32 = MAX_MAPS as u32 * 4;
 
 /// Room for the largest value of an aggregation map, in bytes; entries are made by copying from a map of zeros.
 pub const MAX_VALUE_SIZE: usize = 8192;

@@ -54,7 +54,7 @@ pub const FAILURE_RECORD: u32 = u32::MAX;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Failed {
-    /// A [`Failure`].
+    /// A [`Failure`], and in the upper bytes the number of the map that it is of, from 1 on.
     pub kind: u32,
     /// First byte of the place in the script.
     pub start: u32,
@@ -64,7 +64,15 @@ pub struct Failed {
     pub error: i32,
 }
 
+/// Bits of a kind below the map.
+const MAP_SHIFT: u32 = 8;
+
 impl Failed {
+    /// A kind of failure of the map of this number.
+    pub const fn kind_of(failure: Failure, map: u32) -> u32 {
+        failure as u32 | (map + 1) << MAP_SHIFT
+    }
+
     /// Bytes of it.
     pub const SIZE: usize = size_of::<Failed>();
 
@@ -77,7 +85,12 @@ impl Failed {
 
     /// Its kind, if it is one that there is.
     pub fn failure(&self) -> Option<Failure> {
-        Failure::ALL.get(self.kind as usize).copied()
+        Failure::ALL.get((self.kind & ((1 << MAP_SHIFT) - 1)) as usize).copied()
+    }
+
+    /// The number of the map that has failed, if it is one that has.
+    pub fn map(&self) -> Option<u32> {
+        (self.kind >> MAP_SHIFT).checked_sub(1)
     }
 }
 
@@ -99,6 +112,9 @@ mod tests {
         assert_eq!(Failed::from_bytes(&bytes), Some(failed));
         assert_eq!(failed.failure(), Some(Failure::ZeroDivisor));
         assert_eq!(Failed::from_bytes(&bytes[1..]), None);
+        assert_eq!(failed.map(), None);
         assert_eq!(Failed { kind: 99, ..failed }.failure(), None);
+        let of_map = Failed { kind: Failed::kind_of(Failure::MapUpdate, 255), ..failed };
+        assert_eq!((of_map.failure(), of_map.map()), (Some(Failure::MapUpdate), Some(255)));
     }
 }

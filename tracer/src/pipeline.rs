@@ -208,7 +208,7 @@ fn report(
     for remark in world.remarks() {
         say(run, &remark);
     }
-    say(run, &last_words(run, &outcome));
+    say(run, &last_words(run, plan, &outcome));
     Ok(status)
 }
 
@@ -426,8 +426,8 @@ fn losses(run: &Run, outcome: &Outcome) -> Losses {
 }
 
 /// What was lost, and how the command ended, if that is worth a line.
-fn last_words(run: &Run, outcome: &Outcome) -> String {
-    let mut lines = losses(run, outcome).describe();
+fn last_words(run: &Run, plan: &Plan, outcome: &Outcome) -> String {
+    let mut lines = losses(run, outcome).describe(plan, &outcome.failures);
     if let (Reason::CommandEnded(status), high::Target::Command { words, .. }) = (outcome.reason, &run.target)
         && !status.success()
     {

@@ -3,6 +3,7 @@
 //! Together with the object bytes this is all that is needed to run a script and to print what it finds; both can be
 //! written to files (`--emit`), so that what will enter the kernel can be reviewed without loading it.
 
+mod bound;
 mod front;
 pub mod numbers;
 mod shape;
@@ -11,6 +12,7 @@ mod threads;
 use serde::Serialize;
 use tracer_common::{agg, bucket};
 
+pub use bound::Bound;
 pub use front::Front;
 pub use shape::{Bits, FrameStyle, Frames, Member, Naming, Shape};
 pub use threads::Threads;
@@ -223,8 +225,6 @@ pub enum Storage {
     LruHash,
     /// A per-CPU hash of an aggregation: keys have the generation (`u64`) before them.
     PerCpuHash,
-    /// The same, but a new key takes the place of one that was not used for long.
-    PerCpuLruHash,
     /// A hash of an aggregation that is not per-CPU, for values so large that to make one for each CPU whenever a key
     /// appears might fail. Keys have the generation (`u32`) and a CPU's number (`u32`) before them: each CPU that sees a
     /// key has a value of its own.
@@ -260,7 +260,9 @@ pub struct Map {
     pub key: Option<Shape>,
     /// What it holds.
     pub value: Value,
-    /// Most keys that it may hold.
+    /// Most keys that the script lets it have.
+    pub max_keys: u32,
+    /// Most entries of one generation in the kernel's map: where each CPU has its own, or each interval, there are more than keys.
     pub max_entries: u32,
 }
 
@@ -270,7 +272,7 @@ impl Map {
         let own = self.own_key_size();
         match self.storage {
             Storage::Hash | Storage::HashByThread | Storage::LruHash => own.max(8),
-            Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::HashByCpu | Storage::LiveHash { .. } => {
+            Storage::PerCpuHash | Storage::HashByCpu | Storage::LiveHash { .. } => {
                 own + agg::GENERATION_SIZE as u32 + if self.series().is_some() { 8 } else { 0 }
             }
             Storage::PerCpuArray { .. } | Storage::TaskStorage => 4,

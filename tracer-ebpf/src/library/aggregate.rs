@@ -23,7 +23,7 @@ static GENERATIONS: [AtomicU64; MAX_MAPS] = [const { AtomicU64::new(0) }; MAX_MA
 
 /// What a new entry is copied from.
 #[unsafe(no_mangle)]
-static ZEROS: [u64; MAX_VALUE_SIZE / 8] = [0; MAX_VALUE_SIZE / 8];
+pub static ZEROS: [u64; MAX_VALUE_SIZE / 8] = [0; MAX_VALUE_SIZE / 8];
 
 const EEXIST: i64 = 17;
 

@@ -26,6 +26,9 @@
 //! | `ct_owns_request(bio) -> u64` | 1 if `ct_note_request` has seen the scope make the request, else 0 |
 //! | `ct_request_letters(flags) -> u64` | what a block request is, as up to 8 letters |
 //! | `ct_insert(map, key) -> i64` | makes an entry of zeros: 0, or a negative errno; an existing key is 0 |
+//! | `ct_admit(list, key, map, limit) -> i64` | lists a key of a map unless so many are listed: 0, or a negative errno |
+//! | `ct_add_key(map, key, number, limit) -> i64` | makes an entry of zeros in a map that is whole in the kernel, likewise |
+//! | `ct_delete_key(map, key, number)` | deletes one there |
 //! | `ct_hdr_update(*mut Hdr, v)` | adds a value to an entry of a per-CPU map |
 //! | `ct_hdr_update_atomic(*mut Hdr, v)` | the same where another program may come between |
 //! | `ct_log2_index(v, bits) -> u64` | bucket of a signed value; the caller compares it with the number of buckets |
@@ -50,6 +53,7 @@
 //! | `EVENTS` | `maps` | the ring of records |
 //! | `CONTROL` | `maps` | the ring of records that must not be lost and that `EVENTS` had no room for |
 //! | `SCRATCH` | `maps` | array of areas, [`tracer_common::scratch::AREAS`] for each CPU; the linker says how large |
+//! | `KEYS` | `maps` | array of `u64`: how many keys each aggregation has ([`tracer_common::agg::key_count`]) |
 //! | `LOSSES` | `maps` | per-CPU array of `u64`: how often each `Loss` occurred |
 //! | `STACKS` | `maps` | the ring that the frames of stacks are sent through |
 //! | `SEEN` | `maps` | which stacks have been sent |
@@ -64,6 +68,7 @@ mod diagnose;
 mod failure;
 mod follow;
 mod join;
+mod keys;
 mod loss;
 mod ring;
 mod scope;

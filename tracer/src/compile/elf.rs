@@ -93,6 +93,7 @@ pub fn write(object: &Object) -> Vec<u8> {
                 let symbol = match target {
                     Target::Map(MapRef::Script(map)) => maps::symbol(*map),
                     Target::Map(MapRef::Front(map)) => maps::front_symbol(*map),
+                    Target::Map(MapRef::Keys(map)) => maps::keys_symbol(*map),
                     Target::Callback(callback) => program.callbacks[callback.0 as usize].symbol.clone(),
                     other => other.symbol().expect("all else is the runtime's").to_owned(),
                 };

@@ -112,8 +112,8 @@ impl Contents<'_> {
 }
 
 impl report::Maps for Contents<'_> {
-    fn drain(&mut self, map: MapId, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
-        let drained = self.maps.drain(map, merge);
+    fn drain(&mut self, map: MapId, emptied: bool, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+        let drained = self.maps.drain(map, emptied, merge);
         self.known(drained)
     }
 
@@ -122,7 +122,7 @@ impl report::Maps for Contents<'_> {
         self.known(read)
     }
 
-    fn restore(&mut self, map: MapId, keys: &[Vec<u8>]) -> io::Result<()> {
+    fn restore(&mut self, map: MapId, keys: &[Vec<u8>]) -> io::Result<Vec<Vec<u8>>> {
         self.maps.restore(map, keys)
     }
 

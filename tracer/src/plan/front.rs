@@ -20,8 +20,8 @@ const MOST_SLOTS: u32 = 256;
 /// With fewer slots, too many keys would go to the hash.
 const FEWEST_SLOTS: u32 = 16;
 
-/// A front is made for hashes that take so many times as many keys as it has slots: it does not count as room for keys.
-const SHARE: u32 = 16;
+/// A front is made for maps that take so many times as many keys as it has slots: for a few keys it would be large.
+const SHARE: u32 = 8;
 
 /// Bytes of the longest key. Of a longer text, so many are looked at: those that have no more have a slot.
 const LONGEST: u32 = 64;
@@ -57,7 +57,7 @@ impl Front {
         let front = Self { slots: 0, words: size.min(LONGEST) / 8, beginning, value: map.value_size() };
         let slots = (BUDGET / 2 / front.slot_size()).min(MOST_SLOTS);
         let slots = if slots.is_power_of_two() { slots } else { slots.next_power_of_two() / 2 };
-        (slots >= FEWEST_SLOTS && map.max_entries / SHARE >= slots).then_some(Self { slots, ..front })
+        (slots >= FEWEST_SLOTS && map.max_keys / SHARE >= slots).then_some(Self { slots, ..front })
     }
 
     /// Bytes of a slot, a multiple of 8.

@@ -18,7 +18,7 @@ pub enum Event<'a> {
     /// What `warnf` and `errorf` say, and where.
     Message(Severity, &'a Location, &'a str),
     /// What has failed, and where.
-    Failure(Failed, &'a Location),
+    Failure(Failed, &'a str, &'a Location),
     /// What `print(value)` and `print(@map[key])` print.
     Value(&'a Cell),
     /// A whole map.

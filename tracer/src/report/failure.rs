@@ -6,8 +6,7 @@ use serde::{Serialize, Serializer};
 use tracer_common::failure::{Failed, Failure};
 
 use super::Location;
-use crate::plan::Place;
-use crate::plan::numbers;
+use crate::plan::{Place, Plan, numbers};
 
 /// What has been told so far, and what is to be told at all.
 #[derive(Debug, Default)]
@@ -30,11 +29,37 @@ pub fn place(failed: Failed) -> Place {
     Place { start: failed.start, end: failed.end }
 }
 
+/// What the kernel says of a map that is full: include/uapi/asm-generic/errno-base.h.
+const E2BIG: i32 = 7;
+
+/// The map that has failed, in words.
+fn map(plan: &Plan, failed: Failed) -> &str {
+    failed.map().and_then(|map| plan.maps.get(map as usize)).map_or("a map", |map| &map.name)
+}
+
+/// How many updates each map has not taken, by its name.
+pub fn refused(plan: &Plan, failures: &[(Failed, u64)]) -> Vec<(String, u64)> {
+    let mut refused: Vec<(String, u64)> = Vec::new();
+    for (failed, count) in failures.iter().filter(|(failed, _)| failed.failure() == Some(Failure::MapUpdate)) {
+        let name = map(plan, *failed);
+        match refused.iter_mut().find(|(known, _)| known == name) {
+            Some((_, sum)) => *sum += count,
+            None => refused.push((name.to_owned(), *count)),
+        }
+    }
+    refused
+}
+
 /// For people.
-pub fn text(failed: Failed) -> String {
+pub fn text(plan: &Plan, failed: Failed) -> String {
     let reading = |what: &str| format!("{what} cannot be read: {}", numbers::error(failed.error));
     match failed.failure() {
-        Some(Failure::MapUpdate) => "the map does not take another key".to_owned(),
+        Some(Failure::MapUpdate) if failed.error == -E2BIG => {
+            format!("{} is full: it does not take another key", map(plan, failed))
+        }
+        Some(Failure::MapUpdate) => {
+            format!("{} does not take a key: {}", map(plan, failed), numbers::error(failed.error))
+        }
         Some(Failure::ReadUser) => reading("memory of the process"),
         Some(Failure::ReadKernel) => reading("memory of the kernel"),
         Some(Failure::ReadUserText) => reading("text in the process's memory"),
@@ -72,6 +97,8 @@ fn helper(failed: Failed) -> Option<&'static str> {
 pub struct Line<'a> {
     /// What has failed.
     pub failed: Failed,
+    /// The same in words.
+    pub text: &'a str,
     /// Where.
     pub location: &'a Location,
 }
@@ -79,7 +106,7 @@ pub struct Line<'a> {
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeMap;
-        let Line { failed, location } = *self;
+        let Line { failed, text, location } = *self;
         let mut object = serializer.serialize_map(None)?;
         match helper(failed) {
             Some(helper) => {
@@ -90,7 +117,7 @@ impl Serialize for Line<'_> {
             }
             None => {
                 object.serialize_entry("type", "runtime_error")?;
-                object.serialize_entry("msg", &text(failed))?;
+                object.serialize_entry("msg", text)?;
             }
         }
         object.serialize_entry("filename", &location.file)?;

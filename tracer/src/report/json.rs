@@ -29,7 +29,7 @@ pub fn write(event: Event<'_>, out: &mut impl Write) -> io::Result<()> {
             };
             object(&Located { r#type: name, msg: message, location }, out)
         }
-        Event::Failure(failed, location) => object(&failure::Line { failed, location }, out),
+        Event::Failure(failed, text, location) => object(&failure::Line { failed, text, location }, out),
         Event::Value(cell) => line("value", cell, out),
         Event::Map(map) => write_map(map, out),
         Event::Table(table) => line("table", table, out),

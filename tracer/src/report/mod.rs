@@ -58,15 +58,17 @@ pub trait Maps {
     /// Moves an aggregation map to its next generation and hands over what the old one held: each key with its partial
     /// values, one for each CPU and one after the other, of `map.value_size()` bytes each.
     ///
-    /// An array hands over all its keys; those that nothing was counted for are recognized and left out.
-    fn drain(&mut self, map: MapId, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()>;
+    /// An array hands over all its keys; those that nothing was counted for are recognized and left out. A map that is
+    /// `emptied` by that has no keys from now on, as far as their number is bounded; else it keeps those that it had.
+    fn drain(&mut self, map: MapId, emptied: bool, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()>;
 
     /// Hands over what an aggregation holds that is whole in the kernel ([`Map::is_live`]), and leaves it there. To drain
     /// such a one is to empty it.
     fn read(&mut self, map: MapId, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()>;
 
-    /// Gives such an aggregation keys whose values are zero, unless it has them.
-    fn restore(&mut self, map: MapId, keys: &[Vec<u8>]) -> io::Result<()>;
+    /// Gives an aggregation that has been emptied keys back, with values of zero, unless it has them. Hands back those that
+    /// it has no room for any more.
+    fn restore(&mut self, map: MapId, keys: &[Vec<u8>]) -> io::Result<Vec<Vec<u8>>>;
 
     /// All keys and values of a map that is not an aggregation.
     fn entries(&mut self, map: MapId) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>>;
@@ -163,9 +165,21 @@ impl Losses {
         Some(self.0[Loss::RingFull as usize]).filter(|&count| count != 0)
     }
 
-    /// One line for each kind that occurred, for the standard error stream; empty if nothing was lost.
-    pub fn describe(&self) -> String {
-        self.occurred().map(|(loss, count)| format!("{}\n", describe(loss, count))).collect()
+    /// One line for each kind that occurred, and each map that was full, for the standard error stream; empty if nothing was
+    /// lost. `failures` are all there were, by place.
+    pub fn describe(&self, plan: &Plan, failures: &[(Failed, u64)]) -> String {
+        let mut lines = Vec::new();
+        for (loss, mut count) in self.occurred() {
+            if loss == Loss::MapFull {
+                for (map, refused) in failure::refused(plan, failures) {
+                    lines.push(format!("lost {refused} updates: {map} was full\n"));
+                    count = count.saturating_sub(refused);
+                }
+            }
+            // The runtime has maps of its own, and places are told apart up to a number.
+            lines.extend(Some(format!("{}\n", describe(loss, count))).filter(|_| count != 0));
+        }
+        lines.concat()
     }
 }
 
@@ -351,7 +365,7 @@ impl<'p, W: Write> Reporter<'p, W> {
         for &(failed, count) in failures {
             self.failed(failed)?;
             let Location { file, line, column, .. } = self.world.locate(failure::place(failed));
-            let msg = failure::text(failed);
+            let msg = failure::text(self.plan, failed);
             let is_told = failed.failure().is_some_and(|failure| self.told.reads || !failure.is_read());
             if count > 1 && is_told && self.style == Style::Text {
                 self.world.warn(failure::place(failed), &format!("{msg}, {count} times in all"), None);
@@ -366,11 +380,11 @@ impl<'p, W: Write> Reporter<'p, W> {
         if !self.told.is_news(failed) {
             return Ok(());
         }
-        let place = failure::place(failed);
+        let (place, text) = (failure::place(failed), failure::text(self.plan, failed));
         match self.style {
-            Style::Json => self.write(Event::Failure(failed, &self.world.locate(place))),
+            Style::Json => self.write(Event::Failure(failed, &text, &self.world.locate(place))),
             Style::Text => {
-                self.world.warn(place, &failure::text(failed), failure::help(failed));
+                self.world.warn(place, &text, failure::help(failed));
                 Ok(())
             }
         }
@@ -449,9 +463,9 @@ impl<'p, W: Write> Reporter<'p, W> {
         let gathered = if map.is_live() {
             store.clear(id);
             let mut take = |key: &[u8], value: &[u8]| store.take(id, map, key, value);
-            if emptied { maps.drain(id, &mut take) } else { maps.read(id, &mut take) }
+            if emptied { maps.drain(id, true, &mut take) } else { maps.read(id, &mut take) }
         } else {
-            maps.drain(id, &mut |key, partials| store.merge(id, map, key, partials))
+            maps.drain(id, emptied, &mut |key, partials| store.merge(id, map, key, partials))
         };
         if let Some(series) = map.series() {
             self.store.keep_last(id, series);
@@ -464,17 +478,26 @@ impl<'p, W: Write> Reporter<'p, W> {
         let map = self.map(id);
         let emptied = self.emptied.contains(&id);
         self.emptied.retain(|&other| other != id);
-        match map.aggregation() {
-            Some(_) if printed && (emptied || !map.is_live()) => {}
-            Some(_) => self.gather(id, true, maps)?,
-            None => {}
+        match (map.aggregation(), how) {
+            (Some(_), _) if printed && emptied => {}
+            // The keys of what has come since the print are those that the map has from now on.
+            (Some(_), Emptying::Clear) if printed && !map.is_live() => {
+                self.store.clear(id);
+                self.gather(id, true, maps)?;
+                self.restore(id, maps)?;
+                self.reported.push(id);
+                return Ok(());
+            }
+            (Some(_), Emptying::Zero) if printed && !map.is_live() => {}
+            (Some(_), Emptying::Zero) if !map.is_live() => self.gather(id, false, maps)?,
+            (Some(_), _) => self.gather(id, true, maps)?,
+            (None, _) => {}
         }
         if printed && map.aggregation().is_some() {
             self.reported.push(id);
         }
-        if map.is_live() && matches!(how, Emptying::Zero) {
-            let keys: Vec<Vec<u8>> = self.store.entries(id).map(|(key, _)| key.to_vec()).collect();
-            maps.restore(id, &keys).map_err(|error| map_error("zero", map, error))?;
+        if matches!(how, Emptying::Zero) && (emptied || map.is_live()) {
+            self.restore(id, maps)?;
         }
         match (map.aggregation(), how) {
             (Some(_), Emptying::Clear) => self.store.clear(id),
@@ -482,6 +505,14 @@ impl<'p, W: Write> Reporter<'p, W> {
             (None, Emptying::Clear) => maps.clear(id).map_err(|error| map_error("clear", map, error))?,
             (None, Emptying::Zero) => maps.zero(id).map_err(|error| map_error("zero", map, error))?,
         }
+        Ok(())
+    }
+
+    /// Lets a map that has been emptied in the kernel have the keys that are in the store.
+    fn restore(&mut self, id: MapId, maps: &mut dyn Maps) -> Result<(), Error> {
+        let keys: Vec<Vec<u8>> = self.store.entries(id).map(|(key, _)| key.to_vec()).collect();
+        let refused = maps.restore(id, &keys).map_err(|error| map_error("restore", self.map(id), error))?;
+        refused.iter().for_each(|key| self.store.remove(id, key));
         Ok(())
     }
 

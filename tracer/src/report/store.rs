@@ -105,6 +105,11 @@ impl Store {
         self.maps[map.0 as usize].clear();
     }
 
+    /// Forgets a key.
+    pub fn remove(&mut self, map: MapId, key: &[u8]) {
+        self.maps[map.0 as usize].remove(key);
+    }
+
     /// Keeps the keys and empties their values.
     pub fn zero(&mut self, map: MapId) {
         for accumulator in self.maps[map.0 as usize].values_mut() {

@@ -9,14 +9,14 @@ use std::io;
 
 use aya::Ebpf;
 use aya::maps::{Map as AyaMap, MapData};
-use tracer_common::agg::{GENERATION_SIZE, MAX_MAPS};
+use tracer_common::agg::{GENERATION_SIZE, MAX_MAPS, PERIOD_SHIFT, key_count};
 use tracer_common::failure::Failed;
 use tracer_common::loss::LOSS_KINDS;
 
 use super::Error;
 use super::records::Source;
 use super::sys::{Batch, Grace, Next, Notes, RawMap};
-use crate::plan::{Front, MapId, Plan, Storage, Threads};
+use crate::plan::{Bound, Front, MapId, Plan, Storage, Threads};
 
 /// How much memory a batch may take, in bytes, unless one bucket of a hash map needs more.
 const BATCH_BYTES: usize = 1 << 20;
@@ -39,9 +39,11 @@ pub struct Maps {
     notes: Option<Notes>,
     /// There if a program can fail.
     failures: Option<RawMap>,
+    /// There if keys are counted: how many each map has.
+    keys: Option<RawMap>,
     /// The runtime's `.data`, which consists of the generations.
     generations: Option<RawMap>,
-    /// Each map's generation, 0 or 1: of the eight bytes that programs read, only one ever changes.
+    /// Each map's generation, with its period: of the eight bytes that programs read, only one ever changes.
     generation: [u64; MAX_MAPS],
     /// There while programs are attached: the way to wait for those that are running.
     grace: Option<Grace>,
@@ -58,6 +60,8 @@ struct Script {
     front: Option<(RawMap, Front)>,
     /// The table of the threads' own entries before it, if it has one.
     threads: Option<RawMap>,
+    /// The most keys, if they are counted, and the list of them, if there is one.
+    bound: Option<(u32, Option<RawMap>)>,
 }
 
 impl Maps {
@@ -84,7 +88,12 @@ impl Maps {
                     None => None,
                 };
                 let threads = Threads::of(map).map(|_| table()).transpose()?;
-                Ok(Script { map: raw, storage: map.storage, has_key: map.key.is_some(), front, threads })
+                let bound = match Bound::of(map) {
+                    Some(Bound::Listed) => Some((map.max_keys, Some(needed(&format!("keys_{index}"), &map.name)?))),
+                    Some(Bound::Counted) => Some((map.max_keys, None)),
+                    None => None,
+                };
+                Ok(Script { map: raw, storage: map.storage, has_key: map.key.is_some(), front, threads, bound })
             })
             .collect::<Result<_, Error>>()?;
         Ok(Self {
@@ -93,6 +102,7 @@ impl Maps {
             notes: None,
             losses: needed("LOSSES", "LOSSES")?,
             failures: open("FAILURES")?,
+            keys: open("KEYS")?,
             generations: open(".data")?,
             generation: [0; MAX_MAPS],
             grace: None,
@@ -111,21 +121,36 @@ impl Maps {
     }
 
     /// Moves an aggregation on to its next generation and hands over what the old one held: each key with its partial
-    /// values. An array hands over all its keys, a hash by CPU a key as often as there are CPUs that saw it.
-    pub fn drain(&mut self, id: MapId, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
-        let old = self.advance(id)?;
+    /// values. An array hands over all its keys, a hash by CPU a key as often as there are CPUs that saw it. If it is
+    /// `emptied` by that, it may have as many other keys from now on.
+    pub fn drain(&mut self, id: MapId, emptied: bool, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+        let old = self.advance(id, emptied)?;
         let Script { map, storage, has_key, front, .. } = &self.maps[id.0 as usize];
         let Some(map) = map else { return Ok(()) };
         if let Some((table, front)) = front {
-            drain_front(table, front, old, map.key_size() - GENERATION_SIZE, merge)?;
+            drain_front(table, front, old & 1, map.key_size() - GENERATION_SIZE, merge)?;
         }
         match *storage {
-            Storage::PerCpuArray { first, entries } => drain_array(map, old, first, entries, *has_key, merge),
-            Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::HashByCpu | Storage::LiveHash { .. } => {
-                drain_hash(map, old, merge)
-            }
-            Storage::Hash | Storage::HashByThread | Storage::LruHash | Storage::TaskStorage => Ok(()),
+            Storage::PerCpuArray { first, entries } => drain_array(map, old & 1, first, entries, *has_key, merge)?,
+            Storage::PerCpuHash | Storage::HashByCpu | Storage::LiveHash { .. } => drain_hash(map, old, merge)?,
+            Storage::Hash | Storage::HashByThread | Storage::LruHash | Storage::TaskStorage => {}
         }
+        if emptied { self.forget_keys(id, old) } else { Ok(()) }
+    }
+
+    /// Nobody makes keys in the period of a generation any more: it is made ready for its next turn.
+    fn forget_keys(&self, id: MapId, generation: u64) -> io::Result<()> {
+        let (Script { bound: Some((_, list)), .. }, Some(counts)) = (&self.maps[id.0 as usize], &self.keys) else {
+            return Ok(());
+        };
+        let period = period(list.is_some(), generation);
+        if let Some(list) = list {
+            let mut listed = Vec::new();
+            for_each_of(list, (period as u32).to_ne_bytes(), &mut |key, _| listed.extend_from_slice(key))?;
+            list.delete_batch(&listed)?;
+        }
+        let count = key_count(id.0, period);
+        [count, count + 1].iter().try_for_each(|count| counts.update(&count.to_ne_bytes(), &[0; 8]))
     }
 
     /// Hands over what an aggregation holds that is whole in the kernel, and leaves it there.
@@ -135,15 +160,42 @@ impl Maps {
         for_each_of(map, generation, &mut |key, values| merge(&key[GENERATION_SIZE..], values))
     }
 
-    /// Gives such an aggregation keys whose values are zero, unless it has them.
-    pub fn restore(&mut self, id: MapId, keys: &[Vec<u8>]) -> io::Result<()> {
-        let Script { map: Some(map), .. } = &self.maps[id.0 as usize] else { return Ok(()) };
-        let zeros = vec![0; map.value_size()];
-        keys.iter().try_for_each(|key| {
-            let mut whole = self.generation[id.0 as usize].to_ne_bytes().to_vec();
-            whole.extend(key);
-            map.insert(&whole, &zeros).map(drop)
-        })
+    /// Gives an aggregation that has been emptied keys whose values are zero, unless it has them: in the kernel if it is
+    /// whole there, else user space knows the values, and the kernel counts the keys. Hands back those that there is no room for,
+    /// as others have come meanwhile.
+    pub fn restore(&mut self, id: MapId, keys: &[Vec<u8>]) -> io::Result<Vec<Vec<u8>>> {
+        let generation = self.generation[id.0 as usize];
+        let Script { map: Some(map), bound, .. } = &self.maps[id.0 as usize] else { return Ok(Vec::new()) };
+        let insert = |map: &RawMap, head: u64, key: &[u8]| {
+            let whole = [&head.to_ne_bytes(), key].concat();
+            map.insert(&whole, &vec![0; map.value_size()])
+        };
+        let (Some((limit, list)), Some(counts)) = (bound, &self.keys) else {
+            keys.iter().try_for_each(|key| insert(map, generation, key).map(drop))?;
+            return Ok(Vec::new());
+        };
+        let period = period(list.is_some(), generation);
+        let count = key_count(id.0, period);
+        let number = |index: u32| -> io::Result<u64> {
+            let mut value = [0; 8];
+            counts.lookup(&index.to_ne_bytes(), &mut value)?;
+            Ok(u64::from_ne_bytes(value))
+        };
+        let set = |given: u64| counts.update(&(count + 1).to_ne_bytes(), &given.to_ne_bytes());
+        // Taken as given first: from there on programs make no key too many, and what they have made does not grow.
+        let before = number(count + 1)?;
+        set(before + keys.len() as u64)?;
+        let mut room = u64::from(*limit).saturating_sub(before + number(count)?);
+        let (mut given, mut refused) = (before, Vec::new());
+        for key in keys {
+            if room == 0 {
+                refused.push(key.clone());
+            } else if insert(list.as_ref().unwrap_or(map), if list.is_some() { period } else { generation }, key)? {
+                (given, room) = (given + 1, room - 1);
+            }
+        }
+        set(given)?;
+        Ok(refused)
     }
 
     /// Hands over the stacks that have been sent since the last call: a `tracer_common::stack::StackHead` each, and its
@@ -205,11 +257,12 @@ impl Maps {
     }
 
     /// Begins a generation; returns the one before, which nobody writes to any more.
-    fn advance(&mut self, id: MapId) -> io::Result<u64> {
+    fn advance(&mut self, id: MapId, emptied: bool) -> io::Result<u64> {
+        let listed = matches!(self.maps[id.0 as usize].bound, Some((_, Some(_))));
         let cell = &mut self.generation[id.0 as usize];
         let old = *cell;
         if let Some(grace) = &self.grace {
-            *cell = 1 - old;
+            *cell = old ^ 1 ^ if listed && emptied { 1 << PERIOD_SHIFT } else { 0 };
             let generations = self.generations.as_ref().ok_or(io::ErrorKind::NotFound)?;
             generations.update(&[0; 4], self.generation.map(u64::to_ne_bytes).as_flattened())?;
             grace.wait()?;
@@ -293,10 +346,14 @@ fn data(map: &AyaMap) -> Option<&MapData> {
         | AyaMap::HashMap(data)
         | AyaMap::LruHashMap(data)
         | AyaMap::PerCpuArray(data)
-        | AyaMap::PerCpuHashMap(data)
-        | AyaMap::PerCpuLruHashMap(data) => Some(data),
+        | AyaMap::PerCpuHashMap(data) => Some(data),
         _ => None,
     }
+}
+
+/// The period of a generation: its bit, where keys are listed; what is whole in the kernel is emptied with each generation.
+fn period(listed: bool, generation: u64) -> u64 {
+    (if listed { generation >> PERIOD_SHIFT } else { generation }) & 1
 }
 
 fn padded(key: &[u8], size: usize) -> Vec<u8> {

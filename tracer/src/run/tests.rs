@@ -40,7 +40,7 @@ impl Story {
     /// Adds up the first words of all partial values: the counts.
     fn drain(&mut self, map: MapId, maps: &mut Maps) -> io::Result<()> {
         let stride = self.plan.maps[map.0 as usize].value_size() as usize;
-        maps.drain(map, &mut |key, partials| {
+        maps.drain(map, false, &mut |key, partials| {
             let counts = partials.chunks_exact(stride).map(|value| word(&value[..8]));
             self.drained.push((key.to_vec(), counts.sum()));
         })
@@ -319,7 +319,7 @@ fn values_fall_into_the_same_buckets_in_the_kernel() {
                 words.iter_mut().zip(partial.chunks_exact(8)).for_each(|(sum, bytes)| *sum += word(bytes));
             }
         };
-        maps.drain(MapId(0), &mut add).expect("it can be read");
+        maps.drain(MapId(0), false, &mut add).expect("it can be read");
         words
     };
     let filled = |heads: &[u64], buckets: usize, indices: &mut dyn Iterator<Item = u32>| {
@@ -363,9 +363,8 @@ fn a_full_map_is_counted_and_the_verbose_library_says_so() {
     if !may_trace() {
         return;
     }
-    // There is room for the keys of two generations.
     let script = "BEGIN { @[1, 1] = count(); @[2, 2] = count(); @[3, 3] = count(); @[4, 4] = count(); }";
-    let small = |plan: &mut Plan| plan.maps[0].max_entries = 1;
+    let small = |plan: &mut Plan| plan.maps[0].max_keys = 2;
     let (object, plan) = compile_adjusted(script, Scope::default(), &Library::verbose(), small);
     let (story, outcome) = session_of(&object, plan, Options::default());
     assert_eq!(outcome.losses, [0, 2, 0, 0, 0, 0, 0, 0]);

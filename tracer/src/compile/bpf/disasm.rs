@@ -89,6 +89,7 @@ fn instruction(insn: &Insn, labels: &BTreeMap<usize, usize>) -> String {
                 Wide::Number(number) => format!("{number:#x}"),
                 Wide::Map(MapRef::Script(map)) => maps::symbol(map),
                 Wide::Map(MapRef::Front(map)) => maps::front_symbol(map),
+                Wide::Map(MapRef::Keys(map)) => maps::keys_symbol(map),
                 Wide::Map(MapRef::Runtime(symbol)) => symbol.to_owned(),
                 Wide::Address(Variable::Generation(map)) => format!("&generation of {}", maps::symbol(map)),
                 Wide::Address(Variable::StartTime) => "&start time".to_owned(),

@@ -338,7 +338,7 @@ impl Target {
     /// The symbol in the runtime library, if that is where it is.
     pub fn symbol(&self) -> Option<&'static str> {
         match self {
-            Self::Map(MapRef::Script(_) | MapRef::Front(_)) | Self::Callback(_) => None,
+            Self::Map(MapRef::Script(_) | MapRef::Front(_) | MapRef::Keys(_)) | Self::Callback(_) => None,
             Self::Map(MapRef::Runtime(symbol)) => Some(symbol),
             Self::Variable(variable) => Some(variable.place().0),
             Self::Runtime(function) => Some(function.symbol()),

@@ -3,7 +3,7 @@
 use tracer_common::scratch::{AREAS, HEAD_SIZE};
 
 use super::runtime::Data;
-use crate::plan::{Front, Map, MapId, Storage, Threads};
+use crate::plan::{Bound, Front, Map, MapId, Storage, Threads};
 
 /// A map of the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +36,6 @@ pub enum MapKind {
     PerCpuArray = 6,
     /// `BPF_MAP_TYPE_LRU_HASH`
     LruHash = 9,
-    /// `BPF_MAP_TYPE_LRU_PERCPU_HASH`
-    PerCpuLruHash = 10,
     /// `BPF_MAP_TYPE_TASK_STORAGE`: the kernel wants BTF for it.
     TaskStorage = 29,
 }
@@ -56,7 +54,6 @@ impl MapDefinition {
             // While user space reads the entries of one generation, programs add those of the next.
             Storage::PerCpuHash => (MapKind::PerCpuHash, map.max_entries.saturating_mul(2)),
             Storage::LruHash => (MapKind::LruHash, map.max_entries),
-            Storage::PerCpuLruHash => (MapKind::PerCpuLruHash, map.max_entries.saturating_mul(2)),
             Storage::HashByCpu | Storage::LiveHash { drops_oldest: false } => {
                 (MapKind::Hash, map.max_entries.saturating_mul(2))
             }
@@ -68,7 +65,7 @@ impl MapDefinition {
         let on_demand = match kind {
             MapKind::Hash | MapKind::PerCpuHash => size > PREALLOCATED,
             // The kernel keeps an order among entries that are all there from the start.
-            MapKind::Array | MapKind::PerCpuArray | MapKind::LruHash | MapKind::PerCpuLruHash => false,
+            MapKind::Array | MapKind::PerCpuArray | MapKind::LruHash => false,
             MapKind::TaskStorage => true,
         };
         Self {
@@ -82,7 +79,7 @@ impl MapDefinition {
     }
 }
 
-/// The definitions of the script's maps, each as its number says, and behind them those of their fronts.
+/// The definitions of the script's maps, each as its number says, and behind them those of their fronts and lists of keys.
 pub fn definitions(maps: &[Map]) -> Vec<MapDefinition> {
     let own = maps.iter().enumerate().map(|(index, map)| MapDefinition::new(index, map));
     let fronts = maps.iter().enumerate().filter_map(|(index, map)| {
@@ -94,7 +91,15 @@ pub fn definitions(maps: &[Map]) -> Vec<MapDefinition> {
         let name = front_symbol(MapId(index as u32));
         Some(MapDefinition { name, kind, key_size: 4, value_size, max_entries, on_demand: false })
     });
-    own.chain(fronts).collect()
+    let listed = maps.iter().enumerate().filter(|(_, map)| Bound::of(map) == Some(Bound::Listed));
+    let lists = listed.map(|(index, map)| {
+        // While user space takes away the keys of one period, programs list those of the next.
+        let (key_size, value_size, max_entries) = (Bound::listed_key_size(map), 8, map.max_keys.saturating_mul(2));
+        let on_demand = u64::from(key_size + value_size) * u64::from(max_entries) > PREALLOCATED;
+        let name = keys_symbol(MapId(index as u32));
+        MapDefinition { name, kind: MapKind::Hash, key_size, value_size, max_entries, on_demand }
+    });
+    own.chain(fronts).chain(lists).collect()
 }
 
 /// Defines the runtime's scratch memory: so many bytes in each area.
@@ -117,4 +122,9 @@ pub fn symbol(map: MapId) -> String {
 /// The symbol of the table before a script's map.
 pub fn front_symbol(map: MapId) -> String {
     format!("front_{}", map.0)
+}
+
+/// The symbol of the list of a map's keys.
+pub fn keys_symbol(map: MapId) -> String {
+    format!("keys_{}", map.0)
 }

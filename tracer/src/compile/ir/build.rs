@@ -310,6 +310,11 @@ impl Builder {
         self.inst(Inst::MapReference(MapRef::Front(map)))
     }
 
+    /// The list of a map's keys.
+    pub fn keys(&mut self, map: MapId) -> Value {
+        self.inst(Inst::MapReference(MapRef::Keys(map)))
+    }
+
     // ---- slots ----
 
     /// Memory in the frame, of at least so many bytes: a slot that was released, or a new one.

@@ -207,6 +207,8 @@ pub enum MapRef {
     Script(MapId),
     /// The table before one of them (`plan::Front`).
     Front(MapId),
+    /// The list of an aggregation's keys (`plan::Bound::Listed`).
+    Keys(MapId),
     /// One of the runtime's, by the name of its symbol.
     Runtime(&'static str),
 }
@@ -425,6 +427,12 @@ pub enum Runtime {
     RequestLetters,
     /// `ct_insert(map, key) -> 0 or -errno`: adds an empty aggregation.
     Insert,
+    /// `ct_admit(list, key, number, limit) -> 0 or -errno`: lists a key of the map of that number (`plan::Bound::Listed`).
+    Admit,
+    /// `ct_add_key(map, key, number, limit) -> 0 or -errno`: adds an empty aggregation that is whole in the kernel.
+    AddKey,
+    /// `ct_delete_key(map, key, number) -> 0`: deletes one.
+    DeleteKey,
     /// `ct_take_word(word, old, new) -> 0 or 1`: puts `new` in the place of `old`, unless something else is there.
     TakeWord,
     /// `ct_hdr_update(value, n)`: adds `n` to the `agg::Hdr` that `value` points to.
@@ -481,6 +489,9 @@ impl Runtime {
             Self::OwnsRequest => "ct_owns_request",
             Self::RequestLetters => "ct_request_letters",
             Self::Insert => "ct_insert",
+            Self::Admit => "ct_admit",
+            Self::AddKey => "ct_add_key",
+            Self::DeleteKey => "ct_delete_key",
             Self::TakeWord => "ct_take_word",
             Self::HdrUpdate => "ct_hdr_update",
             Self::HdrUpdateAtomic => "ct_hdr_update_atomic",
@@ -643,8 +654,8 @@ impl Runtime {
             | Self::TextLength
             | Self::Address
             | Self::Stamp => 2,
-            Self::Stack | Self::TakeWord | Self::Differ | Self::Join => 3,
-            Self::LinearIndex | Self::FindText | Self::CompareBytes | Self::Failed => 4,
+            Self::Stack | Self::TakeWord | Self::Differ | Self::Join | Self::DeleteKey => 3,
+            Self::LinearIndex | Self::FindText | Self::CompareBytes | Self::Failed | Self::Admit | Self::AddKey => 4,
         }
     }
 

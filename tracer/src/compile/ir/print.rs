@@ -95,6 +95,7 @@ impl Function {
             Some(Inst::CallbackAddress(callback)) => format!("&{callback}"),
             Some(Inst::MapReference(MapRef::Script(map))) => format!("map_{}", map.0),
             Some(Inst::MapReference(MapRef::Front(map))) => format!("front_{}", map.0),
+            Some(Inst::MapReference(MapRef::Keys(map))) => format!("keys_{}", map.0),
             Some(Inst::MapReference(MapRef::Runtime(name))) => (*name).into(),
             _ => value.to_string(),
         }

@@ -45,7 +45,6 @@ fn map_line(map: &Map) -> String {
         Storage::Hash => format!("hash of {}", map.max_entries),
         Storage::HashByThread => format!("hash of {}, and a table by thread", map.max_entries),
         Storage::LruHash => format!("hash of the last {}", map.max_entries),
-        Storage::PerCpuLruHash => format!("per-CPU hash of the last {}", map.max_entries),
         Storage::PerCpuHash => format!("per-CPU hash of {}", map.max_entries),
         Storage::HashByCpu => format!("hash by CPU of {}", map.max_entries),
         Storage::LiveHash { drops_oldest: false } => format!("live hash of {}", map.max_entries),

@@ -19,8 +19,8 @@
 //!   taken out of what user space has merged, in the order in which it happened.)
 //! * A series of intervals has a key for each interval; user space takes them out many times a second, and keeps the last.
 //! * Plain values live in a hash.
-//! * A map that is declared to drop its oldest keys does: what was counted for them is gone. Of an aggregation, what user
-//!   space has read before that stays.
+//! * A map that is declared to drop its oldest keys does: what was counted for them is gone. An aggregation of that kind is
+//!   whole in the kernel, too.
 
 use super::check::{Domain, MapState, MapValue, Use, UseKind};
 use super::config::Settings;
@@ -29,8 +29,12 @@ use crate::compile::diagnostics::Diagnostic;
 use crate::compile::target::Target;
 use crate::plan::{Aggregation, Map, Storage, Threads, Value};
 
-/// As many CPUs see each key of a map that is full, at most: where there are many keys, few are everywhere.
-const SEEN_BY_CPUS: u32 = 8;
+/// As many CPUs see each key of a map that is full, at most: where there are many keys, few are everywhere. What more would take
+/// is room for the heads of lists, 16 bytes each.
+const SEEN_BY_CPUS: u32 = 32;
+
+/// As many intervals may keys of a series come to, together, before they are taken out of the kernel.
+const INTERVALS: u32 = 8192;
 
 /// Bytes that an array may take of the kernel's memory, all CPUs together.
 const ARRAY_BUDGET: u64 = 16 << 20;
@@ -52,27 +56,27 @@ pub fn map(state: &MapState, probes: usize, settings: &Settings, target: &Target
             let storage = plain(state, shape.size(), settings.keys_of(&state.name), target);
             (Value::Plain(shape), storage)
         }
-        &MapValue::Aggregation(aggregation, _) if state.looked_into => {
+        // What of a key user space has read before the kernel dropped it would be neither all of it nor what has come since.
+        &MapValue::Aggregation(aggregation, _) if state.looked_into || lru => {
             (Value::Aggregation(aggregation), Storage::LiveHash { drops_oldest: lru })
         }
-        &MapValue::Aggregation(aggregation, _) if lru => (Value::Aggregation(aggregation), Storage::PerCpuLruHash),
         &MapValue::Aggregation(aggregation, _) => {
-            (Value::Aggregation(aggregation), aggregated(state, aggregation, probes, target))
+            let keys = settings.keys_of(&state.name);
+            (Value::Aggregation(aggregation), aggregated(state, aggregation, keys, probes, target))
         }
         MapValue::Unknown => return None,
     };
     let keys = settings.keys_of(&state.name);
-    // Between two reports, an aggregation in a hash has keys of two generations.
-    let aggregated_keys = keys * 2;
     let max_entries = match storage {
         Storage::Hash | Storage::LruHash if key.is_none() => 1,
-        Storage::Hash | Storage::HashByThread | Storage::LruHash => keys,
-        Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::LiveHash { .. } => aggregated_keys,
-        Storage::HashByCpu => aggregated_keys * target.possible_cpus.min(SEEN_BY_CPUS),
+        Storage::Hash | Storage::HashByThread | Storage::LruHash | Storage::LiveHash { .. } => keys,
+        Storage::PerCpuHash if matches!(value, Value::Aggregation(Aggregation::Series(_))) => (keys * 2).max(INTERVALS),
+        Storage::PerCpuHash => keys,
+        Storage::HashByCpu => keys * target.possible_cpus.min(SEEN_BY_CPUS),
         Storage::PerCpuArray { entries, .. } => entries,
         Storage::TaskStorage => 0,
     };
-    Some(Map { name: state.name.clone(), storage, key, value, max_entries })
+    Some(Map { name: state.name.clone(), storage, key, value, max_keys: keys, max_entries })
 }
 
 /// What declarations say of maps that are not of that kind, and what programs are to look into that they cannot.
@@ -86,6 +90,14 @@ pub fn misdeclared(maps: &[MapState], settings: &Settings) -> Vec<Diagnostic> {
             let message = format!("only user space knows the keys of `{}`, which is a `tseries()`", state.name);
             let error = Diagnostic::error(*place, message).label("a `tseries()` from here on");
             found.push(error.help("it can be printed, cleared and zeroed"));
+        }
+        if let (Some(declared), MapValue::Aggregation(Aggregation::Series(_), place)) =
+            (settings.declared(&state.name).filter(|declared| declared.drops_oldest), &state.value)
+        {
+            let error =
+                Diagnostic::error(declared.place, format!("a `tseries()` cannot drop keys of `{}`", state.name));
+            found.push(error.label("expected `percpuhash`").also(*place, "a `tseries()` from here on"));
+            continue;
         }
         let Some(declared) = settings.declared(&state.name).filter(|declared| declared.drops_oldest) else { continue };
         let (fits, place, what, right) = match state.value {
@@ -129,11 +141,11 @@ fn plain(state: &MapState, size: u32, keys: u32, target: &Target) -> Storage {
     }
 }
 
-fn aggregated(state: &MapState, aggregation: Aggregation, probes: usize, target: &Target) -> Storage {
+fn aggregated(state: &MapState, aggregation: Aggregation, keys: u32, probes: usize, target: &Target) -> Storage {
     let small = if matches!(aggregation, Aggregation::Series(_)) { None } else { small_keys(state, probes, target) };
     if let Some((first, entries)) = small {
         let bytes = u64::from(aggregation.size()) * 2 * u64::from(entries) * u64::from(target.possible_cpus);
-        if bytes <= ARRAY_BUDGET {
+        if bytes <= ARRAY_BUDGET && (entries <= keys || state.key.is_none()) {
             return Storage::PerCpuArray { first, entries };
         }
     }

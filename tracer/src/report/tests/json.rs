@@ -136,7 +136,7 @@ fn a_session_is_framed_by_what_is_known_of_it() {
         "\n"
     );
     assert_eq!(valid(String::from_utf8(out).expect("JSON is UTF-8")), expected);
-    assert_eq!(losses.describe(), "lost 3 records: the ring buffer was full\n2 reads of memory failed\n");
+    assert_eq!(losses.describe(&plan, &[]), "lost 3 records: the ring buffer was full\n2 reads of memory failed\n");
 }
 
 /// Failures are told once for each place and error, those of reads to those who ask; the summary has all of them.

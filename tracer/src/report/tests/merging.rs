@@ -23,7 +23,7 @@ fn merged(kind: Aggregation, history: &[(i64, usize, bool)]) -> Accumulator {
     let mut store = Store::new(&plan);
     let mut drain = |kernel: &mut Kernel| {
         kernel
-            .drain(MAP, &mut |key, partials| store.merge(MAP, &plan.maps[0], key, partials))
+            .drain(MAP, false, &mut |key, partials| store.merge(MAP, &plan.maps[0], key, partials))
             .expect("a map in memory");
     };
     for &(value, cpu, drained) in history {

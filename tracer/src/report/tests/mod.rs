@@ -68,7 +68,7 @@ impl Kernel {
 }
 
 impl Maps for Kernel {
-    fn drain(&mut self, map: MapId, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+    fn drain(&mut self, map: MapId, _emptied: bool, merge: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
         let words = self.plan.maps[map.0 as usize].value_size() as usize / 8;
         for ((_, key), mut partials) in self.partials.extract_if(.., |(of, _), _| *of == map) {
             partials.iter_mut().for_each(|partial| partial.resize(words, 0));
@@ -88,11 +88,11 @@ impl Maps for Kernel {
         Ok(())
     }
 
-    fn restore(&mut self, map: MapId, keys: &[Vec<u8>]) -> io::Result<()> {
+    fn restore(&mut self, map: MapId, keys: &[Vec<u8>]) -> io::Result<Vec<Vec<u8>>> {
         for key in keys {
             self.partials.entry((map, key.clone())).or_default();
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     fn entries(&mut self, map: MapId) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
@@ -184,7 +184,14 @@ impl Session {
     pub fn map(&mut self, name: &str, key: Option<Shape>, value: Value) -> MapId {
         let maps = &mut self.kernel.plan.maps;
         let id = MapId(maps.len() as u32);
-        maps.push(Map { name: name.to_owned(), storage: Storage::PerCpuHash, key, value, max_entries: 4096 });
+        maps.push(Map {
+            name: name.to_owned(),
+            storage: Storage::PerCpuHash,
+            key,
+            value,
+            max_keys: 4096,
+            max_entries: 4096,
+        });
         self.kernel.plan.print_at_end.push(id);
         id
     }

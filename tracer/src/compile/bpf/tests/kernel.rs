@@ -102,6 +102,7 @@ fn a_program_with_maps_and_runtime_functions_is_accepted() {
         storage: Storage::PerCpuHash,
         key: Some(Shape::U64),
         value: Value::Aggregation(Aggregation::Count),
+        max_keys: 4096,
         max_entries: 4096,
     };
     load(vec![count_by_thread()], vec![map]);
@@ -110,7 +111,7 @@ fn a_program_with_maps_and_runtime_functions_is_accepted() {
 /// One value of [`random::MEMORY`] bytes.
 fn memory_map() -> Map {
     let value = Value::Plain(Shape::Str { size: random::MEMORY as u32 });
-    Map { name: "@".to_owned(), storage: Storage::Hash, key: None, value, max_entries: 1 }
+    Map { name: "@".to_owned(), storage: Storage::Hash, key: None, value, max_keys: 1, max_entries: 1 }
 }
 
 #[test]
@@ -182,6 +183,7 @@ fn values_live_in_task_storage() {
         storage,
         key: None,
         value: Value::Plain(Shape::U64),
+        max_keys: 1,
         max_entries: 1,
     };
     let maps = vec![map("@start", Storage::TaskStorage), map("@", Storage::Hash)];

@@ -24,7 +24,7 @@ fn object(function: Function, maps: Vec<Map>, scope: &Scope) -> Result<Object, L
 }
 
 fn map(storage: Storage, key: Option<Shape>, value: Value) -> Map {
-    Map { name: "@".to_owned(), storage, key, value, max_entries: 1000 }
+    Map { name: "@".to_owned(), storage, key, value, max_keys: 1000, max_entries: 1000 }
 }
 
 /// Reads the generation of map 2, asks whether the task is in scope, and names map 0.

@@ -4,13 +4,13 @@
 
 use tracer_common::agg::{self, HistHead, Stats};
 use tracer_common::bucket;
-use tracer_common::failure::Failure;
 use tracer_common::loss::Loss;
 
 use super::{Lowering, memory::Place};
+use crate::compile::ir::build::Variable;
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Inst, Runtime, Value, Width};
 use crate::compile::sema::typed::Expr;
-use crate::plan::{Aggregation, Front, MapId, Storage};
+use crate::plan::{Aggregation, Bound, Front, MapId, Storage};
 
 /// Offsets of the fields of [`Stats`], which begins as every aggregation does.
 mod field {
@@ -40,6 +40,14 @@ struct Update {
     atomic: bool,
     /// Where to go on.
     done: Block,
+}
+
+/// Where to go with a key that a map does not take.
+pub(super) struct Refusal {
+    /// What the kernel says of it goes there.
+    pub error: Variable,
+    /// There it is counted.
+    pub refused: Block,
 }
 
 impl Lowering<'_> {
@@ -86,26 +94,55 @@ impl Lowering<'_> {
     /// The address of the value for a key, made if there is none; to `failed` where there is no room, which the runtime
     /// has counted.
     fn hash_value(&mut self, map: MapId, key: Value, failed: Block) -> Value {
-        let (found, absent) = (self.b.new_block(), self.b.new_cold_block());
-        let value = self.b.variable();
+        let (found, absent, refused) = (self.b.new_block(), self.b.new_cold_block(), self.b.new_cold_block());
+        let (value, error) = (self.b.variable(), self.b.variable());
         if let Some(front) = Front::of(self.map(map)) {
-            self.front_value(map, front, key, value, found);
+            self.front_value(map, front, key, value, found, &Refusal { error, refused });
         }
         let pointer = self.lookup(map, key);
         self.b.write(value, pointer);
         self.b.branch_if(pointer, found, absent);
+
         self.b.fill(absent);
         let reference = self.b.map(map);
-        let result = self.b.runtime(Runtime::Insert, &[reference, key]);
+        let result = match Bound::of(self.map(map)) {
+            Some(Bound::Counted) => {
+                let [number, limit] = self.bound(map);
+                self.b.runtime(Runtime::AddKey, &[reference, key, number, limit])
+            }
+            Some(Bound::Listed) => {
+                self.admit(map, key, &Refusal { error, refused });
+                self.b.runtime(Runtime::Insert, &[reference, key])
+            }
+            None => self.b.runtime(Runtime::Insert, &[reference, key]),
+        };
+        self.b.write(error, result);
         let pointer = self.lookup(map, key);
         self.b.write(value, pointer);
-        let full = self.b.new_cold_block();
-        self.b.branch_if(pointer, found, full);
-        self.b.fill(full);
-        self.failed(Failure::MapUpdate, Some(result));
+        self.b.branch_if(pointer, found, refused);
+        self.b.fill(refused);
+        let error = self.b.read(error);
+        self.failed_update(map, error);
         self.b.jump(failed, &[]);
         self.b.fill(found);
         self.b.read(value)
+    }
+
+    /// Goes on where the key that `key` points to is one of those that the map may have.
+    pub(super) fn admit(&mut self, map: MapId, key: Value, refusal: &Refusal) {
+        let list = self.b.keys(map);
+        let [number, limit] = self.bound(map);
+        let result = self.b.runtime(Runtime::Admit, &[list, key, number, limit]);
+        self.b.write(refusal.error, result);
+        let admitted = self.b.new_cold_block();
+        self.b.branch_if(result, refusal.refused, admitted);
+        self.b.fill(admitted);
+    }
+
+    /// The number of a map, and how many keys it may have.
+    fn bound(&mut self, map: MapId) -> [Value; 2] {
+        let limit = self.map(map).max_keys;
+        [map.0, limit].map(|number| self.b.constant(number.into()))
     }
 
     /// The address of an array's value for an index; to `failed` where the index is too large, which is counted.
@@ -115,7 +152,7 @@ impl Lowering<'_> {
         self.b.branch(CompareOp::ULt, index, limit, inside, outside);
         self.b.fill(outside);
         let error = self.b.constant(-E2BIG);
-        self.failed(Failure::MapUpdate, Some(error));
+        self.failed_update(map, error);
         self.lost(Loss::MapFull);
         self.b.jump(failed, &[]);
 

@@ -8,7 +8,7 @@ use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Runtime, Value, Wid
 use crate::compile::sema::typed::{Builtin, Context, Register};
 use crate::compile::source::Span;
 use crate::plan::{MapId, Shape};
-use tracer_common::failure::Failure;
+use tracer_common::failure::{Failed, Failure};
 use tracer_common::loss::Loss;
 use tracer_common::stack;
 
@@ -289,8 +289,17 @@ impl Lowering<'_> {
 
     /// Counts a failure at the place at hand; the error is what a helper gave.
     pub(super) fn failed(&mut self, failure: Failure, error: Option<Value>) {
+        self.failed_by_kind(failure as u32, error);
+    }
+
+    /// Counts that a map has not taken a key.
+    pub(super) fn failed_update(&mut self, map: MapId, error: Value) {
+        self.failed_by_kind(Failed::kind_of(Failure::MapUpdate, map.0), Some(error));
+    }
+
+    fn failed_by_kind(&mut self, kind: u32, error: Option<Value>) {
         let Span { start, end } = self.b.span;
-        let [kind, start, end] = [failure as u32, start, end].map(|number| self.b.constant(number.into()));
+        let [kind, start, end] = [kind, start, end].map(|number| self.b.constant(number.into()));
         let error = error.unwrap_or_else(|| self.b.constant(0));
         self.b.runtime(Runtime::Failed, &[kind, start, end, error]);
     }

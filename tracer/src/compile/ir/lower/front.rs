@@ -1,6 +1,6 @@
 //! Looking for a key in the table before an aggregation's hash (`plan::Front`).
 
-use super::Lowering;
+use super::{Lowering, aggregation::Refusal};
 use crate::compile::ir::build::Variable;
 use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Runtime, Value, Width};
 use crate::plan::{Front, MapId};
@@ -10,8 +10,16 @@ pub(super) const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Lowering<'_> {
     /// Goes to `found`, with the address of the value in `value`, where the key that `key` points to has a slot or can have
-    /// one; else goes on.
-    pub(super) fn front_value(&mut self, map: MapId, front: Front, key: Value, value: Variable, found: Block) {
+    /// one; else goes on. A key that the map does not take is refused.
+    pub(super) fn front_value(
+        &mut self,
+        map: MapId,
+        front: Front,
+        key: Value,
+        value: Variable,
+        found: Block,
+        refusal: &Refusal,
+    ) {
         let elsewhere = self.b.new_block();
         let slot = self.front_slot(map, front, key, elsewhere);
         self.b.write(value, slot);
@@ -32,6 +40,7 @@ impl Lowering<'_> {
 
         // Whoever comes between while the key is written finds the slot taken, by no key yet, and goes to the hash.
         self.b.fill(free);
+        self.admit(map, key, refusal);
         let (unheld, nobodys) = (self.b.constant(0), self.b.constant(-1));
         let state = self.b.binary_with(BinaryOp::Add, slot, front.state().into());
         let taken = self.b.runtime(Runtime::TakeWord, &[state, unheld, nobodys]);

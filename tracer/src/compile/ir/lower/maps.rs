@@ -10,9 +10,9 @@ use tracer_common::loss::Loss;
 
 use super::{Lowering, Number, facts, memory::Place, number};
 use crate::compile::ir::build::Variable;
-use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Inst, Value, Width};
+use crate::compile::ir::{BinaryOp, Block, CompareOp, Helper, Inst, Runtime, Value, Width};
 use crate::compile::sema::typed::{Builtin, Expr};
-use crate::plan::{self, MapId, Shape, Storage};
+use crate::plan::{self, Bound, MapId, Shape, Storage};
 
 /// Flags of `bpf_map_update_elem` and of `bpf_task_storage_get`: include/uapi/linux/bpf.h.
 mod flags {
@@ -30,10 +30,7 @@ impl Lowering<'_> {
         };
         let place = self.temporary(size);
         let mut start = 0;
-        if matches!(
-            storage,
-            Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::HashByCpu | Storage::LiveHash { .. }
-        ) {
+        if matches!(storage, Storage::PerCpuHash | Storage::HashByCpu | Storage::LiveHash { .. }) {
             let mut generation = self.b.generation(map);
             if storage == Storage::HashByCpu {
                 let cpu = self.builtin(Builtin::Cpu);
@@ -182,7 +179,7 @@ impl Lowering<'_> {
             let (full, zero) = (self.b.new_cold_block(), self.b.constant(0));
             self.b.branch(CompareOp::Ne, result, zero, full, done);
             self.b.fill(full);
-            self.failed(Failure::MapUpdate, Some(result));
+            self.failed_update(map, result);
             self.lost(Loss::MapFull);
         }
         self.b.jump(done, &[]);
@@ -254,7 +251,7 @@ impl Lowering<'_> {
         self.add_to(map, Place { pointer, offset: 0 }, delta, before);
         self.b.jump(done, &[]);
         self.b.fill(full);
-        self.failed(Failure::MapUpdate, Some(result));
+        self.failed_update(map, result);
         self.lost(Loss::MapFull);
         self.b.jump(done, &[]);
         self.b.fill(done);
@@ -280,9 +277,14 @@ impl Lowering<'_> {
                     self.forget_thread_slot(map, key, done);
                 }
                 let key = self.key(map, key);
-                let map = self.b.map(map);
-                // It fails only where there is no such key.
-                self.b.helper(Helper::MapDeleteElem, &[map, key]);
+                let reference = self.b.map(map);
+                if Bound::of(self.map(map)).is_some() {
+                    let number = self.b.constant(map.0.into());
+                    self.b.runtime(Runtime::DeleteKey, &[reference, key, number]);
+                } else {
+                    // It fails only where there is no such key.
+                    self.b.helper(Helper::MapDeleteElem, &[reference, key]);
+                }
                 self.b.jump(done, &[]);
                 self.b.fill(done);
             }
@@ -294,7 +296,7 @@ impl Lowering<'_> {
                 self.b.jump(done, &[]);
                 self.b.fill(done);
             }
-            Storage::PerCpuArray { .. } | Storage::PerCpuHash | Storage::PerCpuLruHash | Storage::HashByCpu => {
+            Storage::PerCpuArray { .. } | Storage::PerCpuHash | Storage::HashByCpu => {
                 unreachable!("analysis keeps aggregations that are deleted from in live hashes")
             }
         }

@@ -57,11 +57,14 @@ fn count_by_comm_and_pid() {
           b3:
             return
           b4 cold:
-            v23 = ct_insert(map_0, &s0)
-            v24 = map_lookup_elem(map_0, &s0)
-            if ne v24, 0 jump b2(v24) else b5
+            v25 = ct_admit(keys_0, &s0, 0, 1024)
+            if ne v25, 0 jump b6(v25) else b5
           b5 cold:
-            v25 = ct_failed(0, 0, 0, v23)
+            v26 = ct_insert(map_0, &s0)
+            v27 = map_lookup_elem(map_0, &s0)
+            if ne v27, 0 jump b2(v27) else b6(v26)
+          b6(v28) cold:
+            v30 = ct_failed(256, 0, 0, v28)
             return
         }
         ",
@@ -72,7 +75,7 @@ fn count_by_comm_and_pid() {
 #[test]
 fn a_key_has_a_slot_before_the_hash() {
     let counts = map(Storage::PerCpuHash, Some(Shape::U64), Value::Aggregation(Aggregation::Count));
-    let counts = Map { max_entries: 8192, ..counts };
+    let counts = Map { max_keys: 8192, max_entries: 8192, ..counts };
     let key = Some(builtin(Builtin::Pid));
     assert_ir(
         &script(Context::SysEnter, vec![counts], vec![clause(vec![], None, vec![count(key)])]),
@@ -108,7 +111,7 @@ fn a_key_has_a_slot_before_the_hash() {
             if ne v27, 0 jump b4 else b5(v23)
           b4:
             v29 = map_lookup_elem(map_0, &s0)
-            if ne v29, 0 jump b5(v29) else b9
+            if ne v29, 0 jump b5(v29) else b10
           b5(v30):
             v31 = load u64 [v30]
             v32 = add v31, 1
@@ -117,20 +120,26 @@ fn a_key_has_a_slot_before_the_hash() {
           b6:
             return
           b7 cold:
-            v35 = add v23, 8
-            v36 = ct_take_word(v35, 0, -1)
-            if ne v36, 0 jump b8 else b4
+            v36 = ct_admit(keys_0, &s0, 0, 8192)
+            if ne v36, 0 jump b12(v36) else b8
           b8 cold:
-            v37 = load u64 [&s0 +8]
-            store u64 [v23 +16], v37
+            v38 = add v23, 8
+            v39 = ct_take_word(v38, 0, -1)
+            if ne v39, 0 jump b9 else b4
+          b9 cold:
+            v40 = load u64 [&s0 +8]
+            store u64 [v23 +16], v40
             store u64 [v23 +8], 1
             jump b5(v23)
-          b9 cold:
-            v40 = ct_insert(map_0, &s0)
-            v41 = map_lookup_elem(map_0, &s0)
-            if ne v41, 0 jump b5(v41) else b10
           b10 cold:
-            v42 = ct_failed(0, 0, 0, v40)
+            v45 = ct_admit(keys_0, &s0, 0, 8192)
+            if ne v45, 0 jump b12(v45) else b11
+          b11 cold:
+            v46 = ct_insert(map_0, &s0)
+            v47 = map_lookup_elem(map_0, &s0)
+            if ne v47, 0 jump b5(v47) else b12(v46)
+          b12(v48) cold:
+            v50 = ct_failed(256, 0, 0, v48)
             return
         }
         ",
@@ -340,11 +349,14 @@ fn a_wildcard_is_a_switch_to_one_block() {
           b4:
             return
           b5 cold:
-            v23 = ct_insert(map_0, &s0)
-            v24 = map_lookup_elem(map_0, &s0)
-            if ne v24, 0 jump b3(v24) else b6
+            v25 = ct_admit(keys_0, &s0, 0, 1024)
+            if ne v25, 0 jump b7(v25) else b6
           b6 cold:
-            v25 = ct_failed(0, 0, 0, v23)
+            v26 = ct_insert(map_0, &s0)
+            v27 = map_lookup_elem(map_0, &s0)
+            if ne v27, 0 jump b3(v27) else b7(v26)
+          b7(v28) cold:
+            v30 = ct_failed(256, 0, 0, v28)
             return
         }
         ",
@@ -418,8 +430,8 @@ fn texts_are_compared_by_words_and_read_into_keys() {
             atomic_add u64 [v30], 1
             return
           b11 cold:
-            v32 = ct_failed(0, 0, 0, v29)
-            v33 = ct_lost(1)
+            v33 = ct_failed(256, 0, 0, v29)
+            v34 = ct_lost(1)
             return
         }
         ",
@@ -472,8 +484,8 @@ fn variables_become_values_and_division_is_signed() {
           b4:
             return
           b5 cold:
-            v20 = ct_failed(0, 0, 0, v19)
-            v21 = ct_lost(1)
+            v21 = ct_failed(256, 0, 0, v19)
+            v22 = ct_lost(1)
             return
         }
         ",

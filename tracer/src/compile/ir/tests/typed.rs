@@ -45,7 +45,7 @@ pub fn script(context: Context, maps: Vec<Map>, clauses: Vec<Clause>) -> Script 
 
 /// A map, of so few keys that there is nothing before its hash.
 pub fn map(storage: Storage, key: Option<Shape>, value: plan::Value) -> Map {
-    Map { name: "@".into(), storage, key, value, max_entries: 1024 }
+    Map { name: "@".into(), storage, key, value, max_keys: 1024, max_entries: 1024 }
 }
 
 /// A clause for all events.
