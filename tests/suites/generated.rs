@@ -2,7 +2,8 @@
 //! prints is compared with what an interpreter of its tree says. A script that fails is made as small as it can be.
 //!
 //! `SCRIPTS` says how many, `SEED` from which number they are made: the same number makes the same scripts. Several run
-//! together, each with maps and variables of its own, since it takes longer to start than to run one.
+//! together, each with maps and variables of its own, since it takes longer to start than to run one. From time to time a line
+//! says how many there were.
 
 use std::cell::Cell;
 use std::env;
@@ -22,14 +23,16 @@ use tests::generate::tree::Script;
 use tests::process::{self, Process};
 use tests::programs;
 
-/// How many scripts run together.
-const TOGETHER: usize = 5;
+/// How many scripts run together: more of them might ask for more branches in one program than the kernel follows.
+const TOGETHER: usize = 10;
 /// How many scripts, unless `SCRIPTS` says it.
 const SCRIPTS: u32 = 300;
 /// The most choices that a script is made from.
 const CHOICES: usize = 900;
-/// How long one script may take, emulated machines included.
-const LIMIT: Duration = Duration::from_secs(60);
+/// How long scripts that run together may take, on emulated machines too whose host has other work.
+const LIMIT: Duration = Duration::from_secs(300);
+/// After how many scripts there is a line.
+const TOLD: usize = 500;
 /// How long may be spent on making a failing script smaller.
 const SHRINKING: Duration = Duration::from_secs(60);
 
@@ -61,6 +64,7 @@ fn run(cgroup: &Cgroup, scripts: u32, seed: u64) -> Result<(), String> {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let failed: Cell<Option<Instant>> = Cell::new(None);
+    let right_so_far = Cell::new(0);
     let made = TestRunner::new_with_rng(config, random).run(&vec(vec(any::<u32>(), 0..CHOICES), TOGETHER), |choices| {
         // While it is made smaller: the first that comes too late counts as right, and so do all after it.
         if failed.get().is_some_and(|since| since.elapsed() > SHRINKING) {
@@ -70,10 +74,15 @@ fn run(cgroup: &Cgroup, scripts: u32, seed: u64) -> Result<(), String> {
         if matches!(right, Ok(Ran::TooLarge)) {
             return Err(TestCaseError::reject("too large"));
         }
-        right.map(drop).map_err(|error| {
+        right.map_err(|error| {
             failed.set(failed.get().or(Some(Instant::now())));
             TestCaseError::fail(format!("{error:#}"))
-        })
+        })?;
+        right_so_far.set(right_so_far.get() + TOGETHER);
+        if right_so_far.get() % TOLD == 0 && failed.get().is_none() {
+            println!("{} scripts so far", right_so_far.get());
+        }
+        Ok(())
     });
     made.map_err(|error| match error {
         TestError::Fail(why, choices) => format!("{why}\nof this script:\n{}", text(&make::scripts(&choices))),
@@ -95,7 +104,8 @@ fn script(cgroup: &Cgroup, choices: &[Vec<u32>]) -> Result<Ran> {
     let mut command = process::command(cgroup, "exec \"$CTRACE\" -e \"$GENERATED\"");
     command.env("GENERATED", text(&script)).env("PATH", programs::path()?);
     let ended = Process::spawn(command)?.finish(cgroup, Instant::now() + LIMIT)?;
-    if ended.status.code() == Some(2) && ended.stderr.contains("bytes of stack, of which the kernel leaves") {
+    let too_large = ["bytes of stack, of which the kernel leaves", "error: this is too much for one program:"];
+    if too_large.iter().any(|said| ended.stderr.contains(said)) && !ended.status.success() {
         return Ok(Ran::TooLarge);
     }
     let expected = interpret(&script);

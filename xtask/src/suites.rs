@@ -16,6 +16,9 @@ use crate::{dist, shell, vm};
 /// How long the cases may take on one emulated machine.
 const MACHINE_LIMIT: Duration = Duration::from_secs(900);
 
+/// How long such a machine may take to start.
+const MACHINE_START: Duration = Duration::from_secs(60);
+
 /// How much longer for each script that is made up.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(1);
 
@@ -93,6 +96,29 @@ impl Suites {
 
     /// The script cases, the catalogue, and scripts that are made up, in a virtual machine.
     pub fn on_kernel(&self, series: Series, filter: &str, generation: &Generation, tally: &mut Tally) -> Result<()> {
+        let filter = shell::quote(filter);
+        let command = format!(
+            "suite --color never {filter}; cases=$?\n\
+             catalogue --color never {filter}; catalogue=$?\n\
+             generated --color never {filter} && test $catalogue = 0 && exit $cases"
+        );
+        self.in_machine(series, &command, MACHINE_LIMIT, generation, tally)
+    }
+
+    /// Scripts that are made up, in a virtual machine.
+    pub fn generated_on_kernel(&self, series: Series, generation: &Generation, tally: &mut Tally) -> Result<()> {
+        self.in_machine(series, "generated --color never", MACHINE_START, generation, tally)
+    }
+
+    /// Shell lines that may run all of these, in a virtual machine; `limit` is theirs but for scripts that are made up.
+    fn in_machine(
+        &self,
+        series: Series,
+        command: &str,
+        limit: Duration,
+        generation: &Generation,
+        tally: &mut Tally,
+    ) -> Result<()> {
         let entry = |from: &Path, to: &str| Entry { from: from.to_owned(), to: to.to_owned() };
         let entries = [
             entry(&self.ctrace, "/bin/ctrace"),
@@ -102,20 +128,14 @@ impl Suites {
             entry(&self.generated, "/bin/generated"),
             entry(&cases(), "/cases"),
         ];
-        let filter = shell::quote(filter);
         let [scripts, seed] = generation.environment().map(|(name, value)| format!("{name}={value}"));
-        let command = format!(
-            "export CTRACE=/bin/ctrace PEER=/bin/peer CASES=/cases {scripts} {seed}\n\
-             suite --color never {filter}; cases=$?\n\
-             catalogue --color never {filter}; catalogue=$?\n\
-             generated --color never {filter} && test $catalogue = 0 && exit $cases"
-        );
-        let limit = MACHINE_LIMIT + SCRIPT_LIMIT * generation.scripts;
+        let command = format!("export CTRACE=/bin/ctrace PEER=/bin/peer CASES=/cases {scripts} {seed}\n{command}");
         let failed_before = tally.failed;
         let mut count = |line: &str| {
             println!("{line}");
             tally.line(series.name(), line);
         };
+        let limit = limit + SCRIPT_LIMIT * generation.scripts;
         let status = vm::run(series, &command, &entries, limit, Serial::Lines(&mut count))?;
         if status != 0 && tally.failed == failed_before {
             bail!("the suites ended with status {status} on kernel {}", series.name());

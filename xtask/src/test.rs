@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
+use crate::kernels::Series;
 use crate::setup::{self, Purpose};
 use crate::suites::{Generation, Suites};
 use crate::tally::Tally;
@@ -29,9 +30,9 @@ pub struct Args {
     /// Only tests whose name contains this
     #[arg(long, default_value = "")]
     filter: String,
-    /// The kernels of virtual machines: 6.1, 6.12, or all
-    #[arg(long, default_value = "all", value_parser = parse_kernels)]
-    kernel: Kernels,
+    /// The kernels of virtual machines: 6.1, 6.12, or all; made-up scripts run on this machine's kernel without it
+    #[arg(long, value_parser = parse_kernels)]
+    kernel: Option<Kernels>,
     #[command(flatten)]
     generation: Generation,
     /// A debug build of ctrace: sooner there, for whoever changes ctrace
@@ -50,7 +51,7 @@ enum Kind {
     Cases,
     /// The scripts of bpftrace's packages, on this machine's kernel
     Published,
-    /// Scripts that are made up, on this machine's kernel
+    /// Scripts that are made up, on this machine's kernel, or on those of `--kernel` in virtual machines
     Generated,
     /// The compiler, on what a fuzzer makes up, for half a minute
     Fuzz,
@@ -146,6 +147,11 @@ impl Kind {
             }
             Self::Generated => {
                 let suites = Suites::build(*debug)?;
+                if let Some(kernels) = &args.kernel {
+                    return on_each(kernels, tally, |series, tally| {
+                        suites.generated_on_kernel(series, &args.generation, tally)
+                    });
+                }
                 let mut command = suites.command(&suites.generated);
                 harness("generated", command.envs(args.generation.environment()).arg(filter), tally)
             }
@@ -159,16 +165,24 @@ impl Kind {
             }
             Self::Kernels => {
                 let suites = Suites::build(*debug)?;
-                for &series in &args.kernel.0 {
-                    if let Err(error) = suites.on_kernel(series, filter, &args.generation, tally) {
-                        println!("{error:#}");
-                        tally.fail(format!("{}: {error}", series.name()));
-                    }
-                }
-                Ok(())
+                let all = Kernels(Series::ALL.to_vec());
+                on_each(args.kernel.as_ref().unwrap_or(&all), tally, |series, tally| {
+                    suites.on_kernel(series, filter, &args.generation, tally)
+                })
             }
         }
     }
+}
+
+/// Runs something on each kernel; what fails on one does not stop the others.
+fn on_each(kernels: &Kernels, tally: &mut Tally, mut run: impl FnMut(Series, &mut Tally) -> Result<()>) -> Result<()> {
+    for &series in &kernels.0 {
+        if let Err(error) = run(series, tally) {
+            println!("{error:#}");
+            tally.fail(format!("{}: {error}", series.name()));
+        }
+    }
+    Ok(())
 }
 
 /// Runs a test harness, counting while it prints.
