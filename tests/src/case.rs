@@ -27,7 +27,7 @@
 //! Sections are `script`, `stdout` and `stderr`; the last two are as [`crate::expect`] says. Without `stdout` nothing may
 //! be printed there; without `stderr`, what is printed there is not compared.
 //!
-//! Every command runs in the case's own cgroup, with ctrace, the test program `peer` and the system's tools in PATH.
+//! Every command runs in the case's own cgroup, with `$DISK` a folder on a disk if there is one, and with ctrace, the test program `peer` and the system's tools in PATH.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -14,6 +14,7 @@
 //! - [`docker`]: a daemon, images and containers, removed when their guards are
 //! - [`markers`]: probes (USDT) of the test program
 //! - [`programs`]: where ctrace and the test programs lie
+//! - [`sockets`]: what the test program does with sockets
 //! - [`tracing`]: the kernel's own recorder of events
 
 pub mod bpftrace;
@@ -29,5 +30,6 @@ pub mod privileges;
 pub mod process;
 pub mod programs;
 pub mod runner;
+pub mod sockets;
 mod sysctl;
 pub mod tracing;

@@ -1,7 +1,10 @@
-//! What a case may need of the machine: `kernel >= 6.6`, `kprobes`, `no kprobes`, `fentry`, `no fentry`, `tracefs`, `program dash`.
+//! What a case may need of the machine: `kernel >= 6.6`, `kprobes`, `no kprobes`, `fentry`, `no fentry`, `tracefs`, `disk`,
+//! `program dash`.
 
+use std::env;
 use std::fs::{self, File};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -20,6 +23,8 @@ pub enum Need {
     NoFentry,
     /// The tracing file system, mounted and readable.
     Tracefs,
+    /// A folder on a disk: [`disk`].
+    Disk,
     /// A machine whose kernel cannot count what its processor does, as most virtual ones.
     NoCounters,
     /// A program in PATH.
@@ -37,6 +42,7 @@ impl Need {
             "fentry" => Self::Fentry,
             "no fentry" => Self::NoFentry,
             "tracefs" => Self::Tracefs,
+            "disk" => Self::Disk,
             "no hardware counters" => Self::NoCounters,
             _ => match text.split_once(' ') {
                 Some(("kernel", at_least)) => {
@@ -76,13 +82,23 @@ impl Need {
             Self::Tracefs => fs::read_dir(format!("{TRACING}/events"))
                 .err()
                 .map(|error| format!("needs tracefs, and {TRACING}/events says: {error}")),
+            Self::Disk => disk().is_none().then(|| "needs a file system on a disk".to_owned()),
             Self::Program(name) => {
-                let path = std::env::var_os("PATH").unwrap_or_default();
-                let found = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+                let path = env::var_os("PATH").unwrap_or_default();
+                let found = env::split_paths(&path).any(|folder| folder.join(name).is_file());
                 (!found).then(|| format!("needs the program {name}, which is not here"))
             }
         }
     }
+}
+
+/// A folder that lies on a disk: that of temporary files, or where virtual machines have theirs.
+pub fn disk() -> Option<PathBuf> {
+    let on_disk = |folder: &PathBuf| {
+        // File systems without a disk have devices of major number 0.
+        fs::metadata(folder).is_ok_and(|metadata| rustix::fs::major(metadata.dev()) != 0)
+    };
+    [env::temp_dir(), "/disk".into()].into_iter().find(on_disk)
 }
 
 /// The first two numbers of a version: `6.12.117+deb12-amd64` is (6, 12).

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use crate::bpftrace::{self, Bpftrace};
 use crate::case::Case;
 use crate::cgroup::Cgroup;
+use crate::needs;
 use crate::process::{self, Ended, NOTIFY, Process};
 use crate::sysctl::Settings;
 
@@ -106,6 +107,7 @@ impl Runner {
 
     fn in_environment(&self, mut command: Command, script: &Script) -> Command {
         command.env("PATH", &self.path).env("SCRIPT", &script.file).env_remove(NOTIFY);
+        command.envs(needs::disk().map(|disk| ("DISK", disk)));
         command
     }
 }

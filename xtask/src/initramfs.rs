@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use crate::shell;
 use crate::unpacked::Package;
 
-/// Mounts what ctrace looks at, runs /command on the first serial port, and reports its status on the third; the
+/// Mounts what ctrace looks at, and an empty disk, runs /command on the first serial port, and reports its status on the third; the
 /// second is the kernel's console.
 const INIT: &str = "\
 #!/bin/busybox sh
@@ -24,6 +24,7 @@ mount -t tmpfs tmp /tmp
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tracefs tracefs /sys/kernel/tracing
 ip link set lo up
+mke2fs /dev/nvme0n1 > /dev/null && mount -t ext2 /dev/nvme0n1 /disk
 # Lines end as they were written.
 stty -F /dev/ttyS0 -onlcr
 sh /command < /dev/ttyS0 > /dev/ttyS0 2>&1
@@ -43,7 +44,7 @@ pub struct Entry {
 pub fn write(file: &Path, command: &str, entries: &[Entry]) -> Result<()> {
     let tree = file.with_extension("tree");
     shell::remove(&tree)?;
-    for dir in ["bin", "proc", "sys", "dev", "tmp", "etc"] {
+    for dir in ["bin", "proc", "sys", "dev", "tmp", "etc", "disk"] {
         fs::create_dir_all(tree.join(dir))?;
     }
     let busybox = Package::Busybox.find().context("busybox is missing")?;

@@ -1,6 +1,6 @@
 //! Boots a kernel with an initramfs under qemu, without hardware virtualization, and returns its command's status.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,6 +10,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell;
 use crate::unpacked::Package;
+
+/// Bytes of the machine's disk.
+const DISK: u64 = 64 << 20;
 
 /// Exit status of timeout(1) when the time was up.
 const TIMED_OUT: i32 = 124;
@@ -26,8 +29,10 @@ pub enum Serial<'a> {
 /// files. At `limit` the machine is stopped, and that is an error; so is a machine that ends without a status.
 pub fn boot(kernel: &Path, initramfs: &Path, run: &Path, limit: Duration, serial: Serial) -> Result<u8> {
     let (console, status) = (run.join("console"), run.join("status"));
+    let disk = run.join("disk");
+    File::create(&disk).and_then(|file| file.set_len(DISK)).context("cannot make a disk")?;
     let program = Package::Qemu.find().context("qemu-system-x86_64 is missing")?;
-    let mut qemu = command(&program, kernel, initramfs, &console, &status, limit, &serial);
+    let mut qemu = command(&program, kernel, initramfs, run, limit, &serial);
     let child = match serial {
         Serial::Terminal => qemu.spawn(),
         Serial::Lines(_) => qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn(),
@@ -40,15 +45,7 @@ pub fn boot(kernel: &Path, initramfs: &Path, run: &Path, limit: Duration, serial
     report(ended, limit, &console, &status)
 }
 
-fn command(
-    program: &Path,
-    kernel: &Path,
-    initramfs: &Path,
-    console: &Path,
-    status: &Path,
-    limit: Duration,
-    serial: &Serial,
-) -> Command {
+fn command(program: &Path, kernel: &Path, initramfs: &Path, run: &Path, limit: Duration, serial: &Serial) -> Command {
     // The machine ends with us, whatever ends us: timeout(1) gets SIGTERM when its parent dies, and passes it on.
     let mut qemu = shell::command("setpriv");
     qemu.args(["--pdeathsig", "TERM", "timeout", "--foreground", "--kill-after=5"]);
@@ -64,11 +61,16 @@ fn command(
         "q35",
     ]);
     qemu.args(["-smp", "2", "-m", "1024", "-nodefaults", "-no-user-config", "-display", "none"]);
+    // The kernels have this driver without a module. Of a subsystem, the disk hands on bios, besides making requests of them.
+    qemu.arg("-drive").arg(format!("file={},if=none,format=raw,id=disk", run.join("disk").display()));
+    for device in ["nvme-subsys,id=subsystem", "nvme,serial=disk,subsys=subsystem", "nvme-ns,drive=disk"] {
+        qemu.args(["-device", device]);
+    }
     qemu.arg("-no-reboot").arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
     qemu.args(["-append", "console=ttyS1 quiet panic=-1"]);
     qemu.args(["-serial", if matches!(serial, Serial::Terminal) { "mon:stdio" } else { "stdio" }]);
-    for file in [console, status] {
-        qemu.arg("-serial").arg(format!("file:{}", file.display()));
+    for file in ["console", "status"] {
+        qemu.arg("-serial").arg(format!("file:{}", run.join(file).display()));
     }
     qemu
 }

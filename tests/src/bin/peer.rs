@@ -13,6 +13,10 @@
 //! | `nap=N` | sleeps N times, for 2 ms |
 //! | `touch=N` | writes to N fresh pages from address 0x7e0000000000 on, once each |
 //! | `connect=N` | N TCP connections to itself, port 47613 of 127.0.0.1 |
+//! | `echo=N`, `refused=N`, `unread=N` | N TCP connections: a text goes there and back; nobody listens; reset with a byte unread |
+//! | `unanswered=N` | N TCP connections that are given up after 1.5 s, as the listener takes no more |
+//! | `pair=N` | N texts through a pair of sockets (AF_UNIX) |
+//! | `undelivered=N` | N datagrams (UDP) to a port of its own where nobody receives |
 //! | `name=NAME` | renames the thread |
 //! | `cgroup=NAME` | makes a cgroup below its own and moves there |
 //! | `enter=FOLDER` | moves to the cgroup of that folder |
@@ -27,7 +31,6 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
@@ -36,7 +39,7 @@ use std::time::Duration;
 use rustix::thread::CapabilitySet;
 
 use anyhow::{Context, Result, bail, ensure};
-use tests::markers;
+use tests::{markers, sockets};
 
 fn main() -> ExitCode {
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
@@ -124,12 +127,13 @@ fn repeat(call: &str, times: u64) -> Result<()> {
         }
         "nap" => (0..times).for_each(|_| std::thread::sleep(Duration::from_millis(2))),
         "touch" => touch(times as usize)?,
-        "connect" => {
-            let listener = TcpListener::bind(("127.0.0.1", 47613))?;
-            for _ in 0..times {
-                drop((TcpStream::connect(listener.local_addr()?)?, listener.accept()?));
-            }
-        }
+        "connect" => sockets::connect(times)?,
+        "refused" => sockets::refused(times)?,
+        "echo" => sockets::echo(times)?,
+        "pair" => sockets::pair(times)?,
+        "unread" => sockets::unread(times)?,
+        "unanswered" => sockets::unanswered(times)?,
+        "undelivered" => sockets::undelivered(times)?,
         "long" => {
             let name = format!("/{}", "a".repeat(usize::try_from(times)? - 1));
             ensure!(File::open(name).is_err(), "there is a file of that name");

@@ -9,16 +9,14 @@ const GAPS: &[(&[&str], &str, &str)] = &[
         "counted from where the kernel has put its array of pages, which it shows to no container",
     ),
     (
-        &["tcp_retransmit_skb", "tcp_receive_reset", "tcp_destroy_sock", "tcp_rcv_space_adjust"],
+        &["tcp_receive_reset", "tcp_destroy_sock", "tcp_rcv_space_adjust", "tcp_probe"],
         "sock_cookie",
         "given to a socket when it is first asked for, which a program that only reads cannot do",
     ),
-    (
-        &["tcp_send_reset"],
-        "saddr",
-        "a `struct sockaddr`, of the packet's headers where there is no socket; `sport` and `dport` are there on kernels that have them",
-    ),
+    (&["tcp_send_reset"], "saddr", "a `struct sockaddr`, from the packet's headers where there is no socket"),
     (&["tcp_send_reset"], "daddr", "as `saddr`"),
+    (&["tcp_probe"], "saddr", "a `struct sockaddr`, of ports that are fields, too"),
+    (&["tcp_probe"], "daddr", "as `saddr`"),
     (&["block_io_done"], "comm", "of whoever is interrupted by the end of the request, who has no part in it"),
 ];
 

@@ -2,10 +2,14 @@
 //! form of each event, and one for what is in it.
 //!
 //! - [`formats`]: each field of a record, by name, place, type, size and sign
+//! - [`values`]: what ctrace prints of events against what the kernel records of them
+//! - [`workloads`]: what makes the events happen
 //! - [`gaps`]: what the catalogue leaves out on purpose, and why
 
 mod formats;
 mod gaps;
+mod values;
+mod workloads;
 
 use std::process::ExitCode;
 
@@ -24,6 +28,7 @@ fn main() -> Result<ExitCode> {
         }
         None => {
             trials.extend(formats::trials(Btf::of_kernel().context("the kernel's types")?));
+            trials.extend(values::trials());
         }
     }
     Ok(libtest_mimic::run(&arguments, trials).exit_code())

@@ -23,6 +23,7 @@
 //! | `ct_owns_socket(sock) -> u64` | 1 if a socket belongs to the scope, else 0 |
 //! | `ct_owns_packet(skb) -> u64` | 1 if a packet belongs to a socket of the scope, else 0 |
 //! | `ct_note_request(ctx) -> u64` | body of a raw tracepoint program on `block_bio_queue` |
+//! | `ct_note_started(ctx, bio) -> u64` | body of a raw tracepoint program on `block_io_start`, `bio` being an offset |
 //! | `ct_owns_request(bio) -> u64` | 1 if `ct_note_request` has seen the scope make the request, else 0 |
 //! | `ct_request_letters(flags) -> u64` | what a block request is, as up to 8 letters |
 //! | `ct_insert(map, key) -> i64` | makes an entry of zeros: 0, or a negative errno; an existing key is 0 |

@@ -95,7 +95,8 @@ fn is_whole_socket(state: u8) -> bool {
 /// Most requests to block devices that are on their way at one time; beyond, the oldest are forgotten.
 const MAX_REQUESTS: u32 = 16_384;
 
-/// The requests that the scope's tasks have made, by the address of their `struct bio`. The value says nothing.
+/// The requests that the scope's tasks have made, by the address of their `struct bio`, or their own. The value says
+/// nothing.
 #[map]
 static REQUESTS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(MAX_REQUESTS, 0);
 
@@ -103,20 +104,36 @@ static REQUESTS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(MAX_REQUESTS
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ct_note_request(ctx: *mut core::ffi::c_void) -> u64 {
-    let bio: u64 = RawTracePointContext::new(ctx).arg(0);
-    if is_current_in_scope() {
+    note(RawTracePointContext::new(ctx).arg(0), is_current_in_scope());
+    0
+}
+
+/// On `block_io_start(rq)`: remembers the request itself, if its `struct bio`, which lies at `bio`, is one of the scope's,
+/// or the current task makes it. When its end is told it has none any more.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ct_note_started(ctx: *mut core::ffi::c_void, bio: u64) -> u64 {
+    let request: Address = RawTracePointContext::new(ctx).arg(0);
+    let bio = at::<u64>(request, bio as u32);
+    let owned = bio.is_some_and(|bio| REQUESTS.get_ptr(bio).is_some());
+    note(request as u64, owned || is_current_in_scope());
+    0
+}
+
+#[inline(always)]
+fn note(request: u64, owned: bool) {
+    if owned {
         // It fits, for the oldest goes; but the map may be locked by what is interrupted here.
-        if REQUESTS.insert(bio, 0, 0).is_err() {
+        if REQUESTS.insert(request, 0, 0).is_err() {
             ct_lost(Loss::MapFull as u32);
         }
     } else {
         // Memory is used again: the address may still be known from a request before.
-        let _ = REQUESTS.remove(bio);
+        let _ = REQUESTS.remove(request);
     }
-    0
 }
 
-/// 1 if the request with the `struct bio` at this address was made by a task in scope, else 0.
+/// 1 if the request with the `struct bio` at this address, or that began at this address, was made by a task in scope, else 0.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ct_owns_request(bio: u64) -> u64 {

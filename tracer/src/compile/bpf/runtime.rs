@@ -177,6 +177,7 @@ mod tests {
         Runtime::OwnsSocket,
         Runtime::OwnsPacket,
         Runtime::NoteRequest,
+        Runtime::NoteStarted,
         Runtime::OwnsRequest,
         Runtime::RequestLetters,
         Runtime::Insert,

@@ -421,6 +421,8 @@ pub enum Runtime {
     OwnsPacket,
     /// `ct_note_request(context)`: notes a request to a block device if it is the scope's.
     NoteRequest,
+    /// `ct_note_started(context, offset)`: notes a request that begins if it is the scope's, `offset` being that of its bio.
+    NoteStarted,
     /// `ct_owns_request(bio) -> 0 or 1`.
     OwnsRequest,
     /// `ct_request_letters(flags) -> letters`.
@@ -486,6 +488,7 @@ impl Runtime {
             Self::OwnsSocket => "ct_owns_socket",
             Self::OwnsPacket => "ct_owns_packet",
             Self::NoteRequest => "ct_note_request",
+            Self::NoteStarted => "ct_note_started",
             Self::OwnsRequest => "ct_owns_request",
             Self::RequestLetters => "ct_request_letters",
             Self::Insert => "ct_insert",
@@ -653,6 +656,7 @@ impl Runtime {
             | Self::ReserveControl
             | Self::TextLength
             | Self::Address
+            | Self::NoteStarted
             | Self::Stamp => 2,
             Self::Stack | Self::TakeWord | Self::Differ | Self::Join | Self::DeleteKey => 3,
             Self::LinearIndex | Self::FindText | Self::CompareBytes | Self::Failed | Self::Admit | Self::AddKey => 4,

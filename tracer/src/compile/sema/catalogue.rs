@@ -41,6 +41,8 @@ pub enum Subject {
     Request(&'static str),
     /// Those who made the request or part of one.
     Done(&'static str),
+    /// Those who made the request, which was noted when it began.
+    Started(&'static str),
     /// Nobody's but the machine's.
     Nobody,
 }
@@ -153,6 +155,7 @@ fn subject_of(words: &mut impl Iterator<Item = &'static str>) -> Subject {
         "packet" => Subject::Packet(argument()),
         "request" => Subject::Request(argument()),
         "done" => Subject::Done(argument()),
+        "started" => Subject::Started(argument()),
         "nobody" => Subject::Nobody,
         other => unreachable!("{other} is no subject"),
     }

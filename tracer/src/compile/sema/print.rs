@@ -146,6 +146,7 @@ impl Printer<'_> {
             Context::Sample => "",
             Context::FollowFork => ", following forks",
             Context::NoteRequest => ", noting requests",
+            Context::NoteStarted { .. } => ", noting requests that begin",
             Context::ForgetTask => ", forgetting followed tasks",
         };
         let scoped = match program.subject {

@@ -10,7 +10,7 @@ use super::check::CheckedClause;
 use super::clauses::Instance;
 use super::probes::Event;
 use super::typed::{Clause, Context, Program, Subject};
-use super::{iterators, subjects, usdt, words};
+use super::{catalogue, iterators, subjects, usdt, words};
 use crate::compile::target::Target;
 use crate::host::elf::usdt::Marker;
 use crate::host::functions::Function;
@@ -74,6 +74,11 @@ pub fn assemble(
         programs.iter_mut().for_each(|program| program.preemptible = true);
     }
     let notes_requests = programs.iter().any(|program| matches!(program.subject, Subject::Request { .. }));
+    let is_of_started = |program: &plan::Program| match &program.attach {
+        Attach::RawTracepoint { event } => matches!(catalogue::subject(event), Some(catalogue::Subject::Started(_))),
+        _ => false,
+    };
+    let notes_started = planned.iter().any(is_of_started);
     let mut add = |symbol: &str, event: &str, context| {
         let attach = Attach::RawTracepoint { event: event.into() };
         planned.push(plan::Program { symbol: symbol.into(), attach, probes: Vec::new() });
@@ -81,6 +86,9 @@ pub fn assemble(
     };
     if notes_requests && !target.sees_everybody() {
         add("note_request", "block_bio_queue", Context::NoteRequest);
+        if notes_started && let Some(bio) = target.types.as_deref().and_then(subjects::bio_of_request) {
+            add("note_started", "block_io_start", Context::NoteStarted { bio });
+        }
     }
     if target.scope.filter == ProcessFilter::Tree as u32 {
         add("follow_fork", "sched_process_fork", Context::FollowFork);

@@ -36,8 +36,7 @@ fn resolved(types: &Btf, function: TypeId, subject: catalogue::Subject) -> Optio
         if argument == "bio" {
             return Some(Subject::Request { word, bio: None, or_current });
         }
-        let bio = types.composite("request").and_then(|request| types.field(request, "bio")).ok()?;
-        Some(Subject::Request { word, bio: Some(bio.offset()), or_current })
+        Some(Subject::Request { word, bio: Some(bio_of_request(types)?), or_current })
     };
     match subject {
         catalogue::Subject::Current => Some(Subject::Current),
@@ -48,5 +47,14 @@ fn resolved(types: &Btf, function: TypeId, subject: catalogue::Subject) -> Optio
         catalogue::Subject::Packet(argument) => word(argument).map(Subject::Packet),
         catalogue::Subject::Request(argument) => request(argument, true),
         catalogue::Subject::Done(argument) => request(argument, false),
+        catalogue::Subject::Started(argument) => {
+            Some(Subject::Request { word: word(argument)?, bio: None, or_current: false })
+        }
     }
+}
+
+/// Where a request's pointer to its `struct bio` is.
+pub fn bio_of_request(types: &Btf) -> Option<u32> {
+    let request = types.composite("request").ok()?;
+    types.field(request, "bio").ok().map(|field| field.offset())
 }

@@ -49,9 +49,9 @@ pub enum Subject {
     Packet(u8),
     /// Those of whoever made a request to a block device.
     Request {
-        /// A `struct bio`, or a structure that has a pointer to one.
+        /// A `struct bio`, a `struct request` that was noted when it began, or one that has a pointer to a `struct bio`.
         word: u8,
-        /// Where that pointer is; `None` if the word is a `struct bio` itself.
+        /// Where that pointer is; `None` if the word itself has been noted.
         bio: Option<u32>,
         /// The current task's, too.
         or_current: bool,
@@ -90,6 +90,12 @@ pub enum Context {
     /// Raw tracepoint `block_bio_queue`, where [`Clause`]s are empty and the runtime notes the scope's requests. Wanted
     /// whenever a program's subject is [`Subject::Request`].
     NoteRequest,
+    /// Raw tracepoint `block_io_start`, where [`Clause`]s are empty and the runtime notes the scope's requests under
+    /// their own address: at their end, they have no `struct bio` any more.
+    NoteStarted {
+        /// Where in a `struct request` the pointer to its `struct bio` is.
+        bio: u32,
+    },
     /// Raw tracepoint `sched_process_free`, where [`Clause`]s are empty and the runtime forgets a followed task.
     ForgetTask,
 }

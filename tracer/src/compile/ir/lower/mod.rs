@@ -84,6 +84,7 @@ fn function(
         typed::Context::FollowFork => Some(Runtime::FollowFork),
         typed::Context::ForgetTask => Some(Runtime::ForgetTask),
         typed::Context::NoteRequest => Some(Runtime::NoteRequest),
+        typed::Context::NoteStarted { .. } => Some(Runtime::NoteStarted),
         typed::Context::None
         | typed::Context::SysEnter
         | typed::Context::SysExit
@@ -96,7 +97,13 @@ fn function(
     };
     if let Some(function) = whole {
         let context = lowering.b.context();
-        lowering.b.runtime(function, &[context]);
+        match program.context {
+            typed::Context::NoteStarted { bio } => {
+                let bio = lowering.b.constant(bio.into());
+                lowering.b.runtime(function, &[context, bio])
+            }
+            _ => lowering.b.runtime(function, &[context]),
+        };
     }
     for clause in &program.clauses {
         lowering.clause(clause);
