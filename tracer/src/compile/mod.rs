@@ -131,7 +131,11 @@ pub fn emit(stage: Stage, source: &Source, target: &Target, library: &Library) -
         Stage::Ast => syntax::print::ast(&tree()?, false).into_bytes(),
         Stage::Typed => sema::print::script(&script()?).into_bytes(),
         Stage::Ir => lower(&script()?, target, ir::Frames::Roomy).to_string().into_bytes(),
-        Stage::Bpf => bpf::disassemble(&object()?, source).into_bytes(),
+        Stage::Bpf => {
+            let script = script()?;
+            let names: Vec<&str> = script.plan.maps.iter().map(|map| map.name.as_str()).collect();
+            bpf::disassemble(&generate(&script, target, library)?, &names, source).into_bytes()
+        }
         Stage::Elf => elf::write(&object()?),
         Stage::Plan => {
             (serde_json::to_string_pretty(&script()?.plan).expect("a plan is plain data") + "\n").into_bytes()

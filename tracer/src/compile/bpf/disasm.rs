@@ -5,16 +5,25 @@ use std::fmt::Write;
 
 use super::insn::{AluOp, Base, Bits, Callee, Condition, Insn, JumpOp, Operand, Reg, SLOT, Variable, Wide};
 use super::layout::Line;
+use super::maps::MapDefinition;
 use super::{Code, Object, Program, maps};
 use crate::compile::ir::{MapRef, Width};
 use crate::compile::source::{Source, Span};
+use crate::plan::MapId;
 
-/// All programs of an object, with the source that their instructions come from, and the functions linked to them.
-pub fn disassemble(object: &Object, source: &Source) -> String {
+/// All programs of an object, with the source that their instructions come from, the maps and the functions linked to them.
+/// `names` are those of the script's maps.
+pub fn disassemble(object: &Object, names: &[&str], source: &Source) -> String {
     let mut text = String::new();
     for program in &object.programs {
-        text += &disassemble_program(program, source);
+        text += &disassemble_program(program, names, source);
         text.push('\n');
+    }
+    for (map, name) in object.maps.iter().zip(names) {
+        let MapDefinition { kind, key_size, value_size, max_entries, .. } = map;
+        let kind = helper_name(&format!("{kind:?}")).replace('_', " ");
+        let entries = if *max_entries == 0 { String::new() } else { format!(", {max_entries} entries") };
+        text += &format!("; {name}: {kind}{entries}, keys of {key_size} bytes, values of {value_size}\n");
     }
     for (symbol, function) in &object.functions {
         text += &format!("; {symbol}: {} instructions of the runtime library\n", function.code.len() / SLOT);
@@ -22,24 +31,24 @@ pub fn disassemble(object: &Object, source: &Source) -> String {
     text
 }
 
-fn disassemble_program(program: &Program, source: &Source) -> String {
+fn disassemble_program(program: &Program, names: &[&str], source: &Source) -> String {
     let callbacks =
-        program.callbacks.iter().map(|callback| disassemble_code(callback, &callback.symbol, source) + "\n");
-    callbacks.chain([disassemble_code(&program.code, &program.section, source)]).collect()
+        program.callbacks.iter().map(|callback| disassemble_code(callback, &callback.symbol, names, source) + "\n");
+    callbacks.chain([disassemble_code(&program.code, &program.section, names, source)]).collect()
 }
 
-fn disassemble_code(code: &Code, name: &str, source: &Source) -> String {
+fn disassemble_code(code: &Code, name: &str, names: &[&str], source: &Source) -> String {
     let Code { frame, lines, encoded, inlined, .. } = code;
     let slots = encoded.bytes.len() / SLOT;
     let inlined = match inlined.as_slice() {
         [] => String::new(),
         symbols => format!(", {} inlined", symbols.join(", ")),
     };
-    format!("{name}: {slots} instructions, {frame} bytes of frame{inlined}\n{}", listing(lines, source))
+    format!("{name}: {slots} instructions, {frame} bytes of frame{inlined}\n{}", listing(lines, names, source))
 }
 
 /// Instructions, with labels where jumps go to and the source where it changes.
-pub(super) fn listing(lines: &[Line], source: &Source) -> String {
+pub(super) fn listing(lines: &[Line], names: &[&str], source: &Source) -> String {
     let labels = labels(lines);
     let mut text = String::new();
     let mut shown = Span::default();
@@ -51,7 +60,11 @@ pub(super) fn listing(lines: &[Line], source: &Source) -> String {
             text += &format!("  ; {}\n", excerpt(source, *span));
         }
         shown = *span;
-        text += &format!("    {}\n", instruction(insn, &labels));
+        let (instruction, meaning) = (instruction(insn, names, &labels), meaning(insn));
+        text += &match meaning {
+            Some(meaning) => format!("    {instruction:<40} ; {meaning}\n"),
+            None => format!("    {instruction}\n"),
+        };
     }
     text
 }
@@ -78,7 +91,25 @@ fn excerpt(source: &Source, span: Span) -> String {
     format!("{number}: {first}{more}")
 }
 
-fn instruction(insn: &Insn, labels: &BTreeMap<usize, usize>) -> String {
+/// What is likely behind a number: letters that are compared, or written, several at a time.
+fn meaning(insn: &Insn) -> Option<String> {
+    /// Fewer letters are found in too many numbers.
+    const LEAST: usize = 3;
+    let number = match *insn {
+        Insn::LoadWide { value: Wide::Number(number), .. } => number as u64,
+        Insn::Alu { op: AluOp::Mov, src: Operand::Imm(number), .. }
+        | Insn::Store { src: Operand::Imm(number), .. }
+        | Insn::Branch { condition: Condition { b: Operand::Imm(number), .. }, .. } => u64::try_from(number).ok()?,
+        _ => return None,
+    };
+    let bytes = number.to_le_bytes();
+    let text = std::str::from_utf8(&bytes).ok()?.trim_end_matches('\0');
+    let is_text = text.len() >= LEAST && text.chars().all(|letter| letter.is_ascii_graphic() || letter == ' ');
+    is_text.then(|| format!("{text:?}"))
+}
+
+fn instruction(insn: &Insn, names: &[&str], labels: &BTreeMap<usize, usize>) -> String {
+    let map = |map: MapId| names.get(map.0 as usize).map_or_else(|| maps::symbol(map), |name| (*name).to_owned());
     match *insn {
         Insn::Alu { bits, op: AluOp::Mov, dst, src } => format!("{} = {}", name(dst, bits), operand(src, bits)),
         Insn::Alu { bits, op, dst, src } => format!("{} {}= {}", name(dst, bits), arithmetic(op), operand(src, bits)),
@@ -87,11 +118,11 @@ fn instruction(insn: &Insn, labels: &BTreeMap<usize, usize>) -> String {
         Insn::LoadWide { dst, value } => {
             let value = match value {
                 Wide::Number(number) => format!("{number:#x}"),
-                Wide::Map(MapRef::Script(map)) => maps::symbol(map),
-                Wide::Map(MapRef::Front(map)) => maps::front_symbol(map),
-                Wide::Map(MapRef::Keys(map)) => maps::keys_symbol(map),
+                Wide::Map(MapRef::Script(id)) => map(id),
+                Wide::Map(MapRef::Front(id)) => format!("front of {}", map(id)),
+                Wide::Map(MapRef::Keys(id)) => format!("keys of {}", map(id)),
                 Wide::Map(MapRef::Runtime(symbol)) => symbol.to_owned(),
-                Wide::Address(Variable::Generation(map)) => format!("&generation of {}", maps::symbol(map)),
+                Wide::Address(Variable::Generation(id)) => format!("&generation of {}", map(id)),
                 Wide::Address(Variable::StartTime) => "&start time".to_owned(),
                 Wide::Address(Variable::UnknownZero) => "&unknown zero".to_owned(),
                 Wide::Callback(callback) => format!("&{callback}"),

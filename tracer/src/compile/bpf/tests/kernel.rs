@@ -39,7 +39,7 @@ fn load(functions: Vec<Function>, maps: Vec<Map>) -> Option<Ebpf> {
     let module = Module { functions, ..Module::default() };
     let object = generate(&module, &plan, &Library::quiet(), &Scope::default()).expect("within all limits");
     let source = Source::new("test", String::new());
-    let text = disassemble(&object, &source);
+    let text = disassemble(&object, &[], &source);
     let bytes = elf::write(&object);
     let mut loader = EbpfLoader::new();
     loader.btf(None).verifier_log_level(VerifierLogLevel::STATS | VerifierLogLevel::VERBOSE).allow_unsupported_maps();

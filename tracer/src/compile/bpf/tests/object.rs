@@ -252,7 +252,7 @@ fn the_source_stands_before_what_it_became() {
     }
     let object = object(function, maps(), &Scope::default()).expect("small");
     let source = Source::new("test", text);
-    let found = disassemble(&object, &source);
+    let found = disassemble(&object, &[], &source);
     let program = found.split("\n\n").next().expect("the program");
     assert_eq!(
         program.trim_end(),

@@ -11,7 +11,7 @@ use crate::compile::source::Source;
 fn assert_code(function: Function, expected: &str) {
     let (lines, _) = compile(&function);
     let source = Source::new("test", String::new());
-    let found = listing(&lines, &source);
+    let found = listing(&lines, &[], &source);
     let trimmed = |text: &str| text.trim().lines().map(str::trim).collect::<Vec<_>>().join("\n");
     assert_eq!(trimmed(&found), trimmed(expected));
 }
