@@ -1,8 +1,8 @@
-//! A call of a macro: parameters are replaced by arguments, and what is the macro's own is renamed.
+//! A call of a macro: parameters are replaced by arguments, types among them, and what is the macro's own is renamed.
 
 use super::walk::{Walk, walk_expr};
 use crate::compile::source::Span;
-use crate::compile::syntax::ast::{Expr, ExprKind, Macro, MacroParameter, Name};
+use crate::compile::syntax::ast::{Expr, ExprKind, Macro, MacroParameter, Name, TypeName, TypeNameKind};
 
 /// Replaces parameters by arguments in a macro's body, and renames what is its own.
 pub struct Binding<'a> {
@@ -70,6 +70,14 @@ impl Walk for Binding<'_> {
 
     fn variable_name(&mut self, name: &mut Name) {
         self.variable(&mut name.text);
+    }
+
+    fn type_name(&mut self, ty: &mut TypeName) {
+        let TypeNameKind::Named(name) = &ty.kind else { return };
+        let is_it = |it: &MacroParameter| matches!(it, MacroParameter::Expression(own) if own.text == *name);
+        if let Some(Expr { kind: ExprKind::Type(given), .. }) = self.argument(is_it) {
+            *ty = (**given).clone();
+        }
     }
 
     fn map_name(&mut self, name: &mut Name) {

@@ -22,6 +22,8 @@ pub trait Walk {
     fn variable_name(&mut self, _name: &mut Name) {}
     /// At a map's name in `for`.
     fn map_name(&mut self, _name: &mut Name) {}
+    /// At a type, and at each that it is made of, before what is in it.
+    fn type_name(&mut self, _ty: &mut TypeName) {}
 }
 
 /// The parts of a block, in order.
@@ -77,6 +79,7 @@ pub fn walk_expr(walk: &mut (impl Walk + ?Sized), expr: &mut Expr) {
         ExprKind::TypeQuery { of: TypeOrExpr::Expr(of), .. } => walk.expr(of),
         ExprKind::TypeQuery { of: TypeOrExpr::Type(ty), .. } => walk_type(walk, ty),
         ExprKind::Unary { operand, .. } | ExprKind::Comptime(operand) => walk.expr(operand),
+        ExprKind::Type(ty) => walk_type(walk, ty),
         ExprKind::Cast { ty, operand } => {
             walk_type(walk, ty);
             walk.expr(operand);
@@ -116,6 +119,7 @@ pub fn walk_expr(walk: &mut (impl Walk + ?Sized), expr: &mut Expr) {
 
 /// The expressions inside a type.
 fn walk_type(walk: &mut (impl Walk + ?Sized), ty: &mut TypeName) {
+    walk.type_name(ty);
     match &mut ty.kind {
         TypeNameKind::TypeOf(key) => walk.expr(&mut key.0),
         TypeNameKind::Pointer(of) | TypeNameKind::Array(of, _) => walk_type(walk, of),

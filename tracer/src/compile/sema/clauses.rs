@@ -308,6 +308,7 @@ impl Needs {
             | E::Variable(_)
             | E::Positional(_)
             | E::PositionalCount
+            | E::Type(_)
             | E::Error => {}
         }
     }

@@ -115,7 +115,7 @@ const FEATURE: Takes = Takes::Word(&["error", "warn", "enable"]);
 const ALWAYS_THERE: &str = "what is there is there for every script";
 
 /// All of them.
-const SETTINGS: [Setting; 27] = [
+const SETTINGS: [Setting; 28] = [
     setting("max_map_keys", Takes::Number(1, MOST_KEYS)),
     setting("max_probes", Takes::Number(0, u32::MAX as u64)),
     setting("max_strlen", Takes::Number(1, LONGEST_TEXT)),
@@ -149,6 +149,7 @@ const SETTINGS: [Setting; 27] = [
     unused("unstable_import", FEATURE, ALWAYS_THERE),
     unused("unstable_map_decl", FEATURE, ALWAYS_THERE),
     unused("unstable_tseries", FEATURE, ALWAYS_THERE),
+    unused("unstable_typeinfo", FEATURE, ALWAYS_THERE),
     unused("use_blazesym", Takes::Truth, "there is one way to look up symbols"),
     unused("verify_llvm_ir", Takes::Truth, "no LLVM is in here"),
 ];

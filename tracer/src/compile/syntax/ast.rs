@@ -442,6 +442,8 @@ pub enum ExprKind {
     },
     /// `comptime operand`: must be known when the script is compiled.
     Comptime(Box<Expr>),
+    /// `typeof(…)` where a value could stand: a type, for a macro.
+    Type(Box<TypeName>),
     /// Could not be parsed; an error has been reported.
     Error,
 }

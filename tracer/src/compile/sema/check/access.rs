@@ -4,7 +4,7 @@
 //! Nothing is read before it is needed: a structure behind a pointer is an address until a member or the whole of it
 //! is asked for.
 
-use super::operand::{binary, constant, convert, decay, integer};
+use super::operand::{binary, constant, convert, decay, integer, literal_record, string};
 use super::{Checker, Operand};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::policy::Data;
@@ -220,6 +220,7 @@ impl Checker<'_> {
                 ast::ExprKind::Identifier(name) if let Some(ty) = self.types.resolve(&Ty::Named(name.clone())) => {
                     Some(ty)
                 }
+                ast::ExprKind::Type(name) => self.type_name(name),
                 _ => Some(self.expr(expr).ty),
             },
         };
@@ -240,13 +241,32 @@ impl Checker<'_> {
                 }
                 Some(offset)
             }
-            ast::TypeQuery::TypeInfo => return self.not_yet(span, "`typeinfo`s"),
+            ast::TypeQuery::TypeInfo => return type_info(&ty, span),
         };
         match bytes {
             Some(bytes) => integer(bytes.into(), span),
             None => self.refuse(span, format!("`{ty}` has no size")),
         }
     }
+}
+
+/// What is told of a type: its kind and its name. Numbers of the kernel's types are 0, as they are in bpftrace for most of them.
+fn type_info(ty: &Ty, span: Span) -> Operand {
+    let kind = match ty {
+        Ty::Int { .. } | Ty::Enum { .. } => "int".to_owned(),
+        Ty::Bool => "bool".to_owned(),
+        Ty::Str(_) => "string".to_owned(),
+        Ty::Pointer { .. } => "pointer".to_owned(),
+        Ty::Array(..) => "array".to_owned(),
+        Ty::Tuple(_) => "tuple".to_owned(),
+        Ty::Buffer(_) => "buffer".to_owned(),
+        Ty::Record(record) if record.is_literal() => "record".to_owned(),
+        Ty::Record(_) => "c_type".to_owned(),
+        other => other.to_string(),
+    };
+    let number = Operand { literal: true, ..Operand::new(Ty::U32, ExprKind::Int(0), span) };
+    let parts = [("btf_id", number), ("base_type", string(&kind, span)), ("full_type", string(&ty.to_string(), span))];
+    literal_record(parts, span)
 }
 
 /// The unsigned integer that a bit-field of this type lies in.

@@ -57,6 +57,10 @@ impl Checker<'_> {
                 self.ternary(condition, Some(&branch(then)), &branch(otherwise), span)
             }
             E::TypeQuery { query, of } => self.type_query(query, of, span),
+            E::Type(_) => {
+                let error = Diagnostic::error(span, "a type is no value");
+                self.refuse_with(error.help("types are given to macros, cast to, and asked for their size"))
+            }
             E::Error => Operand::unknown(span), // the parser has reported it
         }
     }
@@ -334,7 +338,10 @@ impl Checker<'_> {
                 let of = self.type_name(of)?;
                 Some(Ty::Array(Box::new(of), u32::try_from(length.unwrap_or(0)).ok()?))
             }
-            T::TypeOf(expr) => Some(self.expr(&expr.0).ty),
+            T::TypeOf(expr) => match &expr.0.kind {
+                ast::ExprKind::Type(ty) => self.type_name(ty),
+                _ => Some(self.expr(&expr.0).ty),
+            },
             T::Sized(..) => {
                 self.error(name.span, "a value of this type cannot be declared, or it is not supported yet");
                 None

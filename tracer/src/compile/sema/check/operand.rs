@@ -1,5 +1,7 @@
 //! Checked expressions as the checker passes them around, literals, and conversions from type to type.
 
+use std::sync::Arc;
+
 use crate::compile::sema::typed::{self, ExprKind};
 use crate::compile::sema::types::{Field, Record, Ty};
 use crate::compile::source::Span;
@@ -53,6 +55,14 @@ pub fn string(text: &str, span: Span) -> Operand {
 /// `true` or `false`.
 pub fn bool_literal(value: bool, span: Span) -> Operand {
     Operand { literal: true, ..Operand::new(Ty::Bool, ExprKind::Int(value.into()), span) }
+}
+
+/// A record of what is written out: its members are, too.
+pub fn literal_record<'n>(parts: impl IntoIterator<Item = (&'n str, Operand)>, span: Span) -> Operand {
+    let (fields, exprs): (Vec<_>, _) =
+        parts.into_iter().map(|(name, part)| ((name.to_owned(), part.ty), part.expr)).unzip();
+    let record = Record::of(fields).expect("numbers and texts have a layout");
+    Operand { literal: true, ..Operand::new(Ty::Record(Arc::new(record)), ExprKind::Tuple(exprs), span) }
 }
 
 /// A number of a given type.

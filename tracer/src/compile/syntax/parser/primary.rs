@@ -130,6 +130,11 @@ impl Parser<'_> {
         let kind = match word {
             "if" => return self.nested(Self::if_expression).unwrap_or(Expr { kind: ExprKind::Error, span: start }),
             "sizeof" | "offsetof" | "typeinfo" if self.kind_at(1) == TokenKind::LParen => self.type_query(),
+            "typeof" if self.kind_at(1) == TokenKind::LParen => {
+                let kind = self.typeof_type();
+                self.level();
+                ExprKind::Type(Box::new(TypeName { kind, span: self.since(start) }))
+            }
             "container_of" if self.kind_at(1) == TokenKind::LParen => self.container_of(),
             "comptime" => {
                 self.bump();

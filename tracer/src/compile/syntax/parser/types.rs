@@ -173,7 +173,7 @@ impl Parser<'_> {
     }
 
     /// `typeof(expression)`; `typeof(type)` is that type.
-    fn typeof_type(&mut self) -> TypeNameKind {
+    pub(super) fn typeof_type(&mut self) -> TypeNameKind {
         self.bump();
         let opened = self.span();
         if !self.expect(TokenKind::LParen, "after `typeof`") {

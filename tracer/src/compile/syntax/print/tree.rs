@@ -259,6 +259,7 @@ fn expr(expression: &Expr) -> Node {
         ExprKind::If { condition, then, otherwise } => {
             Node::list("if", vec![expr(condition), block("then", then), block("else", otherwise)])
         }
+        ExprKind::Type(ty) => Node::list("type", vec![type_name(ty)]),
         ExprKind::Comptime(operand) => Node::list("comptime", vec![expr(operand)]),
         ExprKind::Error => Node::word("error"),
     };

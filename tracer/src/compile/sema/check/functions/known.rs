@@ -1,12 +1,10 @@
 //! What is known when the script is compiled: types, the probe, the machine; and what ends compilation.
 
-use std::sync::Arc;
-
-use super::super::operand::{bool_literal, constant, string};
+use super::super::operand::{bool_literal, constant, literal_record, string};
 use super::super::{Argument, Checker, Operand, output, stacks};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::sema::typed::{ExprKind, StmtKind};
-use crate::compile::sema::types::{Record, Ty};
+use crate::compile::sema::types::Ty;
 use crate::compile::source::Span;
 use crate::plan::Piece;
 
@@ -30,10 +28,7 @@ pub fn config(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Op
         ("stack_mode", string(stacks::mode_of(settings.stack_style), span)),
         ("license", string("Dual MIT/GPL", span)),
     ];
-    let (fields, exprs): (Vec<_>, _) =
-        parts.into_iter().map(|(name, part)| ((name.to_owned(), part.ty), part.expr)).unzip();
-    let record = Record::of(fields).expect("all settings have a layout");
-    Operand { literal: true, ..Operand::new(Ty::Record(Arc::new(record)), ExprKind::Tuple(exprs), span) }
+    literal_record(parts, span)
 }
 
 /// `has_cpid`: whether there is a command of `-c`.
