@@ -261,8 +261,16 @@ fn list(pattern: Option<&str>, arguments: bool, pid: Option<u32>) -> Result<Stat
         return print(list::lines(wanted, types.as_ref(), &formats).as_bytes());
     };
     let (binaries, _) = elf::look(std::slice::from_ref(&mention), &root);
-    let binary = binaries.into_values().next().context("one file was looked at")?.map_err(high::UsageError::Other)?;
-    print(list::functions(provider, &binary, uprobes::functions(&function, &binary)).as_bytes())
+    let mut text = String::new();
+    for (file, binary) in binaries {
+        match binary {
+            Ok(binary) => text += &list::functions(provider, &binary, uprobes::functions(&function, &binary)),
+            Err(reason) if file == mention.path => return Err(high::UsageError::Other(reason).into()),
+            // Whatever else a pattern matches.
+            Err(_) => {}
+        }
+    }
+    print(text.as_bytes())
 }
 
 /// Lists the probes that authors have put into a file, or into those of a process.

@@ -75,6 +75,9 @@ pub struct Frames {
     pub user: bool,
     /// How they are shown.
     pub style: FrameStyle,
+    /// With lines of source, and the functions that the compiler has put into others, where there is debugging
+    /// information.
+    pub lines: bool,
 }
 
 /// How frames are shown.

@@ -18,6 +18,8 @@ pub struct Settings {
     pub print_maps_on_exit: bool,
     /// How stacks are shown.
     pub stack_style: FrameStyle,
+    /// Whether stacks of processes have lines of source, and functions that the compiler has put into others.
+    pub show_debug_info: bool,
     /// Most places that all probes together may have.
     pub max_probes: Option<usize>,
     /// What is to be done where a probe is not there.
@@ -50,6 +52,7 @@ impl Default for Settings {
             max_strlen: 1024,
             print_maps_on_exit: true,
             stack_style: FrameStyle::Named,
+            show_debug_info: false,
             max_probes: None,
             missing_probes: Missing::Refuse,
             ring_size: None,
@@ -122,6 +125,7 @@ const SETTINGS: [Setting; 28] = [
     setting("missing_probes", Takes::Word(&["error", "warn", "ignore"])),
     setting("perf_rb_pages", Takes::Number(1, 1 << 18)),
     setting("print_maps_on_exit", Takes::Truth),
+    setting("show_debug_info", Takes::Truth),
     setting("stack_mode", Takes::Word(&STACK_MODES)),
     unused(
         "cache_user_symbols",
@@ -142,7 +146,6 @@ const SETTINGS: [Setting; 28] = [
     unused("max_cat_bytes", ANY, "`cat` has a limit of its own"),
     unused("max_type_res_iterations", ANY, "types are inferred until they are settled"),
     unused("on_stack_limit", ANY, "what is small is kept on the stack, the rest in memory of its own"),
-    unused("show_debug_info", Takes::Truth, "there is no debug information in what is loaded"),
     unused("str_trunc_trailer", Takes::Text, "texts that are cut off are printed as they are"),
     unused("symbol_source", Takes::Text, "functions are found by the kernel's types and the symbols of programs"),
     unused("unstable_addr", FEATURE, ALWAYS_THERE),
@@ -302,6 +305,7 @@ impl Settings {
                 self.ring_size = Some((*pages as u32).next_power_of_two() * PAGE as u32);
             }
             ("print_maps_on_exit", Value::Truth(value)) => self.print_maps_on_exit = *value,
+            ("show_debug_info", Value::Truth(value)) => self.show_debug_info = *value,
             ("missing_probes", Value::Word(word)) => {
                 self.missing_probes = match word.as_str() {
                     "warn" => Missing::Warn,

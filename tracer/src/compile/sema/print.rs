@@ -387,9 +387,10 @@ fn shape(data: &Shape) -> String {
         Shape::Buffer { size } => format!("buffer[{size}]"),
         Shape::Inet => "inet".into(),
         Shape::Mac => "mac".into(),
-        Shape::Stack(Frames { user, style }) => {
+        Shape::Stack(Frames { user, style, lines }) => {
             let whose = if *user { "ustack" } else { "kstack" };
-            format!("{whose}({})", format!("{style:?}").to_lowercase())
+            let lines = if *lines { " with lines" } else { "" };
+            format!("{whose}({}{lines})", format!("{style:?}").to_lowercase())
         }
     }
 }

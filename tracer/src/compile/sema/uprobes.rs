@@ -4,12 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use super::probes::{Event, Site, matches};
+use super::probes::{Event, Site};
 use super::{proposing, usdt};
 use crate::compile::diagnostics::Diagnostic;
 use crate::compile::syntax::ast;
 use crate::compile::target::Target;
-use crate::host::elf::{Binary, Function, Mention, Wanted};
+use crate::host::elf::{self, Binary, Function, Mention, Wanted, matching};
 
 /// Whether this is a kind of probe in programs and libraries, and if so, whether it is where functions return.
 pub fn kind(name: &str) -> Option<bool> {
@@ -45,14 +45,14 @@ pub fn pattern(text: &str) -> Option<(&'static str, Mention, String)> {
     let (provider, rest) = text.split_once(':')?;
     let provider = if kind(provider)? { "uretprobe" } else { "uprobe" };
     let (path, function) = rest.split_once(':').unwrap_or((rest, "*"));
-    let is_file = !path.is_empty() && !path.contains('*');
+    let is_file = !path.is_empty() && (!path.contains('*') || path.contains('/'));
     let wanted = || Wanted::Function(function.to_owned());
     is_file.then(|| (provider, Mention { path: path.to_owned(), wanted: wanted() }, function.to_owned()))
 }
 
 /// The functions that a pattern means.
 pub fn functions<'b>(pattern: &'b str, binary: &'b Binary) -> impl Iterator<Item = &'b Function> {
-    binary.functions.iter().filter(move |function| !function.indirect && is_meant(pattern, function))
+    binary.functions.iter().filter(move |function| !function.indirect && function.is_meant(pattern))
 }
 
 /// The places of a specification, at least one.
@@ -65,98 +65,144 @@ pub fn expand(spec: &ast::ProbeSpec, exit: bool, target: &Target) -> Result<Vec<
     let Some(last) = function.last().filter(|_| !wanted.is_empty() && !path.text.is_empty()) else {
         return Err(usage(spec, provider));
     };
-    let file = target.binaries.keys().position(|name| *name == path.text);
-    let binary = match file.and_then(|_| target.binaries.get(&path.text)) {
-        Some(Ok(binary)) => binary,
-        Some(Err(reason)) => return Err(Diagnostic::error(path.span, reason.clone())),
-        None => return Err(Diagnostic::error(path.span, format!("nothing is known of {}", path.text))),
+    let meant = |name: &str| match path.text.contains('*') {
+        true => matching::is_meant(&path.text, name),
+        false => *name == path.text,
     };
-    let file = file.unwrap_or_default();
-    let site = |name: &str, offset| Site {
-        name: format!("{provider}:{}:{name}", binary.path.display()),
-        event: Event::Uprobe { file, exit, offset },
-        span: spec.span,
-    };
-    let refuse = |message: String| Err(Diagnostic::error(last.span, message));
-    if exit && binary.go {
-        return Err(Diagnostic::error(
-            spec.span,
-            format!("{} is a Go program: its functions cannot be probed where they return", path.text),
-        )
-        .label("Go moves stacks while functions run, and the return address that the kernel puts there would be lost")
-        .help("probe the function's return instructions: `uprobe:PATH:FUNCTION+OFFSET`"));
-    }
-
-    if let Some(address) = number(&wanted) {
-        return match binary.offset(address) {
-            Some(_) if exit => refuse("a place that returns is a function: give its name".into()),
-            Some(offset) => Ok(vec![site(&wanted, offset)]),
-            None => refuse(format!("there is no code at {wanted} in {}", path.text)),
-        };
-    }
-    if let Some((name, distance)) = wanted.split_once('+') {
-        if exit {
-            return refuse("a function returns as a whole: an offset means nothing there".into());
+    let files = target.binaries.iter().enumerate().filter(|(_, (name, _))| meant(name));
+    let known: Vec<(usize, &Binary)> =
+        files.filter_map(|(file, (_, binary))| Some((file, binary.as_ref().ok()?))).collect();
+    let (place, wanted) = (In { spec, path, last, exit, provider }, wanted);
+    match (&known[..], target.binaries.get(&path.text)) {
+        (_, Some(Err(reason))) => Err(Diagnostic::error(path.span, reason.clone())),
+        ([], _) if path.text.contains('*') => {
+            Err(Diagnostic::error(path.span, format!("no file that `{}` matches has code for this machine", path.text)))
         }
-        let Some(distance) = number(distance) else {
-            return refuse(format!("`{distance}` is not an offset in bytes"));
-        };
-        let Some(known) = binary.function(name) else { return Err(no_function(last, path, name, binary)) };
-        let address = known.address.wrapping_add(distance);
-        let starts = binary.instructions.get(name);
-        return match (binary.offset(address), starts) {
-            (Some(offset), Some(starts)) if starts.contains(&address) => Ok(vec![site(&wanted, offset)]),
-            _ if distance >= known.size => refuse(format!("`{name}` is {} bytes long", known.size)),
-            (_, Some(starts)) => {
-                let before = starts.range(..address).next_back().map(|start| start - known.address);
-                let after = starts.range(address..).next().map(|start| start - known.address);
-                let near: Vec<String> =
-                    before.into_iter().chain(after).map(|near| format!("`{name}+{near}`")).collect();
-                Err(Diagnostic::error(last.span, format!("no instruction begins at `{wanted}`"))
-                    .help(format!("instructions near it begin at {}", near.join(" and "))))
+        ([], _) => Err(Diagnostic::error(path.span, format!("nothing is known of {}", path.text))),
+        (&[(file, binary)], _) => place.expand(&wanted, file, binary),
+        (several, _) => {
+            // Those that do not have it are not what is meant.
+            let found = several.iter().filter_map(|&(file, binary)| place.expand(&wanted, file, binary).ok());
+            let sites: Vec<Site> = found.flatten().collect();
+            if sites.is_empty() {
+                let count = several.len();
+                let message = format!("none of the {count} files that `{}` matches has `{wanted}`", path.text);
+                return Err(Diagnostic::error(last.span, message));
             }
-            (_, None) => refuse(format!("nothing is known of the code of `{name}`")),
+            Ok(sites)
+        }
+    }
+}
+
+/// A specification, to be looked up in a file.
+struct In<'s> {
+    spec: &'s ast::ProbeSpec,
+    path: &'s ast::Name,
+    last: &'s ast::Name,
+    exit: bool,
+    provider: &'static str,
+}
+
+impl In<'_> {
+    /// The places in a file, at least one.
+    fn expand(&self, wanted: &str, file: usize, binary: &Binary) -> Result<Vec<Site>, Diagnostic> {
+        let Self { spec, path, last, exit, provider } = *self;
+        let site = |name: &str, offset| Site {
+            name: format!("{provider}:{}:{name}", binary.path.display()),
+            event: Event::Uprobe { file, exit, offset },
+            span: spec.span,
         };
+        let refuse = |message: String| Err(Diagnostic::error(last.span, message));
+        if exit && binary.go {
+            return Err(Diagnostic::error(
+                spec.span,
+                format!("{} is a Go program: its functions cannot be probed where they return", path.text),
+            )
+            .label(
+                "Go moves stacks while functions run, and the return address that the kernel puts there would be lost",
+            )
+            .help("probe the function's return instructions: `uprobe:PATH:FUNCTION+OFFSET`"));
+        }
+
+        if let Some(address) = elf::address(wanted) {
+            let Some(offset) = binary.offset(address) else {
+                return refuse(format!("there is no code at {wanted} in {}", path.text));
+            };
+            if exit {
+                return refuse("a place that returns is a function: give its name".into());
+            }
+            // What lies in no function that is known can only be taken at its word.
+            if let Some(known) = binary.function_at(address) {
+                self.check_beginning(wanted, address, known, binary)?;
+            }
+            return Ok(vec![site(wanted, offset)]);
+        }
+        if let Some((name, distance)) = wanted.split_once('+') {
+            if exit {
+                return refuse("a function returns as a whole: an offset means nothing there".into());
+            }
+            let Some(distance) = elf::address(distance) else {
+                return refuse(format!("`{distance}` is not an offset in bytes"));
+            };
+            let Some(known) = binary.named(name) else { return Err(no_function(last, path, name, binary)) };
+            if distance >= known.size {
+                return refuse(format!("`{name}` is {} bytes long", known.size));
+            }
+            let address = known.address.wrapping_add(distance);
+            self.check_beginning(wanted, address, known, binary)?;
+            let Some(offset) = binary.offset(address) else {
+                return refuse(format!("nothing is known of the code of `{name}`"));
+            };
+            return Ok(vec![site(wanted, offset)]);
+        }
+
+        let pattern = wanted.strip_prefix("cpp:").unwrap_or(wanted);
+        let exact = binary.function(pattern).map(|function| vec![function]);
+        let functions =
+            exact.unwrap_or_else(|| binary.functions.iter().filter(|function| function.is_meant(pattern)).collect());
+        if let ([function], false) = (&functions[..], pattern.contains('*'))
+            && function.indirect
+        {
+            return Err(Diagnostic::error(
+                last.span,
+                format!(
+                    "`{pattern}` is chosen among implementations when the library is loaded, and is not called itself"
+                ),
+            )
+            .help(format!("probe the implementations: `*{pattern}*`")));
+        }
+        let sites = functions.iter().filter(|function| !function.indirect);
+        let sites: Vec<Site> =
+            sites.filter_map(|function| Some(site(&function.name, binary.offset(function.address)?))).collect();
+        if sites.is_empty() { Err(no_function(last, path, pattern, binary)) } else { Ok(sites) }
     }
 
-    let pattern = wanted.strip_prefix("cpp:").unwrap_or(&wanted);
-    let exact = binary.function(pattern).map(|function| vec![function]);
-    let functions =
-        exact.unwrap_or_else(|| binary.functions.iter().filter(|function| is_meant(pattern, function)).collect());
-    if let ([function], false) = (&functions[..], pattern.contains('*'))
-        && function.indirect
-    {
-        return Err(Diagnostic::error(
-            last.span,
-            format!("`{pattern}` is chosen among implementations when the library is loaded, and is not called itself"),
-        )
-        .help(format!("probe the implementations: `*{pattern}*`")));
+    /// That an instruction begins at an address: a breakpoint anywhere else would change what the program does.
+    fn check_beginning(
+        &self,
+        wanted: &str,
+        address: u64,
+        function: &Function,
+        binary: &Binary,
+    ) -> Result<(), Diagnostic> {
+        let Some(starts) = binary.instructions.get(&function.name) else {
+            let message = format!("nothing is known of the code of `{}`", function.name);
+            return Err(Diagnostic::error(self.last.span, message));
+        };
+        if starts.contains(&address) {
+            return Ok(());
+        }
+        let before = starts.range(..address).next_back();
+        let near = before.into_iter().chain(starts.range(address..).next());
+        let near: Vec<String> = near.map(|start| format!("`{}+{}`", function.name, start - function.address)).collect();
+        Err(Diagnostic::error(self.last.span, format!("no instruction begins at `{wanted}`"))
+            .help(format!("instructions near it begin at {}", near.join(" and "))))
     }
-    let sites = functions.iter().filter(|function| !function.indirect);
-    let sites: Vec<Site> =
-        sites.filter_map(|function| Some(site(&function.name, binary.offset(function.address)?))).collect();
-    if sites.is_empty() { Err(no_function(last, path, pattern, binary)) } else { Ok(sites) }
 }
 
 /// The fields behind the path, of which a name of C++ or Rust has several.
 fn function_name(fields: &[ast::Name]) -> String {
     fields.iter().map(|field| field.text.as_str()).collect::<Vec<_>>().join(":")
-}
-
-/// Whether a pattern is a function's symbol or its name, with or without the types of its parameters.
-fn is_meant(pattern: &str, function: &Function) -> bool {
-    matches(pattern, &function.name)
-        || function.demangled.as_deref().is_some_and(|name| {
-            matches(pattern, name) || name.split_once('(').is_some_and(|(name, _)| matches(pattern, name))
-        })
-}
-
-/// `123`, `0x7b`.
-fn number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
-    }
 }
 
 fn usage(spec: &ast::ProbeSpec, provider: &str) -> Diagnostic {

@@ -8,6 +8,8 @@ mod boundaries;
 mod bytes;
 mod debug;
 mod library;
+mod lines;
+pub mod matching;
 mod naming;
 pub mod open;
 mod symbols;
@@ -20,7 +22,9 @@ use std::path::PathBuf;
 use object::read::elf::FileHeader;
 use thiserror::Error;
 
+use crate::pattern::matches;
 use bytes::Bytes;
+pub use lines::{Frame, Lines};
 pub use naming::Naming;
 pub use open::Root;
 
@@ -64,12 +68,22 @@ pub struct Binary {
     pub build_id: Vec<u8>,
     /// Made by the Go compiler.
     pub go: bool,
-    /// Where instructions begin, as addresses, in the functions that a script wants to look into.
+    /// Where instructions begin, as addresses, in the functions that a script wants to look into, by offsets or addresses.
     pub instructions: BTreeMap<String, BTreeSet<u64>>,
     /// The probes that its authors have put there, sorted by provider and name, if a script wants any.
     pub markers: Vec<usdt::Marker>,
     /// Where the symbols are whose addresses a script wants; of those that are not in here the file has none.
     pub addresses: BTreeMap<String, Address>,
+}
+
+impl Function {
+    /// Whether a pattern is its symbol or its name, with or without the types of its parameters.
+    pub fn is_meant(&self, pattern: &str) -> bool {
+        matches(pattern, &self.name)
+            || self.demangled.as_deref().is_some_and(|name| {
+                matches(pattern, name) || name.split_once('(').is_some_and(|(name, _)| matches(pattern, name))
+            })
+    }
 }
 
 /// Where a symbol is.
@@ -113,10 +127,29 @@ impl Binary {
         code_offset(&self.code, address)
     }
 
-    /// The function of this name.
+    /// A function that an address lies in, if the file says how long it is.
+    pub fn function_at(&self, address: u64) -> Option<&Function> {
+        let inside = |function: &&Function| address.checked_sub(function.address).is_some_and(|at| at < function.size);
+        self.functions.iter().find(inside)
+    }
+
+    /// The function of this symbol or name.
+    pub fn named(&self, name: &str) -> Option<&Function> {
+        self.function(name).or_else(|| self.functions.iter().find(|function| function.is_meant(name)))
+    }
+
+    /// The function of this symbol.
     pub fn function(&self, name: &str) -> Option<&Function> {
         let at = self.functions.binary_search_by(|function| function.name.as_str().cmp(name)).ok()?;
         self.functions.get(at)
+    }
+}
+
+/// The address that is meant by what a script has in place of a function: `123`, `0x7b`.
+pub fn address(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
     }
 }
 
@@ -171,19 +204,29 @@ pub fn look(mentions: &[Mention], root: &Root) -> (Binaries, Files) {
 /// Why a pattern means no file.
 fn no_file(pattern: &str, root: &Root) -> String {
     match root {
+        _ if pattern.contains('/') && !pattern.starts_with('/') => {
+            format!("a pattern of files needs whole paths, from `/` on: `{pattern}`")
+        }
+        Root::Own if pattern.contains('/') => format!("no file that can be read matches `{pattern}`"),
         Root::Own => "whose files are meant is not known: name a process with `-p PID`, or a program or library".into(),
         Root::Process(pid) if pattern.is_empty() => format!("process {pid} has no code, or may not be looked at"),
+        Root::Process(pid) if pattern.contains('/') => {
+            format!("no file of process {pid} that can be read matches `{pattern}`")
+        }
         Root::Process(pid) => format!("process {pid} runs no code of a file that `{pattern}` matches"),
     }
 }
 
 /// The file that is named, or those that a process runs code of and a pattern means.
 fn files_meant(Mention { path, wanted }: &Mention, root: &Root) -> Vec<String> {
-    if *wanted != Wanted::Markers || !usdt::is_pattern(path) {
-        return vec![path.clone()];
+    let mapped = || library::mapped(root).into_iter().filter_map(|file| file.path.into_os_string().into_string().ok());
+    match wanted {
+        Wanted::Markers if usdt::is_pattern(path) => mapped().filter(|file| usdt::is_meant(path, file)).collect(),
+        Wanted::Function(_) | Wanted::Address(_) if !path.contains('*') => vec![path.clone()],
+        Wanted::Function(_) | Wanted::Address(_) if path.contains('/') => matching::files(path, root),
+        Wanted::Function(_) | Wanted::Address(_) => mapped().filter(|file| matching::is_meant(path, file)).collect(),
+        Wanted::Markers => vec![path.clone()],
     }
-    let mapped = library::mapped(root).into_iter().filter_map(|file| file.path.into_os_string().into_string().ok());
-    mapped.filter(|file| usdt::is_meant(path, file)).collect()
 }
 
 /// What tells the build of a file from all others, if it says so.
@@ -222,11 +265,16 @@ fn look_at(name: &str, wanted: &[&Wanted], root: &Root) -> Result<(Binary, File)
             binary.code = code_of(&file).map_err(wrong)?;
         }
     }
-    for function in functions.iter().filter_map(|function| function.split_once('+')).map(|(function, _)| function) {
-        let Some(known) = binary.function(function) else { continue };
+    for function in &functions {
+        let known = match (function.split_once('+'), address(function)) {
+            (Some((name, _)), _) => binary.named(name),
+            (None, Some(address)) => binary.function_at(address),
+            (None, None) => None,
+        };
+        let Some(known) = known else { continue };
         let Some(offset) = binary.offset(known.address) else { continue };
         let starts = boundaries::instructions(&file, offset, known).map_err(|error| wrong(error.to_string()))?;
-        binary.instructions.insert(function.to_owned(), starts);
+        binary.instructions.insert(known.name.clone(), starts);
     }
     binary.path = path;
     Ok((binary, file))
@@ -276,3 +324,6 @@ fn wanted_demangled(functions: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod hostile;

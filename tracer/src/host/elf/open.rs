@@ -5,7 +5,7 @@
 //! writer of a FIFO.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,9 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use thiserror::Error as ThisError;
 
 use super::library;
+
+/// Most names of a folder that are looked at.
+const MOST_NAMES: usize = 1 << 17;
 
 /// Whose file system paths are meant in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +116,12 @@ fn running(path: &Path, root: &Root) -> Option<OwnedFd> {
     rustix::fs::openat(CWD, entry, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
-/// The names of what is in a folder.
+/// What the kernel says of a file that is open.
+pub fn status(path: &Path, file: &File) -> Result<Metadata, Error> {
+    file.metadata().map_err(|error| Error::Open { path: path.display().to_string(), error })
+}
+
+/// The names of what is in a folder, up to a bound.
 pub fn names(folder: &Path, root: &Root) -> Result<Vec<OsString>, Error> {
     let failed = |error: rustix::io::Errno| Error::Open { path: folder.display().to_string(), error: error.into() };
     let place = locate(folder, root)?;
@@ -121,6 +129,7 @@ pub fn names(folder: &Path, root: &Root) -> Result<Vec<OsString>, Error> {
     let folder = rustix::fs::openat(&place, ".", flags, Mode::empty()).map_err(failed)?;
     let entries = rustix::fs::Dir::new(folder).map_err(failed)?;
     entries
+        .take(MOST_NAMES)
         .map(|entry| entry.map(|entry| OsString::from_vec(entry.file_name().to_bytes().to_vec())).map_err(failed))
         .collect()
 }

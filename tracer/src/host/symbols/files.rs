@@ -2,7 +2,7 @@
 //! its file system or the file's name is gone.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::path::Path;
 use super::Symbol;
 use super::maps::{DELETED, Mapping};
 use crate::host::elf::open::{self, Root};
-use crate::host::elf::{self, Naming};
+use crate::host::elf::{self, Frame, Lines, Naming};
 
 /// Most files that are held open.
 const MOST_OPEN: usize = 512;
@@ -20,6 +20,7 @@ const MOST_OPEN: usize = 512;
 pub struct Files {
     known: HashMap<(String, u64), Option<Opened>>,
     symbols: HashMap<(String, u64, u64), Option<Symbol>>,
+    given_up: BTreeSet<String>,
 }
 
 /// A file, and what is known of it.
@@ -30,6 +31,10 @@ struct Opened {
     separate: Option<File>,
     /// The names in them, once one has been asked for.
     naming: OnceCell<Naming>,
+    /// The same of lines, if there are any.
+    lines: OnceCell<Option<Lines>>,
+    /// What has been looked up there, by addresses.
+    frames: HashMap<u64, Vec<Frame>>,
 }
 
 impl Files {
@@ -40,7 +45,7 @@ impl Files {
         }
         let opened = find(pid, mapping).map(|file| {
             let separate = elf::separate(&file, &Root::Process(pid));
-            Opened { file, separate, naming: OnceCell::new() }
+            Opened { file, separate, naming: OnceCell::new(), lines: OnceCell::new(), frames: HashMap::new() }
         });
         self.known.insert(mapping.file.clone(), opened);
     }
@@ -61,6 +66,24 @@ impl Files {
         let naming = self.known.get(&mapping.file)?.as_ref()?.naming();
         let (name, offset) = naming.function(naming.address(offset)?)?;
         Some(Symbol { name: elf::demangle(name).unwrap_or_else(|| name.to_owned()), offset })
+    }
+
+    /// The functions and lines of source at a place in the file of a mapping, innermost first; none if they are not known.
+    pub fn frames(&mut self, mapping: &Mapping, offset: u64) -> &[Frame] {
+        let Some(Some(opened)) = self.known.get_mut(&mapping.file) else { return &[] };
+        let Some(address) = opened.naming().address(offset) else { return &[] };
+        opened.lines.get_or_init(|| Lines::read(&opened.file, opened.separate.as_ref()));
+        let Some(Some(lines)) = opened.lines.get_mut() else { return &[] };
+        let found = opened.frames.entry(address).or_insert_with(|| lines.frames(address));
+        if lines.is_exhausted() {
+            self.given_up.insert(mapping.path.clone());
+        }
+        found
+    }
+
+    /// Files whose debugging information takes too long to look through.
+    pub fn given_up(&self) -> impl Iterator<Item = &String> {
+        self.given_up.iter()
     }
 
     /// What tells the build of a mapping's file from all others, in hexadecimal.

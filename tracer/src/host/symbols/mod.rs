@@ -27,6 +27,7 @@ use std::fmt::Write;
 use bytes::Buf;
 use tracer_common::stack::{HEAD_SIZE, MAX_FRAMES, StackHead, StackId};
 
+use crate::host::elf::Frame;
 use crate::plan::{FrameStyle, Frames};
 use files::Files;
 use history::History;
@@ -80,7 +81,7 @@ impl Symbols {
     }
 
     /// A stack as it is printed: each frame on a line, and an empty one before them. A symbol is its name only.
-    pub fn show(&self, id: StackId, Frames { user: _, style }: Frames) -> String {
+    pub fn show(&self, id: StackId, Frames { user: _, style, lines }: Frames) -> String {
         let stack = (id.frames != 0).then(|| self.stacks.get(&id.digest));
         if style == FrameStyle::Symbol {
             let (stack, address) = match stack.flatten() {
@@ -95,8 +96,11 @@ impl Symbols {
             Some(None) => text += "        [frames lost]\n",
             Some(Some(stack)) => {
                 self.look_at_end(stack);
-                for &address in self.without_tracing(stack).iter().take(id.frames as usize) {
-                    self.show_frame(stack, address, style, &mut text);
+                for (index, &address) in self.without_tracing(stack).iter().take(id.frames as usize).enumerate() {
+                    // Where a call returns to may be of another line than the call.
+                    let looked_at = if index == 0 { address } else { address.wrapping_sub(1) };
+                    let frames = if lines { self.frames(stack, looked_at) } else { Vec::new() };
+                    self.show_frame(stack, address, style, &frames, &mut text);
                 }
             }
         }
@@ -139,10 +143,27 @@ impl Symbols {
         }
     }
 
-    fn show_frame(&self, stack: &Stack, address: u64, style: FrameStyle, text: &mut String) {
+    fn show_frame(&self, stack: &Stack, address: u64, style: FrameStyle, frames: &[Frame], text: &mut String) {
+        let (function, inlined) = match frames.split_last() {
+            Some((function, inlined)) => (Some(function), inlined),
+            None => (None, frames),
+        };
+        for Frame { function, place } in inlined {
+            let name = function.as_deref().unwrap_or("??");
+            let line = match style {
+                FrameStyle::Named => writeln!(text, "        [inlined] {name}{}", at(place)),
+                FrameStyle::Perf => writeln!(text, "\t{address:x} {name} (inlined)"),
+                FrameStyle::Raw | FrameStyle::Build | FrameStyle::Symbol => Ok(()),
+            };
+            line.expect("a string takes all");
+        }
         let line = match style {
             FrameStyle::Raw => writeln!(text, "{address:x}"),
-            FrameStyle::Named | FrameStyle::Symbol => writeln!(text, "        {}", self.named(stack, address)),
+            FrameStyle::Named => {
+                let place = function.map(|function| at(&function.place)).unwrap_or_default();
+                writeln!(text, "        {}{place}", self.named(stack, address))
+            }
+            FrameStyle::Symbol => writeln!(text, "        {}", self.named(stack, address)),
             FrameStyle::Perf => match self.module(stack, address) {
                 Some(module) => writeln!(text, "\t{address:x} {} ({module})", self.named(stack, address)),
                 None => writeln!(text, "\t{address:x} {}", self.named(stack, address)),
@@ -168,6 +189,12 @@ impl Symbols {
             None => self.kernel().symbol(address),
             Some(space) => self.processes.get(&space)?.symbol(address, &mut self.files.borrow_mut()),
         }
+    }
+
+    /// The functions and lines of source at an address, innermost first.
+    fn frames(&self, stack: &Stack, address: u64) -> Vec<Frame> {
+        let process = stack.space.and_then(|space| self.processes.get(&space));
+        process.map(|process| process.frames(address, &mut self.files.borrow_mut()).to_vec()).unwrap_or_default()
     }
 
     /// The file or the kernel's module that an address lies in.
@@ -205,6 +232,9 @@ impl Symbols {
                 "stacks end early in {file}: it seems to be built without frame pointers, so callers may be missing"
             )
         }));
+        remarks.extend(self.files.borrow().given_up().map(|file| {
+            format!("the debugging information of {file} takes too long to look through: lines may be missing")
+        }));
         let (gone, forbidden) =
             self.processes.values().fold((0, 0), |(gone, forbidden), process| match process.unseen() {
                 Some(process::Unseen::Gone) => (gone + 1, forbidden),
@@ -228,6 +258,11 @@ impl Symbols {
         }
         remarks
     }
+}
+
+/// Where a function is, as bpftrace shows it behind its name.
+fn at(place: &Option<String>) -> String {
+    place.as_ref().map(|place| format!("@{place}")).unwrap_or_default()
 }
 
 /// An address without a name, as bpftrace shows it.

@@ -9,6 +9,7 @@ use super::Symbol;
 use super::files::Files;
 use super::history::History;
 use super::maps::{self, Mapping};
+use crate::host::elf::Frame;
 use crate::host::elf::open::{self, Root};
 
 /// An address space: a process between two of its execs.
@@ -99,6 +100,14 @@ impl Process {
         match mapping.file.1 {
             0 => self.generated_at(address),
             _ => files.symbol(mapping, mapping.file_offset(address)),
+        }
+    }
+
+    /// The functions and lines of source at an address, innermost first.
+    pub fn frames<'f>(&self, address: u64, files: &'f mut Files) -> &'f [Frame] {
+        match self.mapping(address) {
+            Some(mapping) if mapping.file.1 != 0 => files.frames(mapping, mapping.file_offset(address)),
+            _ => &[],
         }
     }
 

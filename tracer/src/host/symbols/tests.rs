@@ -13,7 +13,7 @@ fn record(digest: u64, user: u32, pid: u32, frames: &[u64]) -> Vec<u8> {
 }
 
 fn user(style: FrameStyle) -> Frames {
-    Frames { user: true, style }
+    Frames { user: true, style, lines: false }
 }
 
 /// A function of this very process is named, by the file that it is in.

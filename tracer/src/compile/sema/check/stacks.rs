@@ -79,7 +79,9 @@ fn stack(checker: &mut Checker<'_>, user: bool, arguments: Vec<Argument<'_>>, sp
             _ => return Operand::unknown(span),
         }
     }
-    Operand::new(Ty::Stack(Frames { user, style }), ExprKind::Stack { user, depth }, span)
+    // There is no debugging information of the kernel to look into.
+    let lines = checker.settings.show_debug_info && user;
+    Operand::new(Ty::Stack(Frames { user, style, lines }), ExprKind::Stack { user, depth }, span)
 }
 
 /// `len(stack)`: how many frames it has.
@@ -126,7 +128,7 @@ pub fn usym(checker: &mut Checker<'_>, arguments: Vec<Argument<'_>>, span: Span)
 }
 
 fn user_symbol(address: Operand, span: Span) -> Operand {
-    let frames = Frames { user: true, style: FrameStyle::Symbol };
+    let frames = Frames { user: true, style: FrameStyle::Symbol, lines: false };
     Operand::new(Ty::Stack(frames), ExprKind::Address(Box::new(address.expr)), span)
 }
 
