@@ -105,15 +105,18 @@ impl Tree {
 
     /// The folder of a path in the hierarchy.
     fn folder(&self, path: &str) -> PathBuf {
-        let below = path.strip_prefix(&self.root).unwrap_or(path);
-        self.point.join(below.trim_start_matches('/'))
+        let below = path.strip_prefix(&self.root).filter(|below| below.is_empty() || below.starts_with('/'));
+        self.point.join(below.unwrap_or(path).trim_start_matches('/'))
     }
 
     /// The cgroup of a folder.
     fn place(&self, folder: &Path) -> Result<Place, ScopeError> {
         let missing = |why: String| ScopeError::NotFound(format!("no cgroup {}: {why}", folder.display()));
-        let below = folder.strip_prefix(&self.point).map_err(|_| missing("not in the cgroup (v2) tree".to_owned()))?;
-        let metadata = fs::metadata(folder).map_err(|error| missing(error.to_string()))?;
+        // Without the `..` in it: how deep it lies is counted.
+        let real = |path: &Path| fs::canonicalize(path).map_err(|error| missing(error.to_string()));
+        let (folder, point) = (real(folder)?, real(&self.point)?);
+        let below = folder.strip_prefix(&point).map_err(|_| missing("not in the cgroup (v2) tree".to_owned()))?;
+        let metadata = fs::metadata(&folder).map_err(|error| missing(error.to_string()))?;
         if !metadata.is_dir() {
             return Err(missing("not a folder".to_owned()));
         }
@@ -179,6 +182,24 @@ mod tests {
             format!("/system.slice/docker-{ID}.scope")
         );
         assert_eq!(up_to_container("/user.slice/session-1.scope"), "/user.slice/session-1.scope");
+    }
+
+    #[test]
+    fn paths_of_the_hierarchy_lie_below_what_is_mounted() {
+        let tree = |root: &str| Tree { point: "/mnt".into(), root: root.into(), level: 1 };
+        assert_eq!(tree("/docker").folder("/docker/ab"), Path::new("/mnt/ab"));
+        assert_eq!(tree("/docker").folder("/docker2/ab"), Path::new("/mnt/docker2/ab"), "not of this one");
+        assert_eq!(tree("/").folder("/docker/ab"), Path::new("/mnt/docker/ab"));
+    }
+
+    #[test]
+    fn what_is_not_in_the_tree_is_no_cgroup() {
+        let tree = Tree { point: "/proc/self".into(), root: "/".into(), level: 0 };
+        assert_eq!(tree.place(Path::new("/proc/self/fd")).expect("a folder").level, 1);
+        assert_eq!(tree.place(Path::new("/proc/self/fd/../net")).expect("a folder").level, 1);
+        let error = tree.place(Path::new("/proc/self/../../etc")).expect_err("elsewhere").to_string();
+        assert_eq!(error, "no cgroup /proc/self/../../etc: not in the cgroup (v2) tree");
+        assert!(tree.place(Path::new("/proc/self/maps")).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The process of `-c`: forked at once, so that its pid is known, but not a program before everything is attached.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use super::sys;
 pub struct Command {
     name: OsString,
     pid: u32,
-    /// Until it is let go: where a byte is written to do so, and where an errno comes from if it fails.
-    waiting: Option<(PipeWriter, PipeReader)>,
+    /// Until it is let go.
+    waiting: Option<sys::Waiting>,
 }
 
 /// Why a command does not run.
@@ -65,11 +65,8 @@ impl Command {
             .map(|(key, value)| c_string([key.as_os_str(), value.as_os_str()].join(OsStr::new("="))))
             .collect::<Result<Vec<_>, _>>()?;
 
-        let (go_reader, go) = io::pipe().map_err(Error::Fork)?;
-        let (failed, failed_writer) = io::pipe().map_err(Error::Fork)?;
-        let pid =
-            sys::fork_waiting(&path, &arguments, &environment, (go_reader, &go), failed_writer).map_err(Error::Fork)?;
-        Ok(Self { name: name.clone(), pid, waiting: Some((go, failed)) })
+        let waiting = sys::fork_waiting(&path, &arguments, &environment).map_err(Error::Fork)?;
+        Ok(Self { name: name.clone(), pid: waiting.pid(), waiting: Some(waiting) })
     }
 
     /// Its pid, in the namespace of the caller.
@@ -79,14 +76,8 @@ impl Command {
 
     /// Lets it go, and returns when it has become its program.
     pub fn start(&mut self) -> Result<(), Error> {
-        let Some((mut go, mut failed)) = self.waiting.take() else { return Ok(()) };
-        let exec = |error| Error::Exec(self.name.clone(), error);
-        go.write_all(&[1]).map_err(exec)?;
-        let mut errno = [0; 4];
-        match failed.read(&mut errno).map_err(exec)? {
-            0 => Ok(()),
-            _ => Err(exec(io::Error::from_raw_os_error(i32::from_ne_bytes(errno)))),
-        }
+        let Some(waiting) = self.waiting.take() else { return Ok(()) };
+        waiting.start().map_err(|error| Error::Exec(self.name.clone(), error))
     }
 
     /// How it has ended, or `None` if it still runs. Not to be asked again once it has.
@@ -120,6 +111,8 @@ fn is_executable(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
     use super::*;
 
     fn words(words: &[&str]) -> Vec<OsString> {
@@ -149,7 +142,7 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("ctrace-command-{}", std::process::id()));
         let mut command = Command::prepare(&words(&["mkdir", directory.to_str().expect("UTF-8")])).expect("mkdir");
         command.waiting = None;
-        assert_eq!(wait(&command).code(), Some(127));
+        assert_eq!(wait(&command).signal(), Some(libc::SIGKILL));
         assert!(!directory.exists());
     }
 

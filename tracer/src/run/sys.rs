@@ -3,7 +3,7 @@
 
 #![expect(unsafe_code, reason = "bpf(2) takes a union of structures with addresses in them")]
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
@@ -16,6 +16,7 @@ use aya_obj::generated::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+mod child;
 pub mod fentry;
 pub mod iter;
 pub mod kprobe;
@@ -461,45 +462,7 @@ pub fn boot_time() -> io::Result<u64> {
     Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
-/// Forks a child that waits for a byte from `go` and then becomes `path`. Returns its pid.
-///
-/// If `go` ends before that, so does the child. If it cannot become `path`, it writes the errno (4 bytes) to `failed`
-/// and ends with status 127. The pipe ends must be closed on exec.
-pub fn fork_waiting(
-    path: &CStr,
-    arguments: &[CString],
-    environment: &[CString],
-    go: (io::PipeReader, &io::PipeWriter),
-    failed: io::PipeWriter,
-) -> io::Result<u32> {
-    let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
-        strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
-    };
-    // Whatever allocates is done before the fork.
-    let (arguments, environment) = (pointers(arguments), pointers(environment));
-    let (go, go_writer) = (go.0.as_raw_fd(), go.1.as_raw_fd());
-    let _keep = &failed;
-    // SAFETY: the child calls only what is safe after a fork: close, read, signal, sigprocmask, execve, write, _exit.
-    let pid = unsafe { libc::fork() };
-    if pid != 0 {
-        return check(pid).map(|pid| pid as u32);
-    }
-    // SAFETY: as above. The pointers lead to NUL-terminated strings and arrays that the fork has copied.
-    unsafe {
-        libc::close(go_writer);
-        // Rust's runtime ignores SIGPIPE; a program expects its default.
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-        let mut byte = 0u8;
-        if libc::read(go, (&raw mut byte).cast(), 1) != 1 {
-            libc::_exit(127);
-        }
-        // From here on it is traced: nothing but the one system call that strace sees first, too.
-        libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr());
-        let errno = *libc::__errno_location();
-        libc::write(failed.as_raw_fd(), (&raw const errno).cast(), size_of_val(&errno));
-        libc::_exit(127)
-    }
-}
+pub use child::{Waiting, fork_waiting};
 
 /// How a child has ended, or `None` if it still runs.
 pub fn try_wait(pid: u32) -> io::Result<Option<ExitStatus>> {

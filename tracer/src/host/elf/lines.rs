@@ -356,7 +356,7 @@ fn place(
     let file = header.file(file)?;
     let name = text(dwarf, unit, file.path_name())?;
     let folder = file.directory(header).and_then(|folder| text(dwarf, unit, folder)).unwrap_or_default();
-    let base = unit.comp_dir.as_ref().and_then(|folder| short(folder)).unwrap_or_default();
+    let base = unit.comp_dir.as_ref().and_then(short).unwrap_or_default();
     let path = std::path::Path::new(&base).join(folder).join(name);
     Some(format!("{}:{line}", path.display()))
 }

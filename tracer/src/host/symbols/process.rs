@@ -1,9 +1,11 @@
 //! The mappings of an address space.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::Symbol;
 use super::files::Files;
@@ -28,6 +30,10 @@ pub struct Process {
     mappings: BTreeMap<u64, Mapping>,
     /// What a just-in-time compiler has written of its code.
     generated: BTreeMap<u64, Generated>,
+    /// The file that says so, as it was when it was read last: its length, and when it was written.
+    perf_map: (u64, Option<SystemTime>),
+    /// Bytes of it that have been read, over all times.
+    perf_map_read: u64,
     /// Why there are no mappings.
     unseen: Option<Unseen>,
 }
@@ -48,8 +54,10 @@ struct Generated {
     name: String,
 }
 
-/// Most bytes of a perf map that are read.
+/// Most bytes of a perf map that are read, at a time and over all times; and most functions in it.
 const LARGEST_PERF_MAP: u64 = 64 << 20;
+const MOST_READ: u64 = 8 * LARGEST_PERF_MAP;
+const MOST_GENERATED: usize = 1 << 20;
 
 impl Process {
     /// Reads the mappings unless those that are known have all the addresses in them, and opens the files there. What the
@@ -78,9 +86,24 @@ impl Process {
                 None => {}
             }
         }
-        if generated {
-            self.generated.extend(perf_map(pid));
+        if generated && let Some(file) = perf_map(pid) {
+            self.read_perf_map(file);
         }
+    }
+
+    /// Reads what has been written since, all of it again: functions move.
+    fn read_perf_map(&mut self, file: File) {
+        let Ok(status) = file.metadata() else { return };
+        let now = (status.len(), status.modified().ok());
+        if now == self.perf_map || self.perf_map_read >= MOST_READ {
+            return;
+        }
+        self.perf_map = now;
+        let mut text = Vec::new();
+        // One that cannot be read has no names.
+        let read = file.take(LARGEST_PERF_MAP).read_to_end(&mut text).unwrap_or(0);
+        self.perf_map_read += read as u64;
+        self.generated.extend(generated(&String::from_utf8_lossy(&text)));
     }
 
     /// Why nothing is known; `None` if something is.
@@ -118,20 +141,19 @@ impl Process {
     }
 }
 
-/// What a process says of the code that it has made, in the file that perf(1) has made a custom of: it lies in the process's
-/// file system, and is named by the number that the process has for itself.
-fn perf_map(pid: u32) -> BTreeMap<u64, Generated> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    let Some(own) = numbers.and_then(|numbers| numbers.split_whitespace().next_back()) else { return BTreeMap::new() };
-    let path = format!("/tmp/perf-{own}.map");
+/// The file in which a process says what code it has made, as perf(1) has made a custom of: it lies in the process's file
+/// system, and is named by the number that the process has for itself. Everybody may write there, so it has to be the
+/// file of the process's own user, or of root.
+fn perf_map(pid: u32) -> Option<File> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let own = line("NSpid:")?.split_whitespace().next_back()?;
+    // Real, effective, …
+    let user: u32 = line("Uid:")?.split_whitespace().nth(1)?.parse().ok()?;
     // There is none unless the process has been asked for it.
-    let Ok(file) = open::open(Path::new(&path), &Root::Process(pid)) else { return BTreeMap::new() };
-    let mut text = Vec::new();
-    match file.take(LARGEST_PERF_MAP).read_to_end(&mut text) {
-        Ok(_) => generated(&String::from_utf8_lossy(&text)),
-        Err(_) => BTreeMap::new(),
-    }
+    let file = open::open(Path::new(&format!("/tmp/perf-{own}.map")), &Root::Process(pid)).ok()?;
+    let owner = file.metadata().ok()?.uid();
+    (owner == user || owner == 0).then_some(file)
 }
 
 /// Lines of `start size name`, numbers in hexadecimal. Of two functions in one place, the later one is there.
@@ -145,7 +167,7 @@ fn generated(text: &str) -> BTreeMap<u64, Generated> {
         let (start, size) = (number()?, number()?);
         Some((start, Generated { size, name: fields.next()?.to_owned() }))
     };
-    text.lines().filter_map(line).collect()
+    text.lines().filter_map(line).take(MOST_GENERATED).collect()
 }
 
 #[cfg(test)]
