@@ -41,7 +41,7 @@ enum Part {
     Events,
     /// How long a script takes to compile
     Compile,
-    /// How long it takes to attach to all system calls
+    /// How long it takes to attach to all system calls, and to thousands of functions of a program
     Attach,
     /// A flood of records
     Flood,
@@ -93,7 +93,7 @@ pub fn main(args: &Args) -> Result<()> {
             Part::Latency => latency(&tools, args.rounds)?,
             Part::Events => events::measure(&tools, args.rounds)?,
             Part::Compile => vec![limits::compile(&tools)?],
-            Part::Attach => vec![limits::attach(&tools)?],
+            Part::Attach => vec![limits::attach(&tools)?, limits::functions(&tools)?],
             Part::Flood => limits::flood(&tools)?,
         };
         missed += targets.iter().filter(|target| !target.print()).count();

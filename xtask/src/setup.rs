@@ -20,7 +20,7 @@ const CARGO_FUZZ: &str = "0.13.2";
 /// What Debian has to build for BPF: a compiler, and `core` for the target.
 const DEBIAN_RUST: [&str; 2] = ["rustc-web", "libstd-rust-web-dev-bpf"];
 /// Package and program, for the tests: containers, virtual machines, and what they are checked against.
-const TEST: [(&str, &str); 8] = [
+const TEST: [(&str, &str); 9] = [
     ("docker.io", "dockerd"),
     ("cpio", "cpio"),
     ("bpftool", "bpftool"),
@@ -28,6 +28,7 @@ const TEST: [(&str, &str); 8] = [
     ("g++", "c++"),
     ("musl-tools", "musl-gcc"),
     ("python3", "python3"),
+    ("postgresql", "psql"),
     ("xz-utils", "xz"),
 ];
 /// Package and program, for the measurements: the peers, and what makes a root file system for the newest bpftrace.

@@ -79,14 +79,14 @@ pub fn follow(world: &World) -> Result<()> {
 }
 
 /// ctrace in a container, attached.
-struct Attached {
+pub struct Attached {
     process: Child,
     output: BufReader<ChildStdout>,
 }
 
 impl Attached {
     /// Starts it, and waits until it is attached.
-    fn new(app: &Container<'_>, arguments: &[&str]) -> Result<Self> {
+    pub fn new(app: &Container<'_>, arguments: &[&str]) -> Result<Self> {
         let environment = format!("{NOTIFY}=1");
         let mut process = app.exec_with(&["--env", &environment], &[&["ctrace"], arguments].concat());
         let mut process = process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -101,7 +101,7 @@ impl Attached {
     }
 
     /// What it prints until it ends by itself.
-    fn output(mut self) -> Result<String> {
+    pub fn output(mut self) -> Result<String> {
         let mut printed = String::new();
         self.output.read_to_string(&mut printed)?;
         let ended = self.process.wait_with_output()?;
@@ -213,16 +213,17 @@ pub fn links(world: &World) -> Result<()> {
 }
 
 /// Files for an image: where they are here, and where there.
-struct Files(Vec<(PathBuf, String)>);
+pub struct Files(pub Vec<(PathBuf, String)>);
 
 impl Files {
-    fn borrowed(&self) -> Vec<(&Path, &str)> {
+    /// For [`World::image`].
+    pub fn borrowed(&self) -> Vec<(&Path, &str)> {
         self.0.iter().map(|(from, to)| (from.as_path(), to.as_str())).collect()
     }
 }
 
 /// Programs, and the libraries that they need.
-fn with_libraries(programs: &[(&Path, &str)]) -> Result<Files> {
+pub fn with_libraries(programs: &[(&Path, &str)]) -> Result<Files> {
     let mut files: Vec<(PathBuf, String)> = Vec::new();
     for (from, to) in programs {
         files.push((from.to_path_buf(), (*to).to_owned()));
@@ -235,19 +236,20 @@ fn with_libraries(programs: &[(&Path, &str)]) -> Result<Files> {
 }
 
 /// Test programs, compiled here; gone with their folder.
-struct Programs {
+pub struct Programs {
     folder: PathBuf,
 }
 
 impl Programs {
-    fn new(name: &str) -> Result<Self> {
+    /// A folder of that name.
+    pub fn new(name: &str) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("ctrace-test-programs-{}-{name}", std::process::id()));
         fs::create_dir(&folder)?;
         Ok(Self { folder })
     }
 
     /// Compiles a program with optimisation.
-    fn compile(&self, compiler: &str, name: &str, program: &str, options: &[&str]) -> Result<PathBuf> {
+    pub fn compile(&self, compiler: &str, name: &str, program: &str, options: &[&str]) -> Result<PathBuf> {
         let path = self.folder.join(program);
         run(Command::new(compiler).arg("-O").args(options).arg("-o").arg(&path).arg(source(name)))?;
         Ok(path)

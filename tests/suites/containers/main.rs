@@ -2,7 +2,9 @@
 
 mod counts;
 mod functions;
+mod kinds;
 mod lifetime;
+mod postgres;
 mod privilege;
 mod scope;
 mod stacks;
@@ -31,8 +33,14 @@ const TESTS: &[(&str, Test)] = &[
     ("what_a_process_starts_is_followed", functions::follow),
     ("functions_are_timed_in_stripped_cpp_and_rust_programs", functions::latencies),
     ("python_names_its_functions", functions::python),
+    ("each_kind_of_probe_counts_its_own_container_to_the_last_event", kinds::exact),
+    ("a_process_of_another_container_is_not_told_that_somebody_listens", kinds::listeners),
+    ("postgresql_is_counted_by_its_own_probes", postgres::queries),
     ("no_path_leads_out_of_a_container", functions::links),
     ("a_profile_names_the_hot_function_of_a_program_in_the_container", stacks::hot_function),
+    ("inlined_functions_have_frames_and_lines_of_their_own", stacks::inlined),
+    ("code_that_a_program_has_made_is_named_by_its_perf_map", stacks::generated),
+    ("a_library_that_is_cut_off_meanwhile_has_no_names_and_does_no_harm", stacks::cut_off),
     ("nothing_is_left_after_kill_9", lifetime::killed),
 ];
 

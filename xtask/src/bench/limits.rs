@@ -1,6 +1,8 @@
 //! What is measured against a number, not against a peer alone: compiling, attaching to all system calls, and a flood of
 //! records.
 
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ::tests::cgroup::Cgroup;
@@ -14,6 +16,8 @@ use crate::shell;
 
 /// How often something short is repeated.
 const REPEATED: usize = 15;
+/// Functions of a program that are attached to.
+const FUNCTIONS: u32 = 6000;
 /// Records of the flood.
 const FLOOD: u64 = 1_000_000;
 
@@ -57,6 +61,38 @@ pub fn attach(tools: &Tools) -> Result<Target> {
     }
     let times: Vec<f64> = times.iter().map(|time: &Duration| time.as_secs_f64() * 1e3).collect();
     Ok(Target::at_most("attached to sys_enter_*, ms", median(&times), 100.0))
+}
+
+/// How long ctrace takes from its start until it counts the calls of each of thousands of functions of a program, that runs.
+pub fn functions(tools: &Tools) -> Result<Target> {
+    let folder = std::env::temp_dir().join(format!("ctrace-bench-{}", std::process::id()));
+    fs::create_dir(&folder)?;
+    let measured = functions_in(tools, &folder);
+    fs::remove_dir_all(&folder)?;
+    measured
+}
+
+fn functions_in(tools: &Tools, folder: &Path) -> Result<Target> {
+    let function = |number| format!("__attribute__((noinline)) int many_{number}(int n) {{ return n * {number}; }}\n");
+    let main = "#include <unistd.h>\nint main(void) { return many_0(pause()); }\n";
+    let (text, program) = (folder.join("many.c"), folder.join("many"));
+    fs::write(&text, (0..FUNCTIONS).map(function).collect::<String>() + main)?;
+    shell::run(shell::command("cc").arg("-O1").arg("-o").args([&program, &text]))?;
+    let script = format!("uprobe:{}:many_* {{ @[probe] = count(); }}", program.display());
+    let cgroup = Cgroup::new("bench")?;
+    // One that runs, so that its code is changed as well.
+    let mut running = process::command(&cgroup, &format!("exec '{}'", program.display())).spawn()?;
+    let mut times = Vec::new();
+    for _ in 0..REPEATED {
+        let command = tools.script(Tool::Ctrace, &cgroup, &script)?;
+        let start = Instant::now();
+        let traced = Traced::start(command, Tool::Ctrace.ready())?;
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+        traced.stop()?;
+    }
+    running.kill()?;
+    running.wait()?;
+    Ok(Target::at_most(&format!("attached to {FUNCTIONS} functions, ms"), median(&times), 1000.0))
 }
 
 /// A million records as fast as one process makes them: printed and lost add up, and fewer are lost than bpftrace loses.
