@@ -55,7 +55,7 @@ impl Runner {
         let ended = self.execute(case)?;
         let outcome = (|| {
             case.stdout.clone().without(is_ours_in_json).check_unordered(&ended.stdout).context("stdout differs")?;
-            let refuses = |status| status == 1 || status == 2;
+            let refuses = |status| matches!(status, 1 | 2 | 4 | 255);
             let code = ended.status.code();
             let same = code == Some(case.exit) || refuses(case.exit) && code.is_some_and(refuses);
             ensure!(same, "expected exit status {}, got {}", case.exit, ended.status);

@@ -4,7 +4,7 @@
 //! Everything is 8-byte aligned and little-endian, as the kernel wants per-CPU values.
 //! A value of all zero bytes is the empty aggregation, which is how an entry is made.
 
-use crate::bucket::HDR_BUCKETS;
+use crate::bucket::{HDR_BUCKETS, LOG2_MAX_BITS, log2_buckets};
 
 /// Every key of an aggregation map begins with the generation it belongs to, a `u64` of 0 or 1. Where the map has a key
 /// for each CPU instead of a value for each, the CPU's number is in the upper half.
@@ -38,7 +38,7 @@ pub const fn key_count(map: u32, period: u64) -> u32 {
 pub const KEY_COUNTS: u32 = MAX_MAPS as u32 * 4;
 
 /// Room for the largest value of an aggregation map, in bytes; entries are made by copying from a map of zeros.
-pub const MAX_VALUE_SIZE: usize = 8192;
+pub const MAX_VALUE_SIZE: usize = 16384;
 
 /// `count()`: how many times. Also the head of every other aggregation, so that an untouched array entry can be told.
 #[repr(C)]
@@ -91,3 +91,4 @@ pub struct Hdr {
 }
 
 const _: () = assert!(size_of::<Hdr>() <= MAX_VALUE_SIZE);
+const _: () = assert!(size_of::<HistHead>() + 8 * log2_buckets(LOG2_MAX_BITS) <= MAX_VALUE_SIZE);
