@@ -21,7 +21,7 @@ pub const GENERATION_SIZE: usize = 8;
 pub const PERIOD_SHIFT: u32 = 1;
 
 /// Most maps of a script: the length of `GENERATIONS`, the runtime's array of each map's current generation (`u64`, from 0).
-pub const MAX_MAPS: usize = 256;
+pub const MAX_MAPS: usize = 1024;
 
 /// The index into `KEYS`, the runtime's array of how many keys there are (`u64`), of the count that programs keep for a map
 /// and a period, 0 or 1. Behind it is that of the keys that user space has put into the map itself.

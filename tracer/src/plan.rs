@@ -174,6 +174,18 @@ pub enum Every {
     Count(u64),
 }
 
+/// What is to be done where a probe is not there, or the kernel refuses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Missing {
+    /// It is an error.
+    Refuse,
+    /// The script runs without it, and a warning says so.
+    Warn,
+    /// The script runs without it.
+    Ignore,
+}
+
 /// A function of the kernel whose calls or returns are traced. If there are several, the program finds its probe's index
 /// in the cookie.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -184,8 +196,8 @@ pub struct FentrySite {
     pub ty: u32,
     /// Whose function it is.
     pub probe: ProbeId,
-    /// It is not one of many that a wildcard stands for: if the kernel refuses it, the script cannot be run.
-    pub exact: bool,
+    /// If the kernel refuses it.
+    pub missing: Missing,
 }
 
 /// A place in a function of the kernel. The program finds its probe's index in the cookie of the place.
@@ -197,8 +209,8 @@ pub struct KprobeSite {
     pub offset: u64,
     /// Whose place it is.
     pub probe: ProbeId,
-    /// It is not one of many that a wildcard stands for: if the kernel refuses it, the script cannot be run.
-    pub exact: bool,
+    /// If the kernel refuses it.
+    pub missing: Missing,
 }
 
 /// A place in a file's code. The program finds its probe's index in the cookie of the place.

@@ -42,7 +42,7 @@ pub fn shown(
 }
 
 /// The limit of the verifier's that a program goes beyond, if it is that (`kernel/bpf/verifier.c`: BPF_COMPLEXITY_LIMIT_JMP_SEQ,
-/// BPF_COMPLEXITY_LIMIT_INSNS).
+/// BPF_COMPLEXITY_LIMIT_INSNS, MAX_USED_MAPS).
 fn too_much(log: &str) -> Option<&'static str> {
     // What it says comes behind all that it has looked at, and before a few lines of numbers.
     let end = log.trim_end().lines().rev().take(10);
@@ -51,6 +51,8 @@ fn too_much(log: &str) -> Option<&'static str> {
             Some("the kernel follows 8192 branches in a row, and here are more")
         } else if line.starts_with("BPF program is too large. Processed ") {
             Some("the kernel looks at a million instructions on all ways through it, and here are more")
+        } else if line.starts_with("The total number of maps per program has reached the limit of ") {
+            Some("the kernel allows 64 maps, and this names more, with those that ctrace needs itself")
         } else {
             None
         }

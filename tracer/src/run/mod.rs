@@ -113,6 +113,9 @@ pub enum Error {
         /// What the system call returned.
         error: io::Error,
     },
+    /// The kernel refuses all places, each of which it might.
+    #[error("the kernel does not let any of the script's probes be attached")]
+    NothingAttached,
     /// A program that user space runs cannot be run.
     #[error("cannot run program {program}: {error}")]
     TestRun {

@@ -329,12 +329,17 @@ impl<'a, S: Sink> Session<'a, S> {
     /// Attaches whatever is to be attached.
     fn attach(&mut self, places: &Places) -> Result<(), Error> {
         let plan = self.plan;
+        if plan.programs.iter().all(|program| program.attach.is_ours()) {
+            return Ok(());
+        }
+        self.maps.attached().map_err(Error::io("cannot make a map of maps"))?;
         for program in &plan.programs {
-            if !program.attach.is_ours() && self.links.is_empty() {
-                self.maps.attached().map_err(Error::io("cannot make a map of maps"))?;
-            }
             let link = self.attach_program(program, places)?;
             self.links.extend(link);
+        }
+        let at_functions = |program: &Program| matches!(program.attach, Attach::Kprobe { .. } | Attach::Fentry { .. });
+        if self.links.is_empty() && plan.programs.iter().all(at_functions) {
+            return Err(Error::NothingAttached);
         }
         Ok(())
     }
@@ -380,7 +385,7 @@ impl<'a, S: Sink> Session<'a, S> {
                 if !refused.is_empty() {
                     self.sink.warning(&format!("the kernel does not let these be traced: {}", refused.join(", ")));
                 }
-                Some(Link::Fentry(links))
+                (!links.is_empty()).then_some(Link::Fentry(links))
             }
             Attach::Kprobe { exit, sites } => {
                 let program = self.multi.get(symbol).ok_or_else(|| Error::missing(symbol))?;
@@ -388,7 +393,7 @@ impl<'a, S: Sink> Session<'a, S> {
                 if !refused.is_empty() {
                     self.sink.warning(&format!("the kernel does not let these be probed: {}", refused.join(", ")));
                 }
-                Some(Link::Kprobe(links))
+                (!links.is_empty()).then_some(Link::Kprobe(links))
             }
         })
     }

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::builtins;
 use super::check::numbered;
-use super::config::{Missing, Settings};
+use super::config::Settings;
 use super::events::{self, Field};
 use super::probes::{self, Event, Site};
 use super::typed::Selector;
@@ -18,7 +18,7 @@ use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 use crate::compile::target::Target;
 use crate::host::elf::usdt::Argument;
-use crate::plan::ProbeId;
+use crate::plan::{Missing, ProbeId};
 
 /// A clause of the script for some of the places that it was written for.
 #[derive(Debug)]
@@ -60,25 +60,7 @@ pub fn instances<'a>(
     let mut names = Names::default();
     let mut diagnostics = Vec::new();
     for probe in &script.probes {
-        let mut sites: Vec<Site> = Vec::new();
-        for spec in &probe.specs {
-            if let Some(left_out) = developer::left_out(spec) {
-                diagnostics.push(left_out);
-                continue;
-            }
-            match probes::expand(spec, target) {
-                Ok(expanded) => {
-                    sites.extend(expanded);
-                    diagnostics.extend(tracepoints::left_out(spec, target));
-                }
-                Err(missing) if probes::looks_for_a_place(spec) => match settings.missing_probes {
-                    Missing::Refuse => diagnostics.push(missing),
-                    Missing::Warn => diagnostics.push(Diagnostic { severity: Severity::Warning, ..missing }),
-                    Missing::Ignore => {}
-                },
-                Err(diagnostic) => diagnostics.push(diagnostic),
-            }
-        }
+        let mut sites = places(probe, settings, target, &mut diagnostics);
         // A probe that has several places has one name.
         let mut seen = HashSet::new();
         sites.retain(|site| match site.event {
@@ -96,6 +78,48 @@ pub fn instances<'a>(
         diagnostics.push(Diagnostic::error(Span::NOWHERE, "none of the script's probes is there"));
     }
     (instances, names.list, diagnostics)
+}
+
+/// The places that a probe's specifications stand for.
+fn places(probe: &ast::Probe, settings: &Settings, target: &Target, diagnostics: &mut Vec<Diagnostic>) -> Vec<Site> {
+    let mut sites: Vec<Site> = Vec::new();
+    let mut unmet = Vec::new();
+    for spec in &probe.specs {
+        if let Some(left_out) = developer::left_out(spec) {
+            diagnostics.push(left_out);
+            continue;
+        }
+        match probes::expand(spec, target) {
+            Ok(expanded) => {
+                sites.extend(expanded.into_iter().map(|site| tolerant(site, settings.missing_probes)));
+                diagnostics.extend(tracepoints::left_out(spec, target));
+            }
+            Err(missing) if probes::looks_for_a_place(spec) => unmet.push((spec, missing)),
+            Err(diagnostic) => diagnostics.push(diagnostic),
+        }
+    }
+    for (spec, missing) in unmet {
+        // As in bpftrace, a wildcard may stand for nothing if there is another place.
+        let wildcard = spec.fields.iter().any(|field| field.text.contains('*'));
+        match settings.missing_probes {
+            Missing::Refuse if !wildcard || sites.is_empty() => diagnostics.push(missing),
+            Missing::Refuse | Missing::Warn => {
+                diagnostics.push(Diagnostic { severity: Severity::Warning, ..missing });
+            }
+            Missing::Ignore => {}
+        }
+    }
+    sites
+}
+
+/// The place, of which the script says what is to be done if the kernel refuses it.
+fn tolerant(mut site: Site, asked: Missing) -> Site {
+    if let Event::KernelFunction { missing, .. } | Event::KernelCall { missing, .. } = &mut site.event
+        && asked != Missing::Refuse
+    {
+        *missing = asked;
+    }
+    site
 }
 
 /// Groups the places that are alike.

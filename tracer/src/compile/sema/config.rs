@@ -5,7 +5,7 @@ use super::proposing;
 use crate::compile::diagnostics::{Diagnostic, did_you_mean};
 use crate::compile::source::Span;
 use crate::compile::syntax::ast::{ConfigEntry, Expr, ExprKind, MapDeclaration, Script};
-use crate::plan::FrameStyle;
+use crate::plan::{FrameStyle, Missing};
 
 /// What is set.
 #[derive(Clone, Debug)]
@@ -59,17 +59,6 @@ impl Default for Settings {
             maps: Vec::new(),
         }
     }
-}
-
-/// What is to be done where a probe is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
-    /// It is an error.
-    Refuse,
-    /// The script runs without it, and a warning says so.
-    Warn,
-    /// The script runs without it.
-    Ignore,
 }
 
 impl Missing {

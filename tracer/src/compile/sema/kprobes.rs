@@ -11,6 +11,7 @@ use crate::compile::diagnostics::Diagnostic;
 use crate::compile::syntax::ast;
 use crate::compile::target::Target;
 use crate::host::functions::{Function, Mention};
+use crate::plan::Missing;
 
 /// A kind of probe in the kernel's functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +92,8 @@ pub fn expand(spec: &ast::ProbeSpec, kind: Kind, target: &Target) -> Result<Vec<
             number(text).ok_or_else(|| Diagnostic::error(last.span, format!("`{text}` is not an offset in bytes")))?
         }
     };
-    let exact = !mention.function.contains('*') && !mention.module.as_deref().is_some_and(|name| name.contains('*'));
+    let many = mention.function.contains('*') || mention.module.as_deref().is_some_and(|name| name.contains('*'));
+    let missing = if many { Missing::Warn } else { Missing::Refuse };
     let site = |(index, function): (usize, &Function)| {
         let shown = kind.typed || mention.module.is_some();
         let module = if shown { format!("{}:", function.module()) } else { String::new() };
@@ -99,8 +101,8 @@ pub fn expand(spec: &ast::ProbeSpec, kind: Kind, target: &Target) -> Result<Vec<
         Site {
             name: format!("{provider}:{module}{}{distance}", function.name),
             event: match kind.typed {
-                false => Event::KernelFunction { function: index, exit: kind.exit, offset, exact },
-                true => Event::KernelCall { function: index, exit: kind.exit, exact },
+                false => Event::KernelFunction { function: index, exit: kind.exit, offset, missing },
+                true => Event::KernelCall { function: index, exit: kind.exit, missing },
             },
             span: spec.span,
         }

@@ -64,6 +64,7 @@ pub fn analyse(script: &ast::Script, found: Vec<Diagnostic>, target: &Target) ->
     let checked = check::check(&instances, &script.definitions, &settings, target);
     diagnostics.extend(checked.diagnostics);
     diagnostics.extend(storage::misdeclared(&checked.maps, &settings));
+    diagnostics.extend(storage::too_many(&checked.maps));
     diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
     if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         return Err(diagnostics);

@@ -10,7 +10,7 @@ use crate::compile::syntax::ast;
 use crate::compile::target::Target;
 use crate::host::btf::TypeId;
 pub use crate::pattern::matches;
-use crate::plan::Sample;
+use crate::plan::{Missing, Sample};
 
 /// One place that a probe specification stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,8 +91,8 @@ pub enum Event {
         exit: bool,
         /// Bytes from its beginning.
         offset: u64,
-        /// It was named, and is not one of many that a wildcard stands for.
-        exact: bool,
+        /// If the kernel refuses it.
+        missing: Missing,
     },
     /// The kernel has come to the next of what it goes over.
     Iterator {
@@ -105,8 +105,8 @@ pub enum Event {
         function: usize,
         /// When it returns.
         exit: bool,
-        /// It was named, and is not one of many that a wildcard stands for.
-        exact: bool,
+        /// If the kernel refuses it.
+        missing: Missing,
     },
 }
 

@@ -1,10 +1,11 @@
 //! Which clauses share a BPF program, and where each program is attached.
 //!
-//! All clauses at one raw tracepoint are one program, so that an event costs one call and one scope check. All `begin`
+//! All clauses at one raw tracepoint are one program, so that an event costs one call and one scope check; only what names
+//! more maps than a program may have is several, one after the other. All `begin`
 //! clauses are one, all `end` clauses another; each `interval` is its own, since it has its own timer, and so is each clause at functions of programs or of the kernel, which it has all to
 //! itself.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::check::CheckedClause;
 use super::clauses::Instance;
@@ -14,8 +15,13 @@ use super::{catalogue, iterators, subjects, usdt, words};
 use crate::compile::target::Target;
 use crate::host::elf::usdt::Marker;
 use crate::host::functions::Function;
-use crate::plan::{self, Attach, FentrySite, KprobeSite, ProbeId, UprobeSite};
+use crate::plan::{self, Attach, FentrySite, KprobeSite, MapId, ProbeId, UprobeSite};
 use tracer_common::scope::ProcessFilter;
+
+/// Most maps of a script that a program names, if it has more than one clause. The kernel allows a program 64
+/// (MAX_USED_MAPS in include/linux/bpf_verifier.h), of which the runtime library has up to sixteen; a map may have a table
+/// before it, which is another one.
+const MAX_MAPS: usize = 24;
 
 /// The programs, typed and in the plan, in the same order: that of their first clauses.
 pub fn assemble(
@@ -31,6 +37,8 @@ pub fn assemble(
         .filter(|instance| instance.sites[0].event.has_subject())
         .partition(|instance| matches!(instance.sites[0].event, Event::KernelFunction { .. }));
     let mixed = !in_kernel.is_empty() && !others.is_empty();
+    // What each program has: maps, and probes.
+    let mut contents: Vec<(BTreeSet<MapId>, HashSet<ProbeId>)> = Vec::new();
     for (instance, clause) in instances.iter().zip(clauses) {
         let event = instance.sites[0].event;
         let attach = attach(event, instance, target);
@@ -42,9 +50,11 @@ pub fn assemble(
                 | Attach::Kprobe { .. }
                 | Attach::Fentry { .. }
         );
-        let known = planned.iter().position(|program| shared && program.attach == attach);
+        // The last one: clauses run in their order.
+        let known = planned.iter().rposition(|program| shared && program.attach == attach);
+        let known = known.filter(|&at| contents[at].0.union(&clause.maps).count() <= MAX_MAPS);
         let at = known.unwrap_or_else(|| {
-            planned.push(plan::Program { symbol: symbol(&attach, planned.len()), attach, probes: Vec::new() });
+            planned.push(plan::Program { symbol: symbol(&attach, &planned), attach, probes: Vec::new() });
             programs.push(Program {
                 context: context(event, target),
                 subject: subject(event, target),
@@ -54,10 +64,12 @@ pub fn assemble(
                 ) || mixed && event.has_subject(),
                 clauses: Vec::new(),
             });
+            contents.push(Default::default());
             planned.len() - 1
         });
-        let mut known: HashSet<ProbeId> = planned[at].probes.iter().copied().collect();
-        planned[at].probes.extend(instance.ids.iter().filter(|id| known.insert(**id)));
+        let (maps, probes) = &mut contents[at];
+        maps.extend(&clause.maps);
+        planned[at].probes.extend(instance.ids.iter().filter(|id| probes.insert(**id)));
         programs[at].clauses.push(Clause {
             selector: instance.selector(),
             of_current: instance.of_current,
@@ -158,13 +170,13 @@ fn attach(event: Event, instance: &Instance<'_>, target: &Target) -> Attach {
         Event::Sample(sample) => Attach::Sample(sample),
         Event::KernelFunction { exit, .. } => {
             let sites = sites(instance, |event, probe| match event {
-                Event::KernelFunction { function, offset, exact, .. } => {
+                Event::KernelFunction { function, offset, missing, .. } => {
                     let Function { name, module, .. } = &target.kernel_functions[function];
                     let function = match module {
                         None => name.clone(),
                         Some(module) => format!("{module}:{name}"),
                     };
-                    Some(KprobeSite { function, offset, probe, exact })
+                    Some(KprobeSite { function, offset, probe, missing })
                 }
                 _ => None,
             });
@@ -172,9 +184,9 @@ fn attach(event: Event, instance: &Instance<'_>, target: &Target) -> Attach {
         }
         Event::KernelCall { exit, .. } => {
             let sites = sites(instance, |event, probe| match event {
-                Event::KernelCall { function, exact, .. } => {
+                Event::KernelCall { function, missing, .. } => {
                     let Function { name, ty, .. } = &target.kernel_functions[function];
-                    Some(FentrySite { function: name.clone(), ty: ty.as_ref()?.0, probe, exact })
+                    Some(FentrySite { function: name.clone(), ty: ty.as_ref()?.0, probe, missing })
                 }
                 _ => None,
             });
@@ -211,8 +223,9 @@ fn context(event: Event, target: &Target) -> Context {
 }
 
 /// A name for the program's function that no other program has.
-fn symbol(attach: &Attach, index: usize) -> String {
-    match attach {
+fn symbol(attach: &Attach, planned: &[plan::Program]) -> String {
+    let index = planned.len();
+    let name = match attach {
         Attach::Begin => "begin".into(),
         Attach::End => "end".into(),
         Attach::Interval { .. } => format!("interval_{index}"),
@@ -227,5 +240,6 @@ fn symbol(attach: &Attach, index: usize) -> String {
         Attach::Kprobe { exit: true, .. } => format!("kretprobe_{index}"),
         Attach::Fentry { exit: false, .. } => format!("fentry_{index}"),
         Attach::Fentry { exit: true, .. } => format!("fexit_{index}"),
-    }
+    };
+    if planned.iter().any(|program| program.symbol == name) { format!("{name}_{index}") } else { name }
 }

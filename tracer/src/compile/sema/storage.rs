@@ -22,6 +22,8 @@
 //! * A map that is declared to drop its oldest keys does: what was counted for them is gone. An aggregation of that kind is
 //!   whole in the kernel, too.
 
+use tracer_common::agg::MAX_MAPS;
+
 use super::check::{Domain, MapState, MapValue, Use, UseKind};
 use super::config::Settings;
 use super::types::Ty;
@@ -77,6 +79,13 @@ pub fn map(state: &MapState, probes: usize, settings: &Settings, target: &Target
         Storage::TaskStorage => 0,
     };
     Some(Map { name: state.name.clone(), storage, key, value, max_keys: keys, max_entries })
+}
+
+/// The first map for which there is no room in the kernel's list of generations.
+pub fn too_many(maps: &[MapState]) -> Option<Diagnostic> {
+    let first = maps.get(MAX_MAPS)?;
+    let error = Diagnostic::error(first.place, "the script has too many maps");
+    Some(error.label(format!("with `{}` there are {}, and {MAX_MAPS} may be", first.name, maps.len())))
 }
 
 /// What declarations say of maps that are not of that kind, and what programs are to look into that they cannot.

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::plan::FentrySite;
+use crate::plan::{FentrySite, Missing};
 use crate::run::multi::Programs;
 use crate::run::{Error, sys};
 
@@ -21,7 +21,9 @@ pub fn load(
         match programs.load(symbol, kind) {
             Ok(program) => Ok(Some(program)),
             // Said of the function, not of the program.
-            Err(Error::Verifier { log, .. }) if !site.exact && is_about_the_function(&log) => Ok(None),
+            Err(Error::Verifier { log, .. }) if site.missing != Missing::Refuse && is_about_the_function(&log) => {
+                Ok(None)
+            }
             Err(Error::Verifier { log, error, .. }) if is_about_the_function(&log) => Err(failed(site, &error)),
             Err(error) => Err(error),
         }
@@ -44,7 +46,8 @@ fn is_about_the_function(log: &str) -> bool {
     .any(|said| log.contains(said))
 }
 
-/// Attaches them. Functions of a wildcard that the kernel refuses are named in the result, any other is an error.
+/// Attaches those that the kernel allows. Functions that it refuses are named in the result, unless that is to be ignored,
+/// or an error.
 pub fn attach(
     programs: &[Option<OwnedFd>],
     exit: bool,
@@ -52,22 +55,26 @@ pub fn attach(
 ) -> Result<(Vec<OwnedFd>, Vec<String>), Error> {
     let (mut links, mut refused) = (Vec::new(), Vec::new());
     for (site, program) in sites.iter().zip(programs) {
+        let mut refuse = || {
+            if site.missing == Missing::Warn {
+                refused.push(site.function.clone());
+            }
+        };
         let Some(program) = program else {
-            refused.push(site.function.clone());
+            refuse();
             continue;
         };
         // A program for one function knows its probe.
         let cookie = if sites.len() > 1 { u64::from(site.probe.0) } else { 0 };
         match sys::fentry::link(program.as_fd(), exit, cookie) {
             Ok(link) => links.push(link),
-            Err(error) if site.exact || error.raw_os_error() == Some(libc::EPERM) => return Err(failed(site, &error)),
-            Err(_) => refused.push(site.function.clone()),
+            Err(error) if site.missing == Missing::Refuse || error.raw_os_error() == Some(libc::EPERM) => {
+                return Err(failed(site, &error));
+            }
+            Err(_) => refuse(),
         }
     }
-    match (links.is_empty(), sites.first()) {
-        (true, Some(site)) => Err(failed(site, &io::Error::from_raw_os_error(libc::EINVAL))),
-        _ => Ok((links, refused)),
-    }
+    Ok((links, refused))
 }
 
 fn failed(site: &FentrySite, error: &io::Error) -> Error {

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::plan::KprobeSite;
+use crate::plan::{KprobeSite, Missing};
 use crate::run::{Error, sys};
 
 /// The kernel's number for events of its functions; the file is not there if it was built without CONFIG_KPROBE_EVENTS.
@@ -20,7 +20,8 @@ pub fn kind(sites: &[KprobeSite], many: bool) -> sys::Kind {
     if many && plain { sys::Kind::KprobeMulti } else { sys::Kind::Kprobe }
 }
 
-/// Attaches to all places. Those of a wildcard that the kernel refuses are named in the result, any other is an error.
+/// Attaches to all places that the kernel allows. Those that it refuses are named in the result, unless that is to be
+/// ignored, or an error.
 pub fn attach(
     program: &OwnedFd,
     sites: &[KprobeSite],
@@ -31,11 +32,11 @@ pub fn attach(
         sys::Kind::KprobeMulti => attach_multi(program, sites, exit)?,
         _ => attach_perf(program, sites, exit)?,
     };
-    let exact = refused.iter().find(|(site, _)| site.exact || links.is_empty());
-    if let Some((site, error)) = exact {
+    if let Some((site, error)) = refused.iter().find(|(site, _)| site.missing == Missing::Refuse) {
         return Err(failed(site, error));
     }
-    Ok((links, refused.into_iter().map(|(site, _)| site.function.clone()).collect()))
+    let told = refused.into_iter().filter(|(site, _)| site.missing == Missing::Warn);
+    Ok((links, told.map(|(site, _)| site.function.clone()).collect()))
 }
 
 /// The places that the kernel refuses, and why.

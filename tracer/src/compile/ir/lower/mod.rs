@@ -105,8 +105,14 @@ fn function(
             _ => lowering.b.runtime(function, &[context]),
         };
     }
-    for clause in &program.clauses {
-        lowering.clause(clause);
+    let mut rest = &program.clauses[..];
+    while let [clause, ..] = rest {
+        let (next, later) = rest.split_at(selector::exclusive(rest).max(1));
+        match next {
+            [_] => lowering.clause(clause),
+            _ => lowering.one_of(next),
+        }
+        rest = later;
     }
     lowering.b.ret();
     let needed = lowering.area.most;
@@ -185,6 +191,11 @@ impl Lowering<'_> {
             self.only_if_current_is_in_scope();
         }
         self.select(clause);
+        self.selected(clause, behind);
+    }
+
+    /// Runs a clause for which the event is, if its predicate says so, and goes on in the block `behind`.
+    fn selected(&mut self, clause: &typed::Clause, behind: Block) {
         self.place_locals(clause);
         let early = self.predicate_is_large(clause);
         if early {

@@ -158,7 +158,9 @@ impl Checker<'_> {
             self.changed = true;
             self.maps.len() - 1
         });
-        MapId(at as u32)
+        let id = MapId(at as u32);
+        self.maps_of_clause.insert(id);
+        id
     }
 
     /// Notes that programs look at what is in a map, for which an aggregation is kept whole in the kernel.

@@ -32,7 +32,7 @@ pub use expr::numbered;
 pub use maps::{Domain, MapState, MapValue, Use, UseKind, function};
 pub use operand::Operand;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::catalogue::Member;
 use super::clauses::Instance;
@@ -78,6 +78,8 @@ pub struct CheckedClause {
     pub predicate: Option<typed::Expr>,
     /// Its action.
     pub body: Vec<typed::Stmt>,
+    /// The maps that it names.
+    pub maps: BTreeSet<MapId>,
 }
 
 /// Checks all clauses.
@@ -108,6 +110,7 @@ pub fn check(
         members: HashMap::new(),
         nodes: 0,
         nodes_of_clause: 0,
+        maps_of_clause: BTreeSet::new(),
         too_large: false,
         refused: Refusals::default(),
     };
@@ -163,6 +166,8 @@ pub struct Checker<'a> {
     /// How many expressions and statements have been checked in this pass.
     nodes: u32,
     nodes_of_clause: u32,
+    /// The maps that the clause at hand has named so far.
+    maps_of_clause: BTreeSet<MapId>,
     /// There are too many; nothing more is looked at.
     too_large: bool,
     /// What this pass has found that the level does not allow.
@@ -230,7 +235,7 @@ impl<'a> Checker<'a> {
                 typed::Local { name: local.name.clone(), ty: ty.typed() }
             })
             .collect();
-        CheckedClause { locals, predicate, body }
+        CheckedClause { locals, predicate, body, maps: std::mem::take(&mut self.maps_of_clause) }
     }
 
     /// Counts an expression or statement; `false` if there is no room for it.

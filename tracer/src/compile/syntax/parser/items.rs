@@ -18,7 +18,8 @@ impl Parser<'_> {
     pub(super) fn items(&mut self) {
         while !self.is(TokenKind::End) {
             let progress = self.progress();
-            self.item();
+            // Each has a height of its own.
+            self.measured(Self::item);
             self.must_have_advanced(progress);
         }
     }
