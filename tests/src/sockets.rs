@@ -1,7 +1,7 @@
 //! What the test program does with sockets, all of it within the machine.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -12,7 +12,9 @@ const PORT: u16 = 47613;
 
 /// Connections to itself.
 pub fn connect(times: u64) -> Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", PORT))?;
+    // Others may do the same at this moment, in the same network: an address of its own.
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let listener = TcpListener::bind((Ipv4Addr::new(127, high, low, 1), PORT))?;
     for _ in 0..times {
         drop((TcpStream::connect(listener.local_addr()?)?, listener.accept()?));
     }

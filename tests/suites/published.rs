@@ -6,6 +6,9 @@
 //!
 //! Both tools run a script on the same few system calls of one process. Numbers, which are times and ids, do not count in
 //! what they print, nor how often and in which order a line comes, nor what was measured.
+//!
+//! With `KPROBES=only`, as in virtual machines, where bpftrace is not: those that probe functions of the kernel, each of which
+//! must run if the kernel has its functions, and print what its workload makes it print ([`PRINTED`]).
 
 #[path = "common/predicate.rs"]
 mod predicate;
@@ -23,17 +26,29 @@ use regex_lite::Regex;
 use tests::bpftrace::Bpftrace;
 use tests::case::Case;
 use tests::differences::{self, Differences};
+use tests::needs::Need;
 use tests::process::Ended;
 use tests::programs;
 use tests::runner::Runner;
+use tracer::compile::sema::kprobes;
 use tracer::compile::source::Source;
 use tracer::compile::syntax;
 
-/// What is traced: openings that fail, calls of each kind that `peer` knows.
-const RUN: &str = "ctrace -c 'peer missing=3 getppid=2 read=2 write=2 yield=2' $SCRIPT";
+/// What is traced: openings that fail, calls of each kind that `peer` knows, a connection, and capabilities given up.
+const RUN: &str = "ctrace -c 'peer missing=3 getppid=2 read=2 write=2 yield=2 connect=1 only=' $SCRIPT";
 /// ctrace's exit status where the kernel, or the privilege, lacks something.
 const REFUSED: i32 = 4;
-/// What ctrace says where this machine has not what a script probes.
+/// Lines, as regular expressions, that scripts at the kernel's functions print of that.
+const PRINTED: [(&str, &str); 6] = [
+    ("vfscount", r"^@\[vfs_read\]: [0-9]+$"),
+    // To give up a capability of the bounding set takes one.
+    ("capable", r"^[0-9:]{8} +0 +[0-9]+ +peer +8 +CAP_SETPCAP +[0-9]+ *$"),
+    ("dcsnoop", r"^[0-9]+ +[0-9]+ +peer +R dev/null$"),
+    ("tcpconnect", r"^[0-9:]{8} [0-9]+ +peer +127\.0\.0\.1 +[0-9]+ +127\.[0-9.]+\.1 +47613 *$"),
+    ("tcpaccept", r"^[0-9:]{8} [0-9]+ +peer +127\.0\.0\.1 +[0-9]+ +127\.[0-9.]+\.1 +47613 +0/[0-9]+$"),
+    ("tcpsynbl", r"^\[0\] +1 \|@+\|$"),
+];
+/// What ctrace says where this machine has not what a script probes; the first is of functions that are named.
 const MISSING: [&str; 6] = [
     "error: there is no function ",
     "error: no function that can be probed matches ",
@@ -61,8 +76,18 @@ fn main() -> Result<ExitCode> {
     let differences = differences::parse(list)?;
     let tools = Arc::new(Tools { ctrace: Runner::new(&[&ctrace, &peer])?, bpftrace, differences });
 
+    let kprobes_only = match env::var("KPROBES") {
+        Ok(only) => {
+            ensure!(only == "only", "KPROBES is `only`, or not there");
+            true
+        }
+        Err(_) => false,
+    };
     let mut trials = Vec::new();
     for (name, text) in scripts(&folder)? {
+        if kprobes_only && !has_kprobes(&text) {
+            continue;
+        }
         let tools = Arc::clone(&tools);
         let trial = name.clone();
         trials.push(Trial::ignorable_test(trial, move || {
@@ -79,7 +104,7 @@ impl Tools {
         let source = Source::new(name, text);
         let errors = syntax::parse(&source).errors;
         ensure!(errors.is_empty(), "it does not parse: {errors:?}");
-        match (self.run(text), self.differences.get(name)) {
+        match (self.run(name, text), self.differences.get(name)) {
             (Ok(completion), None) => Ok(completion),
             // What is listed may be missing here, and so not be seen.
             (Ok(Completion::Completed), Some(_)) if self.bpftrace.is_some() => {
@@ -91,20 +116,26 @@ impl Tools {
         }
     }
 
-    fn run(&self, text: &str) -> Result<Completion> {
+    fn run(&self, name: &str, text: &str) -> Result<Completion> {
         let mut case = Case::parse(&format!("run: {RUN}\n\n--- script\n"))?;
         case.script = Some(text.to_owned());
         let ours = self.ctrace.execute(&case)?;
         if ours.status.code() == Some(REFUSED) {
+            ensure!(!has_kprobes(text) || Need::Kprobes.unmet().is_some(), "ctrace refuses it:\n{}", ours.stderr);
             let why = ours.stderr.lines().last().unwrap_or_default().to_owned();
             return Ok(Completion::ignored_with(why));
         }
         if !ours.status.success() {
             let missing = ours.stderr.lines().find(|line| MISSING.iter().any(|what| line.contains(what)));
             return match missing {
-                Some(line) if all_missing(&ours.stderr) => Ok(Completion::ignored_with(line.trim().to_owned())),
+                Some(line) if all_missing(&ours.stderr)? => Ok(Completion::ignored_with(line.trim().to_owned())),
                 _ => bail!("ctrace ended with {}:\n{}", ours.status, ours.stderr),
             };
+        }
+        let tool = name.rsplit('/').next().unwrap_or(name);
+        for (_, line) in PRINTED.iter().filter(|(named, _)| *named == tool && has_kprobes(text)) {
+            let expected = Regex::new(line)?;
+            ensure!(ours.stdout.lines().any(|line| expected.is_match(line)), "no `{line}` in\n{}", ours.stdout);
         }
         let Some(bpftrace) = &self.bpftrace else { return Ok(Completion::Completed) };
         let theirs = bpftrace.execute(&case)?;
@@ -118,11 +149,28 @@ impl Tools {
     }
 }
 
-/// Whether every error is about what is missing here.
-fn all_missing(stderr: &str) -> bool {
-    // A map that only a missing probe fills is not known either.
-    let known = |line: &str| line.contains("undefined map") || MISSING.iter().any(|what| line.contains(what));
-    stderr.lines().filter(|line| line.starts_with("error: ")).all(known)
+/// Whether a script has probes in functions of the kernel.
+fn has_kprobes(text: &str) -> bool {
+    let parsed = syntax::parse(&Source::new("script", text));
+    let mut specs = parsed.script.probes.iter().flat_map(|probe| &probe.specs);
+    specs.any(|spec| spec.fields.first().is_some_and(|kind| kprobes::kind(&kind.text).is_some()))
+}
+
+/// Whether every error is about what is missing here; functions of which ctrace says so are looked for.
+fn all_missing(stderr: &str) -> Result<bool> {
+    let symbols = fs::read_to_string("/proc/kallsyms")?;
+    for line in stderr.lines().filter(|line| line.starts_with("error: ")) {
+        // A map that only a missing probe fills is not known either, nor its type.
+        let follows = ["undefined map", "type mismatch"].iter().any(|what| line.contains(what));
+        if !follows && !MISSING.iter().any(|what| line.contains(what)) {
+            return Ok(false);
+        }
+        if let Some(name) = line.strip_prefix(MISSING[0]).and_then(|rest| rest.split('`').nth(1)) {
+            let there = [" t ", " T "].iter().any(|kind| symbols.contains(&format!("{kind}{name}\n")));
+            ensure!(!there, "the kernel has `{name}`, and ctrace says:\n{stderr}");
+        }
+    }
+    Ok(true)
 }
 
 /// The lines that were printed, each once, without numbers and the space between words. Entries of maps and rows of

@@ -11,10 +11,10 @@ use crate::kernels::Series;
 use crate::qemu::Serial;
 use crate::tally::Tally;
 use crate::unpacked::Package;
-use crate::{dist, shell, vm};
+use crate::{dist, published, shell, vm};
 
 /// How long the cases may take on one emulated machine.
-const MACHINE_LIMIT: Duration = Duration::from_secs(900);
+const MACHINE_LIMIT: Duration = Duration::from_secs(1200);
 
 /// How long such a machine may take to start.
 const MACHINE_START: Duration = Duration::from_secs(60);
@@ -94,13 +94,15 @@ impl Suites {
         command
     }
 
-    /// The script cases, the catalogue, and scripts that are made up, in a virtual machine.
+    /// The script cases, the catalogue, those of bpftrace's scripts that probe the kernel's functions, and scripts that are
+    /// made up, in a virtual machine.
     pub fn on_kernel(&self, series: Series, filter: &str, generation: &Generation, tally: &mut Tally) -> Result<()> {
         let filter = shell::quote(filter);
         let command = format!(
             "suite --color never {filter}; cases=$?\n\
              catalogue --color never {filter}; catalogue=$?\n\
-             generated --color never {filter} && test $catalogue = 0 && exit $cases"
+             published --color never {filter}; published=$?\n\
+             generated --color never {filter} && test $catalogue = 0 && test $published = 0 && exit $cases"
         );
         self.in_machine(series, &command, MACHINE_LIMIT, generation, tally)
     }
@@ -126,10 +128,13 @@ impl Suites {
             entry(&self.cases, "/bin/suite"),
             entry(&self.catalogue, "/bin/catalogue"),
             entry(&self.generated, "/bin/generated"),
+            entry(&self.published, "/bin/published"),
             entry(&cases(), "/cases"),
+            entry(&published::folder()?, "/published"),
         ];
         let [scripts, seed] = generation.environment().map(|(name, value)| format!("{name}={value}"));
-        let command = format!("export CTRACE=/bin/ctrace PEER=/bin/peer CASES=/cases {scripts} {seed}\n{command}");
+        let environment = "CTRACE=/bin/ctrace PEER=/bin/peer CASES=/cases PUBLISHED=/published KPROBES=only";
+        let command = format!("export {environment} {scripts} {seed}\n{command}");
         let failed_before = tally.failed;
         let mut count = |line: &str| {
             println!("{line}");

@@ -12,7 +12,7 @@
 //! | `burn=N` | N milliseconds of processor time in the function `peer_burn` |
 //! | `nap=N` | sleeps N times, for 2 ms |
 //! | `touch=N` | writes to N fresh pages from address 0x7e0000000000 on, once each |
-//! | `connect=N` | N TCP connections to itself, port 47613 of 127.0.0.1 |
+//! | `connect=N` | N TCP connections to itself, port 47613 of an address 127.….1 of its own |
 //! | `echo=N`, `refused=N`, `unread=N` | N TCP connections: a text goes there and back; nobody listens; reset with a byte unread |
 //! | `unanswered=N` | N TCP connections that are given up after 1.5 s, as the listener takes no more |
 //! | `pair=N` | N texts through a pair of sockets (AF_UNIX) |
