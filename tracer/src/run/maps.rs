@@ -41,7 +41,7 @@ pub struct Maps {
     failures: Option<RawMap>,
     /// There if keys are counted: how many each map has.
     keys: Option<RawMap>,
-    /// The runtime's `.data`, which consists of the generations.
+    /// The runtime's `.data`, which begins with the generations; what else is there is always 0.
     generations: Option<RawMap>,
     /// Each map's generation, with its period: of the eight bytes that programs read, only one ever changes.
     generation: [u64; MAX_MAPS],
@@ -264,7 +264,9 @@ impl Maps {
         if let Some(grace) = &self.grace {
             *cell = old ^ 1 ^ if listed && emptied { 1 << PERIOD_SHIFT } else { 0 };
             let generations = self.generations.as_ref().ok_or(io::ErrorKind::NotFound)?;
-            generations.update(&[0; 4], self.generation.map(u64::to_ne_bytes).as_flattened())?;
+            // Behind the generations may lie a zero that the verifier is not to know: symbols are in the order of their names.
+            let data = padded(self.generation.map(u64::to_ne_bytes).as_flattened(), generations.value_size());
+            generations.update(&[0; 4], &data)?;
             grace.wait()?;
         }
         Ok(old)

@@ -288,7 +288,12 @@ impl<'a, S: Sink> Session<'a, S> {
                 () = tokio::task::yield_now(), if !self.iterators.is_done() => Event::Iterate,
             };
             let flow = match event {
-                Event::Records => self.take_records(RECORDS_AT_ONCE)?,
+                Event::Records => {
+                    let flow = self.take_records(RECORDS_AT_ONCE)?;
+                    // As long as nothing is waited for, nobody asks the kernel for signals, timers and the command's end.
+                    tokio::task::yield_now().await;
+                    flow
+                }
                 Event::Iterate => {
                     self.iterators.advance()?;
                     match self.take_records(usize::MAX)? {
