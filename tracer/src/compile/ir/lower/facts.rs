@@ -351,12 +351,14 @@ impl Lowering<'_> {
 ///
 /// In programs that are called without registers the stack begins with the function of the runtime library and the program,
 /// between which a loop has its callback and the helper. A raw tracepoint's program is called by `bpf_trace_run2` or its
-/// like, and that by `__bpf_trace_NAME`; before them is `__traceiter_NAME` if somebody else traces the same event.
+/// like, and that by `__bpf_trace_NAME`; before them is `__traceiter_NAME` if somebody else traces the same event. One at a
+/// trampoline is called by that.
 fn own_frames(context: Context, in_callback: bool) -> (u64, bool) {
     let program = if in_callback { 4 } else { 2 };
     match context {
         Context::None => (program, false),
         Context::Registers | Context::Sample | Context::Record => (0, false),
+        Context::TypedWords => (program + 1, false),
         _ => (program + 2, true),
     }
 }
