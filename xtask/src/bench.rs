@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: what tracing costs, against the peers and against what is possible at all.
 //!
-//! The parts: [`latency`](Part::Latency) here; [`events`] and [`limits`] in files of their own.
+//! The parts: [`latency`](Part::Latency) here; [`events`], [`limits`] and [`probes`] in files of their own.
 //!
 //! The load of the first is `dd` with blocks of one byte: system calls and nothing else. Tools take turns, round by round, so that
 //! what else the machine does falls on all of them; medians are compared.
@@ -8,6 +8,7 @@
 mod events;
 mod limits;
 mod measure;
+mod probes;
 mod tools;
 
 use anyhow::{Result, bail};
@@ -43,6 +44,8 @@ enum Part {
     Compile,
     /// How long it takes to attach to all system calls, and to thousands of functions of a program
     Attach,
+    /// How long it takes to attach to many functions of the kernel, in virtual machines
+    Machines,
     /// A flood of records
     Flood,
 }
@@ -93,7 +96,12 @@ pub fn main(args: &Args) -> Result<()> {
             Part::Latency => latency(&tools, args.rounds)?,
             Part::Events => events::measure(&tools, args.rounds)?,
             Part::Compile => vec![limits::compile(&tools)?],
-            Part::Attach => vec![limits::attach(&tools)?, limits::functions(&tools)?],
+            Part::Attach => {
+                let mut targets = vec![limits::attach(&tools)?, limits::functions(&tools)?];
+                targets.extend(probes::hundreds(&tools)?);
+                targets
+            }
+            Part::Machines => probes::in_machines(&tools)?,
             Part::Flood => limits::flood(&tools)?,
         };
         missed += targets.iter().filter(|target| !target.print()).count();
