@@ -4,13 +4,14 @@
 //! Nothing is read before it is needed: a structure behind a pointer is an address until a member or the whole of it
 //! is asked for.
 
+use super::expr::TYPE_NAMES;
 use super::operand::{binary, constant, convert, decay, integer, literal_record, string};
 use super::{Checker, Operand};
-use crate::compile::diagnostics::Diagnostic;
+use crate::compile::diagnostics::{Diagnostic, did_you_mean};
 use crate::compile::sema::policy::Data;
-use crate::compile::sema::proposing;
 use crate::compile::sema::typed::{self, ExprKind};
 use crate::compile::sema::types::{Field, Ty};
+use crate::compile::sema::{builtins, proposing};
 use crate::compile::source::Span;
 use crate::compile::syntax::ast;
 use crate::plan::Bits;
@@ -221,6 +222,15 @@ impl Checker<'_> {
                     Some(ty)
                 }
                 ast::ExprKind::Type(name) => self.type_name(name),
+                ast::ExprKind::Identifier(name)
+                    if did_you_mean(name, TYPE_NAMES).is_some()
+                        && !is_value(name)
+                        && self.types.enumerator(name).is_none() =>
+                {
+                    let error = Diagnostic::error(expr.span, format!("the type `{name}` is not known"));
+                    self.report(proposing(error, name, TYPE_NAMES));
+                    None
+                }
                 _ => Some(self.expr(expr).ty),
             },
         };
@@ -248,6 +258,11 @@ impl Checker<'_> {
             None => self.refuse(span, format!("`{ty}` has no size")),
         }
     }
+}
+
+/// Whether a word is one of the language's values.
+fn is_value(name: &str) -> bool {
+    builtins::word(name).is_some() || name == "args"
 }
 
 /// What is told of a type: its kind and its name. Numbers of the kernel's types are 0, as they are in bpftrace for most of them.

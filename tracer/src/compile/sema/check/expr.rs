@@ -18,6 +18,10 @@ use crate::compile::syntax::ast;
 /// Most parts of a tuple or record.
 const MAX_PARTS: usize = 1024;
 
+/// The language's own types, for proposals.
+pub(super) const TYPE_NAMES: [&str; 10] =
+    ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "string"];
+
 impl Checker<'_> {
     /// Any expression that gives a value.
     pub fn expr(&mut self, expr: &ast::Expr) -> Operand {
@@ -308,7 +312,8 @@ impl Checker<'_> {
                 None => {
                     let known = self.types.resolve(&Ty::Named(text.clone()));
                     if known.is_none() {
-                        self.error(name.span, format!("the type `{text}` is not known, or not supported yet"));
+                        let error = Diagnostic::error(name.span, format!("the type `{text}` is not known"));
+                        self.report(proposing(error, text, TYPE_NAMES));
                     }
                     known
                 }

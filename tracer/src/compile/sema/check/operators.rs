@@ -253,7 +253,10 @@ impl Checker<'_> {
             U::PreDecrement => return self.count_up(operand, -1, false, span),
             U::PostIncrement => return self.count_up(operand, 1, true, span),
             U::PostDecrement => return self.count_up(operand, -1, true, span),
-            U::AddressOf => return self.not_yet(span, "addresses of variables and maps"),
+            U::AddressOf => {
+                let error = Diagnostic::error(span, "the address of a variable or map cannot be had");
+                return self.refuse_with(error.help("what it is for in bpftrace is functions written in C"));
+            }
             U::Not | U::BitNot | U::Negate | U::Dereference => {}
         }
         if let (U::Negate, &ast::ExprKind::Integer { value, .. }) = (op, &operand.kind)

@@ -179,7 +179,13 @@ impl Parser<'_> {
                 self.expected("an argument", "after the comma");
             }
         }
-        self.expect_closing(TokenKind::RParen, opened);
+        let goes_on = self.begins_statement() || matches!(self.kind(), TokenKind::String | TokenKind::Integer);
+        if goes_on && !self.first_on_line(0) {
+            let error = self.expected_here("`,` or `)`", "").also(opened, "opened here");
+            self.report(error.help("a comma stands between arguments"));
+        } else {
+            self.expect_closing(TokenKind::RParen, opened);
+        }
         self.level();
         ExprKind::Call { name, arguments }
     }
