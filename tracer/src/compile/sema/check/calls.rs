@@ -253,15 +253,14 @@ fn values(arguments: Vec<Argument<'_>>) -> impl Iterator<Item = Operand> {
     })
 }
 
-/// `cpid`: the process that `-c` has started.
+/// `cpid`: the process that `-c` has started; 0 if there is none, with a warning.
 pub fn cpid(checker: &mut Checker<'_>, _: Vec<Argument<'_>>, span: Span) -> Operand {
-    match checker.target.command_pid {
-        Some(pid) => Operand::new(Ty::U64, ExprKind::Int(pid.into()), span),
-        None => {
-            let error = Diagnostic::error(span, "`cpid` is the pid of the command of `-c`, and there is none");
-            checker.refuse_with(error.help("run with `-c COMMAND`"))
-        }
-    }
+    let pid = checker.target.command_pid.unwrap_or_else(|| {
+        let message = "`cpid` is 0: it is the pid of the command of `-c`, and there is none";
+        checker.report(Diagnostic::warning(span, message).help("run with `-c COMMAND`"));
+        0
+    });
+    Operand::new(Ty::U64, ExprKind::Int(pid.into()), span)
 }
 
 /// `getopt("name")`, `getopt("name", default)`, `getopt("name", default, "description")`: what was given as `--name` or
