@@ -1,6 +1,7 @@
 //! The whole story: command line → facts → privilege → scope → compile → load → run → report. The only module that names
 //! every stage.
 
+mod listing;
 mod rejection;
 mod telling;
 mod world;
@@ -17,9 +18,8 @@ use anyhow::{Context, Result, anyhow};
 use thiserror::Error;
 use tracer_common::loss::Loss;
 
-use crate::cli::high::{self, Request, Run, Talk};
+use crate::cli::high::{self, Listed, Request, Run, Talk};
 use crate::cli::imports;
-use crate::cli::list::{self, Wanted};
 use crate::cli::output::Output;
 use crate::cli::script::TOOLS;
 use crate::cli::status::Status;
@@ -27,7 +27,6 @@ use crate::cli::{self, doctor::Diagnosis};
 use crate::compile::bpf::runtime::Library;
 use crate::compile::diagnostics::{Diagnostic, render_all};
 use crate::compile::sema::config::Environment;
-use crate::compile::sema::{uprobes, usdt};
 use crate::compile::source::Source;
 use crate::compile::target::Target;
 use crate::compile::{self, Compiled, Failure, Mentions, Stage};
@@ -73,7 +72,7 @@ pub fn run(args: &[OsString]) -> Result<Status> {
             }
         }
         Request::Doctor { style } => doctor(style),
-        Request::List { pattern, arguments, pid } => list(pattern.as_deref(), arguments, pid),
+        Request::List { what, arguments, pid } => list(&what, arguments, pid),
         Request::Tools => tools(),
         Request::ShowTool(tool) => print(tool.text.as_bytes()),
     }
@@ -247,43 +246,13 @@ fn doctor(style: Style) -> Result<Status> {
     Ok(if diagnosis.allowed { Status::Done } else { Status::Refused })
 }
 
-/// Lists probes: those of a program or library, if the pattern begins with one.
-fn list(pattern: Option<&str>, arguments: bool, pid: Option<u32>) -> Result<Status> {
-    let root = pid.map_or(Root::Own, Root::Process);
-    if let Some(pattern) = pattern.and_then(usdt::pattern) {
-        return list_usdt(pattern, arguments, &root);
-    }
-    let Some((provider, mention, function)) = pattern.and_then(uprobes::pattern) else {
-        // Without the kernel's types fewer are known.
-        let types = Btf::of_kernel().ok();
-        let wanted = Wanted { pattern, arguments };
-        let formats = tracefs::look(&list::formats(wanted));
-        return print(list::lines(wanted, types.as_ref(), &formats).as_bytes());
-    };
-    let (binaries, _) = elf::look(std::slice::from_ref(&mention), &root);
-    let mut text = String::new();
-    for (file, binary) in binaries {
-        match binary {
-            Ok(binary) => text += &list::functions(provider, &binary, uprobes::functions(&function, &binary)),
-            Err(reason) if file == mention.path => return Err(high::UsageError::Other(reason).into()),
-            // Whatever else a pattern matches.
-            Err(_) => {}
-        }
-    }
-    print(text.as_bytes())
-}
-
-/// Lists the probes that authors have put into a file, or into those of a process.
-fn list_usdt((mention, provider, name): (Mention, String, String), arguments: bool, root: &Root) -> Result<Status> {
-    let (binaries, _) = elf::look(std::slice::from_ref(&mention), root);
-    let mut text = String::new();
-    for (file, binary) in binaries {
-        match binary {
-            Ok(binary) => text += &list::markers(&usdt::named(&binary, &provider, &name), arguments),
-            Err(reason) if file == mention.path => return Err(high::UsageError::Other(reason).into()),
-            // Whatever else a process has mapped.
-            Err(_) => {}
-        }
+/// Lists probes; says so if there is none of what was asked for.
+fn list(what: &Listed, arguments: bool, pid: Option<u32>) -> Result<Status> {
+    let text = listing::text(what, arguments, pid)?;
+    if text.is_empty()
+        && let Listed::Matching(pattern) = what
+    {
+        eprintln!("ctrace: nothing here matches `{pattern}`");
     }
     print(text.as_bytes())
 }

@@ -1,7 +1,7 @@
 //! What is meant by what was typed: checked, and with nothing left to interpret.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -26,8 +26,8 @@ pub enum Request {
     },
     /// List probes.
     List {
-        /// Those that it matches, or all.
-        pattern: Option<String>,
+        /// Which.
+        what: Listed,
         /// With their arguments.
         arguments: bool,
         /// In the file system of this process, and not in ours.
@@ -37,6 +37,17 @@ pub enum Request {
     Tools,
     /// Print the script of a tool.
     ShowTool(&'static Tool),
+}
+
+/// Which probes are listed.
+#[derive(Debug)]
+pub enum Listed {
+    /// All.
+    All,
+    /// Those that match a pattern, or the kernel's types that do.
+    Matching(String),
+    /// Those of a script.
+    Script(Source),
 }
 
 /// A script, and how it is run.
@@ -179,9 +190,20 @@ pub fn request(args: &[OsString]) -> Result<Request, UsageError> {
 
     let Typed { mut args, script_options } = low::parse(args, None)?;
     if args.list {
-        let pattern = args.words.pop();
+        let (word, program) = (args.words.pop(), args.program.take());
+        let what = match (word, program) {
+            (None, None) => Listed::All,
+            (None, Some(text)) => Listed::Script(Source::new("-e", text)),
+            (Some(file), None) if Path::new(&file).is_file() => Listed::Script(script::find(&file)?),
+            (Some(pattern), None) => Listed::Matching(pattern),
+            (Some(_), Some(_)) => {
+                return Err(UsageError::Other(
+                    "-l lists a pattern's probes or a program's: give one of them".to_owned(),
+                ));
+            }
+        };
         return match args.words.is_empty() {
-            true => Ok(Request::List { pattern, arguments: args.verbose, pid: args.pid }),
+            true => Ok(Request::List { what, arguments: args.verbose, pid: args.pid }),
             false => Err(UsageError::Other("-l takes one pattern; quote it if it has a `*` in it".to_owned())),
         };
     }

@@ -7,10 +7,11 @@
 use std::collections::HashSet;
 
 use crate::compile::sema::catalogue::{self, Member};
-use crate::compile::sema::iterators;
 use crate::compile::sema::samples::{Counter, HARDWARE, SOFTWARE};
 use crate::compile::sema::syscalls::{self, Syscall};
 use crate::compile::sema::words;
+use crate::compile::sema::{iterators, kprobes};
+use crate::compile::syntax::ast;
 use crate::host::btf::{Btf, TypeId};
 use crate::host::elf::usdt::{Argument, Marker};
 use crate::host::elf::{self, Binary};
@@ -59,6 +60,56 @@ impl Wanted<'_> {
             None => pattern == kind,
         })
     }
+}
+
+/// A pattern with its kind of probe written out.
+pub fn without_alias(pattern: &str) -> String {
+    let (kind, rest) = match pattern.find(':') {
+        Some(at) => pattern.split_at(at),
+        None => (pattern, ""),
+    };
+    let full = match kind {
+        "BEGIN" => "begin",
+        "END" => "end",
+        "h" => "hardware",
+        "i" => "interval",
+        "it" => "iter",
+        "p" => "profile",
+        "rt" => "rawtracepoint",
+        "s" => "software",
+        "t" => "tracepoint",
+        kind => kprobes::kind(kind).map_or(kind, |kind| kind.name),
+    };
+    format!("{full}{rest}")
+}
+
+/// The pattern of the probes that a script's specification stands for.
+pub fn pattern_of(spec: &ast::ProbeSpec) -> String {
+    let fields: Vec<&str> = spec.fields.iter().map(|field| field.text.as_str()).collect();
+    let pattern = without_alias(&fields.join(":"));
+    // A list has these without the number.
+    match pattern.split(':').collect::<Vec<_>>()[..] {
+        [kind @ ("hardware" | "interval" | "profile" | "software"), unit, _] => format!("{kind}:{unit}:"),
+        [kind @ ("hardware" | "software"), event] => format!("{kind}:{event}:"),
+        _ => pattern,
+    }
+}
+
+/// Whether a pattern is for the kernel's types.
+pub fn means_types(pattern: &str) -> bool {
+    ["struct ", "union ", "enum "].iter().any(|keyword| pattern.starts_with(keyword))
+}
+
+/// The lines for types of the kernel: their names, or their definitions.
+pub fn definitions(pattern: &str, whole: bool, types: &Btf) -> String {
+    let mut found: Vec<(String, TypeId)> = types.definitions().filter(|(name, _)| matches(pattern, name)).collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found.dedup_by(|a, b| a.0 == b.0);
+    let line = |(name, id)| match whole {
+        true => format!("vmlinux: {};\n\n", types.definition(id)),
+        false => format!("{name}\n"),
+    };
+    found.into_iter().map(line).collect()
 }
 
 /// Which of tracefs' tracepoints may be wanted.
@@ -143,10 +194,11 @@ fn clocks<'b>(kind: &str) -> impl Iterator<Item = Probe<'b>> {
 }
 
 fn counters<'b>(kind: &str, counters: &[Counter]) -> Vec<Probe<'b>> {
-    let mut names: Vec<&str> =
+    let names: Vec<&str> =
         counters.iter().flat_map(|counter| [counter.name].into_iter().chain(counter.alias)).collect();
+    let mut names: Vec<String> = names.into_iter().map(|name| format!("{kind}:{name}:")).collect();
     names.sort_unstable();
-    names.into_iter().map(|name| Probe::bare(format!("{kind}:{name}:"))).collect()
+    names.into_iter().map(Probe::bare).collect()
 }
 
 /// The kernel's functions, with the arguments that the kernel's types give them.

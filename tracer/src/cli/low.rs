@@ -36,8 +36,8 @@ pub struct LowArgs {
     #[arg(last = true, value_name = "SCRIPT ARGS", hide = true)]
     pub script_args: Vec<String>,
 
-    /// List probes; with -v, their arguments as well
-    #[arg(short = 'l', long = "list", conflicts_with = "program")]
+    /// List probes, or those of a script; with -v, their arguments as well
+    #[arg(short = 'l', long = "list")]
     pub list: bool,
 
     /// Trace process PID only

@@ -7,6 +7,7 @@
 //! The format is in the kernel's Documentation/bpf/btf.rst and include/uapi/linux/btf.h.
 
 mod declare;
+mod define;
 
 use std::path::Path;
 use std::{fs, io};

@@ -132,11 +132,13 @@ fn words_that_are_no_script() {
 #[test]
 fn listing() {
     let list = |words: &[&str]| match parse(words) {
-        Ok(Request::List { pattern, arguments, .. }) => (pattern, arguments),
+        Ok(Request::List { what, arguments, .. }) => (what, arguments),
         other => panic!("{other:?}"),
     };
-    assert_eq!(list(&["-l"]), (None, false));
-    assert_eq!(list(&["-lv", "tracepoint:*"]), (Some("tracepoint:*".to_owned()), true));
+    assert!(matches!(list(&["-l"]), (Listed::All, false)));
+    assert!(matches!(list(&["-lv", "tracepoint:*"]), (Listed::Matching(pattern), true) if pattern == "tracepoint:*"));
+    assert!(matches!(list(&["-l", "-e", "begin { }"]), (Listed::Script(source), false) if source.text == "begin { }"));
+    assert!(error(&["-l", "a", "-e", "begin { }"]).starts_with("-l lists a pattern's probes or a program's"));
     assert_eq!(error(&["-l", "a", "b"]), "-l takes one pattern; quote it if it has a `*` in it");
 }
 
