@@ -20,8 +20,8 @@ use tracer_common::scope::ProcessFilter;
 
 /// Most maps of a script that a program names, if it has more than one clause. The kernel allows a program 64
 /// (MAX_USED_MAPS in include/linux/bpf_verifier.h), of which the runtime library has up to sixteen; a map may have a table
-/// before it, which is another one.
-const MAX_MAPS: usize = 24;
+/// before it and a list of its keys, which are two others.
+const MAX_MAPS: usize = 16;
 
 /// The programs, typed and in the plan, in the same order: that of their first clauses.
 pub fn assemble(
