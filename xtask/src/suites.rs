@@ -13,7 +13,7 @@ use crate::tally::Tally;
 use crate::unpacked::Package;
 use crate::{dist, published, shell, vm};
 
-/// How long the cases may take on one emulated machine.
+/// How long the cases and the catalogue may take on one emulated machine.
 const MACHINE_LIMIT: Duration = Duration::from_secs(1200);
 
 /// How long such a machine may take to start.

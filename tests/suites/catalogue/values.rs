@@ -21,7 +21,7 @@ use super::workloads::{GROUPS, Group, Recorded};
 use super::{failed, gaps};
 
 /// How long a group may take, emulated machines included.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// One test an event. Those of a group are made, and looked at, at once.
 pub fn trials() -> Vec<Trial> {
