@@ -201,3 +201,39 @@ fn order(blocks: &[CodeBlock]) -> Vec<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::bpf::insn::JumpOp;
+
+    fn steps(count: usize) -> Vec<(Step, Span)> {
+        let insn = Insn::Alu { bits: Bits::B64, op: AluOp::Add, dst: Reg::R1, src: Operand::Imm(1) };
+        vec![(Step::Insn(insn), Span::default()); count]
+    }
+
+    #[test]
+    fn what_is_cold_stays_near_in_a_long_function() {
+        const LENGTH: usize = 6000;
+        // Each of the first half leads to the next, or to a cold one that leads there too.
+        let hot = (0..LENGTH).map(|at| {
+            let condition = Condition { bits: Bits::B64, op: JumpOp::Eq, a: Reg::R1, b: Operand::Imm(at as i32) };
+            let exit = match at + 1 {
+                LENGTH => CodeExit::Return,
+                next => CodeExit::Branch { condition, then: LENGTH + at, otherwise: next },
+            };
+            CodeBlock { steps: steps(10), exit, exit_span: Span::default(), cold: false }
+        });
+        let cold = (1..LENGTH).map(|next| CodeBlock {
+            steps: steps(5),
+            exit: CodeExit::Jump(next),
+            exit_span: Span::default(),
+            cold: true,
+        });
+        let lines = lay_out(hot.chain(cold).collect());
+        let insns = lines.iter().filter(|(insn, _)| matches!(insn, Insn::Alu { op: AluOp::Add, .. })).count();
+        assert_eq!(insns, LENGTH * 10 + (LENGTH - 1) * 5, "every block stands somewhere, once");
+        let far = lines.iter().enumerate().filter_map(|(at, (insn, _))| Some(insn.target()?.abs_diff(at))).max();
+        assert!(far.is_some_and(|far| far < 2 * PART), "{far:?}");
+    }
+}
