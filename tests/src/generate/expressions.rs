@@ -182,7 +182,9 @@ impl Maker<'_> {
     fn texts_compared(&mut self, depth: u32) -> Expr {
         let (mut a, b) = (self.text(depth), self.text(depth));
         if a.is_literal() && b.is_literal() {
-            a = self.local(|ty| matches!(ty, Ty::Str(_))).unwrap_or(a);
+            // What is found out at once is as good as `true` or `false`.
+            let Some(text) = self.local(|ty| matches!(ty, Ty::Str(_))) else { return self.boolean(0) };
+            a = text;
         }
         let kind = if self.chance(4) {
             let Some(a) = self.text_place() else { return self.boolean(0) };

@@ -333,15 +333,12 @@ impl Expr {
         Self { ty: to, kind: Kind::Cast(Box::new(self)) }
     }
 
-    /// `a ? b : c`, of a type that both results have room in: where the condition is written out, of the type of the one that
-    /// it decides for, which stands in the place of all.
+    /// `a ? b : c`, of a type that both results have room in: where all are written out, of the type of the one that it
+    /// decides for, which stands in the place of all.
     pub fn ternary(condition: Self, then: Self, otherwise: Self, ty: Ty) -> Self {
-        let ty = match condition.truth() {
-            Some(true) => then.ty.clone(),
-            Some(false) => otherwise.ty.clone(),
-            None => ty,
-        };
-        Self { ty, kind: Kind::Ternary(Box::new(condition), Box::new(then), Box::new(otherwise)) }
+        let whole = Self { ty, kind: Kind::Ternary(Box::new(condition), Box::new(then), Box::new(otherwise)) };
+        let ty = whole.written_out().ty.clone();
+        Self { ty, ..whole }
     }
 
     /// Whether what is written out is true; `None` of anything else.
@@ -356,11 +353,13 @@ impl Expr {
     /// What stands in the place of a decided `?:`, or the expression itself.
     pub fn written_out(&self) -> &Self {
         match &self.kind {
-            Kind::Ternary(condition, then, otherwise) => match condition.truth() {
-                Some(true) => then.written_out(),
-                Some(false) => otherwise.written_out(),
-                None => self,
-            },
+            Kind::Ternary(condition, then, otherwise) if then.is_literal() && otherwise.is_literal() => {
+                match condition.truth() {
+                    Some(true) => then.written_out(),
+                    Some(false) => otherwise.written_out(),
+                    None => self,
+                }
+            }
             _ => self,
         }
     }

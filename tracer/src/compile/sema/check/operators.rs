@@ -349,13 +349,15 @@ impl Checker<'_> {
     ) -> Operand {
         let Some(then) = then else { return self.or_else(condition, otherwise, span) };
         let condition = self.tested(condition);
-        if let (true, &ExprKind::Int(value)) = (condition.literal, &condition.expr.kind) {
-            // As in bpftrace, the branch that is never taken is not looked at.
-            return self.expr(if value != 0 { then } else { otherwise });
+        let (then, otherwise) = (self.expr(then), self.expr(otherwise));
+        if let (true, &ExprKind::Int(value)) = (condition.literal, &condition.expr.kind)
+            && then.literal
+            && otherwise.literal
+        {
+            // As in bpftrace: where all is written out, the other result's type does not matter.
+            return if value != 0 { then } else { otherwise };
         }
         let condition = truth(condition);
-        let then = self.expr(then);
-        let otherwise = self.expr(otherwise);
         let Some(ty) = then.ty.promoted(&otherwise.ty) else {
             let error = Diagnostic::error(span, "the two results of `?:` must have the same type")
                 .also(then.span(), format!("`{}`", then.ty))
