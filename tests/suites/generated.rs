@@ -23,8 +23,8 @@ use tests::generate::tree::Script;
 use tests::process::{self, Process};
 use tests::programs;
 
-/// How many scripts run together: more of them might ask for more branches in one program than the kernel follows.
-const TOGETHER: usize = 10;
+/// How many scripts run together: more of them would often use more maps in one program than the kernel allows.
+const TOGETHER: usize = 5;
 /// How many scripts, unless `SCRIPTS` says it.
 const SCRIPTS: u32 = 300;
 /// The most choices that a script is made from.

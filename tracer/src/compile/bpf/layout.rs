@@ -92,6 +92,40 @@ pub fn lay_out(mut blocks: Vec<CodeBlock>) -> Vec<Line> {
             insn.set_target(if to < blocks.len() { starts[to] } else { to - blocks.len() });
         }
     }
+    reachable(lines)
+}
+
+/// The lines that something comes to; the verifier takes no others. The end of a program may be none of them: who jumps
+/// there ends by itself.
+fn reachable(lines: Vec<Line>) -> Vec<Line> {
+    let mut reached = vec![false; lines.len()];
+    let mut ways = vec![0];
+    while let Some(mut at) = ways.pop() {
+        while !std::mem::replace(&mut reached[at], true) {
+            let (insn, _) = &lines[at];
+            ways.extend(insn.target());
+            if !insn.falls_through() {
+                break;
+            }
+            at += 1;
+        }
+    }
+    let mut place = 0;
+    let places: Vec<usize> = reached
+        .iter()
+        .map(|&reached| {
+            place += usize::from(reached);
+            place - usize::from(reached)
+        })
+        .collect();
+    let mut kept = reached.iter();
+    let mut lines = lines;
+    lines.retain(|_| kept.next() == Some(&true));
+    for (insn, _) in &mut lines {
+        if let Some(to) = insn.target() {
+            insn.set_target(places[to]);
+        }
+    }
     lines
 }
 
@@ -210,6 +244,19 @@ mod tests {
     fn steps(count: usize) -> Vec<(Step, Span)> {
         let insn = Insn::Alu { bits: Bits::B64, op: AluOp::Add, dst: Reg::R1, src: Operand::Imm(1) };
         vec![(Step::Insn(insn), Span::default()); count]
+    }
+
+    #[test]
+    fn an_end_that_nothing_jumps_to_is_left_out() {
+        // There is no jump for bits that are not set, so the way to the end is written out.
+        let condition = Condition { bits: Bits::B64, op: JumpOp::Set, a: Reg::R1, b: Operand::Imm(4) };
+        let block = |count, exit| CodeBlock { steps: steps(count), exit, exit_span: Span::default(), cold: false };
+        let blocks = vec![
+            block(1, CodeExit::Branch { condition, then: 1, otherwise: 2 }),
+            block(1, CodeExit::Return),
+            block(0, CodeExit::Return),
+        ];
+        assert_eq!(lay_out(blocks).len(), 2 + 2 + 1 + 2, "one of the two ends alone");
     }
 
     #[test]
