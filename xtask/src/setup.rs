@@ -360,8 +360,9 @@ mod tests {
     fn building_needs_no_test_packages_and_testing_needs_only_the_missing_ones() {
         assert_eq!(shown(Purpose::Build, &debian_that_builds(), false), "nothing");
         let mut machine = Machine { rust_components: true, ..debian_that_builds() };
-        machine.packages =
-            ["docker.io", "cpio", "strace", "g++", "musl-tools", "python3", "xz-utils"].map(str::to_owned).into();
+        machine.packages = ["docker.io", "cpio", "strace", "g++", "musl-tools", "python3", "postgresql", "xz-utils"]
+            .map(str::to_owned)
+            .into();
         assert_eq!(shown(Purpose::Test, &machine, false), "apt-get -o DPkg::Lock::Timeout=300 update -q");
         assert_eq!(
             shown(Purpose::Test, &machine, true),
