@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use libtest_mimic::{Completion, Trial};
+use libtest_mimic::{Completion, Failed, Trial};
 use serde_json::Value as Json;
 use tests::cgroup::Cgroup;
 use tests::needs;
@@ -36,7 +36,14 @@ pub fn trials() -> Vec<Trial> {
                 }
                 let observed = observed.get_or_init(|| observe(group));
                 match observed {
-                    Ok(observed) => observed.check(event).map_err(|error| failed(&error)),
+                    Ok(observed) => match observed.check(event) {
+                        Err(_) if MADE_BY_IDLE.contains(&event) && an_idle_processor_is_left_out()? => {
+                            let why =
+                                "the recorder of this kernel leaves out what one of its processors does when idle";
+                            Ok(Completion::ignored_with(why))
+                        }
+                        checked => checked.map_err(|error| failed(&error)),
+                    },
                     Err(error) => Err(failed(error)),
                 }
             };
@@ -44,6 +51,35 @@ pub fn trials() -> Vec<Trial> {
         }
     }
     trials
+}
+
+/// What processors do when they are idle.
+const MADE_BY_IDLE: &[&str] =
+    &["sched:sched_switch", "timer:hrtimer_start", "timer:hrtimer_cancel", "timer:tick_stop", "power:cpu_idle"];
+
+/// Whether the recorder sees a processor become idle time and again, and never sees it stop being so: a defect of the
+/// running kernel, in which its records are nothing to hold ctrace's against.
+fn an_idle_processor_is_left_out() -> Result<bool, Failed> {
+    static LEFT_OUT: OnceLock<Result<bool>> = OnceLock::new();
+    let look = || {
+        let format = tracefs::look(&[Mention { category: "sched".to_owned(), event: "sched_switch".to_owned() }]);
+        let format = format.first().context("no sched:sched_switch")?;
+        let field = |name| format.fields.iter().find(|field| field.name == name).context("a field of sched_switch");
+        let (before, after) = (field("prev_comm")?, field("next_comm")?);
+        let recorder = Recorder::new()?;
+        recorder.record(&format.full_name())?;
+        // As long as a quiet machine needs for some turns of each processor.
+        std::thread::sleep(Duration::from_millis(500));
+        let mut turns = BTreeMap::<String, [u32; 2]>::new();
+        for record in recorder.finish()? {
+            for (end, field) in [before, after].into_iter().enumerate() {
+                let name = until_nul(record.at(field.offset as usize, field.size as usize)?);
+                turns.entry(name).or_default()[end] += 1;
+            }
+        }
+        Ok(turns.iter().any(|(name, turns)| name.starts_with("swapper/") && turns[0] == 0 && turns[1] > 2))
+    };
+    LEFT_OUT.get_or_init(look).as_ref().copied().map_err(failed)
 }
 
 /// What a field of one event was.

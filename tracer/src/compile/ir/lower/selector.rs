@@ -7,9 +7,6 @@ use crate::compile::ir::{BinaryOp, Block, CompareOp, Target, Terminator, Value};
 use crate::compile::sema::typed::{Clause, Context, Selector};
 use crate::plan::ProbeId;
 
-/// How many system calls are worth looking for before the scope check.
-const FEW: usize = 4;
-
 /// How many of the first clauses are for system calls of which each is only one clause's.
 pub(super) fn exclusive(clauses: &[Clause]) -> usize {
     let mut taken = HashSet::new();
@@ -21,32 +18,26 @@ pub(super) fn exclusive(clauses: &[Clause]) -> usize {
 }
 
 impl Lowering<'_> {
-    /// Ends the program for system calls that none of its clauses is for, if those are few. At an entry the number is at
-    /// hand, while it takes a call to find out whose it is: so the calls that nobody asks for, which are most of them and
+    /// Ends the program for all system calls but one, if its clauses are for that one. At an entry the number is at hand,
+    /// while it takes a call to find out whose it is: so the calls that nobody asks for, which are most of them and
     /// everybody's, cost the least that a program can cost.
     pub(super) fn leave_other_calls(&mut self) {
         if self.program.context != Context::SysEnter {
             return;
         }
-        let mut wanted = BTreeSet::new();
-        for clause in &self.program.clauses {
-            let Selector::Syscalls(numbers) = &clause.selector else { return };
-            wanted.extend(numbers);
-        }
-        if wanted.is_empty() || wanted.len() > FEW {
-            return;
-        }
-        let number = self.syscall_number();
+        let number = |clause: &Clause| match &clause.selector {
+            Selector::Syscalls(numbers) if numbers.len() == 1 => Some(numbers[0]),
+            _ => None,
+        };
+        let Some(numbers) = self.program.clauses.iter().map(number).collect::<Option<BTreeSet<u32>>>() else { return };
+        let [only] = Vec::from_iter(numbers)[..] else { return };
+        let (number, wanted) = (self.syscall_number(), self.b.constant(only.into()));
         let (inside, outside) = (self.b.new_block(), self.b.new_block());
-        let target = |block| Target { block, arguments: Vec::new() };
-        let cases = wanted.iter().map(|&&number| (number.into(), target(inside))).collect();
-        self.b.terminate(Terminator::Switch { value: number, cases, default: target(outside) });
+        self.b.branch(CompareOp::Eq, number, wanted, inside, outside);
         self.b.fill(outside);
         self.b.ret();
         self.b.fill(inside);
-        if let [only] = Vec::from_iter(wanted)[..] {
-            self.only_call = Some(*only);
-        }
+        self.only_call = Some(only);
     }
 
     /// Runs the one clause that is for the system call at hand, if there is one. A choice among all of them takes a few
