@@ -212,7 +212,7 @@ fn a_start_time_in_task_storage() {
         program p {
           b0(v0):
             v1 = load u64 [v0 +8]
-            switch v1 [0: b1] else b5
+            if eq v1, 0 jump b1 else b5
           b1:
             v3 = ct_in_scope(0)
             if ne v3, 0 jump b2 else b5
@@ -305,8 +305,8 @@ fn the_current_task_is_asked_for_once() {
     let mut module = lower(&script(Context::SysEnter, vec![counts], vec![read]), &target, Frames::Roomy);
     optimise(&mut module);
     let text = module.to_string();
-    assert!(text.contains("b1:\n    v2 = get_current_task_btf()\n    v3 = ct_in_scope(v2)"), "{text}");
-    assert!(text.contains("= load u32 [v2 +16]"), "whether the call is a 32-bit one\n{text}");
+    assert!(text.contains("b1:\n    v3 = get_current_task_btf()\n    v4 = ct_in_scope(v3)"), "{text}");
+    assert!(text.contains("= load u32 [v3 +16]"), "whether the call is a 32-bit one\n{text}");
     assert_eq!(text.matches("get_current_task").count(), 1, "{text}");
 }
 
