@@ -67,21 +67,7 @@ impl Parser<'_> {
 
     /// A word, then arguments, then no block: a call of something that happens to be called so.
     fn is_call(&self) -> bool {
-        if self.kind_at(1) != TokenKind::LParen {
-            return false;
-        }
-        let mut open = 0;
-        for n in 1.. {
-            match self.kind_at(n) {
-                TokenKind::LParen => open += 1,
-                TokenKind::RParen => open -= 1,
-                TokenKind::End => return true,
-                _ => {}
-            }
-            if open == 0 {
-                return self.kind_at(n + 1) != TokenKind::LBrace;
-            }
-        }
-        true
+        let no_block = |behind| self.kind_at(behind) != TokenKind::LBrace;
+        self.kind_at(1) == TokenKind::LParen && self.after_parenthesis(1).is_none_or(no_block)
     }
 }

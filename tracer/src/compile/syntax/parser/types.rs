@@ -105,7 +105,7 @@ impl Parser<'_> {
     }
 
     /// The number of the token behind the parenthesis that closes the `n`th, which opens one.
-    fn after_parenthesis(&self, n: usize) -> Option<usize> {
+    pub(super) fn after_parenthesis(&self, n: usize) -> Option<usize> {
         let mut open = 0;
         for next in n.. {
             match self.kind_at(next) {
