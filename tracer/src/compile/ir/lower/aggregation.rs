@@ -105,16 +105,15 @@ impl Lowering<'_> {
 
         self.b.fill(absent);
         let reference = self.b.map(map);
-        let result = match Bound::of(self.map(map)) {
-            Some(Bound::Counted) => {
-                let [number, limit] = self.bound(map);
-                self.b.runtime(Runtime::AddKey, &[reference, key, number, limit])
-            }
-            Some(Bound::Listed) => {
-                self.admit(map, key, &Refusal { error, refused });
-                self.b.runtime(Runtime::Insert, &[reference, key])
-            }
-            None => self.b.runtime(Runtime::Insert, &[reference, key]),
+        let bound = Bound::of(self.map(map));
+        if bound == Some(Bound::Listed) {
+            self.admit(map, key, &Refusal { error, refused });
+        }
+        let result = if bound == Some(Bound::Counted) {
+            let [number, limit] = self.bound(map);
+            self.b.runtime(Runtime::AddKey, &[reference, key, number, limit])
+        } else {
+            self.b.runtime(Runtime::Insert, &[reference, key])
         };
         self.b.write(error, result);
         let pointer = self.lookup(map, key);

@@ -32,11 +32,7 @@ impl Lowering<'_> {
         let Some(numbers) = self.program.clauses.iter().map(number).collect::<Option<BTreeSet<u32>>>() else { return };
         let [only] = Vec::from_iter(numbers)[..] else { return };
         let (number, wanted) = (self.syscall_number(), self.b.constant(only.into()));
-        let (inside, outside) = (self.b.new_block(), self.b.new_block());
-        self.b.branch(CompareOp::Eq, number, wanted, inside, outside);
-        self.b.fill(outside);
-        self.b.ret();
-        self.b.fill(inside);
+        self.go_on_where(CompareOp::Eq, number, wanted);
         self.only_call = Some(only);
     }
 

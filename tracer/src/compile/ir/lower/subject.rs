@@ -2,7 +2,7 @@
 
 use super::Lowering;
 use super::facts::Fact;
-use crate::compile::ir::{BinaryOp, Helper, Runtime, Value, Width};
+use crate::compile::ir::{BinaryOp, CompareOp, Helper, Runtime, Value, Width};
 use crate::compile::sema::typed::{Context, Expr, ExprKind, Question, Subject};
 
 impl Lowering<'_> {
@@ -60,8 +60,14 @@ impl Lowering<'_> {
 
     /// Ends the program where a value is zero.
     fn go_on_if(&mut self, value: Value) {
+        let zero = self.b.constant(0);
+        self.go_on_where(CompareOp::Ne, value, zero);
+    }
+
+    /// Ends the program where two values do not compare so.
+    pub(super) fn go_on_where(&mut self, op: CompareOp, a: Value, b: Value) {
         let (inside, outside) = (self.b.new_block(), self.b.new_block());
-        self.b.branch_if(value, inside, outside);
+        self.b.branch(op, a, b, inside, outside);
         self.b.fill(outside);
         self.b.ret();
         self.b.fill(inside);
