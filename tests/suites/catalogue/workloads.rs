@@ -100,7 +100,9 @@ pub const GROUPS: &[Group] = &[
             "power:cpu_idle",
         ],
         recorded: Recorded::Machine,
-        workload: "peer nap=200 && echo > /dev/kmsg",
+        workload: "\
+            peer nap=200 && echo > /dev/kmsg && \
+            dd if=/dev/zero of=${DISK:-/tmp}/ctrace-interrupt count=1 conv=fsync && rm ${DISK:-/tmp}/ctrace-interrupt",
         needs: None,
     },
     Group {
